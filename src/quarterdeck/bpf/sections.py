@@ -1,0 +1,33 @@
+"""What a section name such as `tcx/ingress` makes of a program, where the system's libbpf is too old to know.
+
+libbpf sets type and attach type from the section names it knows. This table covers the names that are younger than
+libbpf 1.1, so that an object using one of them opens and loads there too.
+"""
+
+from __future__ import annotations
+
+from quarterdeck.bpf.uapi import AttachType, ProgramType
+
+#: section name up to its first slash, or whole → the program type and expected attach type the kernel wants.
+#: A multi-uprobe loads as a plain uprobe: attach/uprobe.py hangs it on each symbol in turn where libbpf has no more.
+_YOUNGER = {
+    "tcx/ingress": (ProgramType.SCHED_CLS, AttachType.TCX_INGRESS),
+    "tcx/egress": (ProgramType.SCHED_CLS, AttachType.TCX_EGRESS),
+    "netkit/primary": (ProgramType.SCHED_CLS, AttachType.NETKIT_PRIMARY),
+    "netkit/peer": (ProgramType.SCHED_CLS, AttachType.NETKIT_PEER),
+    "tc/ingress": (ProgramType.SCHED_CLS, 0),
+    "tc/egress": (ProgramType.SCHED_CLS, 0),
+    "netfilter": (ProgramType.NETFILTER, AttachType.NETFILTER),
+    "uprobe.multi": (ProgramType.KPROBE, 0),
+    "uprobe.multi.s": (ProgramType.KPROBE, 0),
+    "uretprobe.multi": (ProgramType.KPROBE, 0),
+    "uretprobe.multi.s": (ProgramType.KPROBE, 0),
+    "uprobe.session": (ProgramType.KPROBE, AttachType.TRACE_UPROBE_SESSION),
+    "kprobe.session": (ProgramType.KPROBE, AttachType.TRACE_KPROBE_SESSION),
+}
+
+
+def younger_type(section: str) -> tuple[int, int] | None:
+    """Program type and expected attach type of a section name libbpf 1.1 does not know; None for all others."""
+    found = _YOUNGER.get(section) or _YOUNGER.get(section.partition("/")[0])
+    return (int(found[0]), int(found[1])) if found else None

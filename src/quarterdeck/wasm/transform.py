@@ -1,0 +1,148 @@
+"""A transform as the agent uses it: load it once, give it span after span, get columns.
+
+A span is handed over in chunks; each gives one Output, whose arrays are good until the next is asked for. A chunk that
+fails raises and costs that chunk alone: the error says how many bytes and records it had, and the next call starts with
+a fresh instance. One thread uses a transform at a time; the GIL is released while the guest runs. It never decides how
+often a transform may fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from quarterdeck.wasm.contract import check_input
+from quarterdeck.wasm.description import Description, Layout, OutputColumn
+from quarterdeck.wasm.engine import Engine
+from quarterdeck.wasm.errors import InvalidOutput, TransformFailed
+from quarterdeck.wasm.guest import Array, Guest, Output
+from quarterdeck.wasm.instance import Limits, LogSink, guest_log
+from quarterdeck.wasm.spans import (
+    PERF_HEADER_BYTES,
+    RING_HEADER_BYTES,
+    SpanWalker,
+    next_ring_record_bytes,
+    ring_record_bytes,
+    uniform_records,
+)
+
+
+class _Chunk(NamedTuple):
+    """The next whole records of a span: each `step` bytes long, or beginning at `starts`."""
+
+    size: int  # bytes
+    records: int
+    lost: int = 0
+    step: int = 0
+    starts: Array | None = None
+
+
+class Transform:
+    """A loaded transform for spans of one layout."""
+
+    def __init__(self, guest: Guest, layout: Layout, walker: SpanWalker) -> None:
+        self._guest = guest
+        self._layout = layout
+        self._walker = walker
+        self._record_bytes = sum(guest.description.input.sizes)  # 0: payloads of any size
+        guest.grow(self._record_bytes)
+
+    @classmethod
+    def load(
+        cls,
+        engine: Engine,
+        wasm: bytes,
+        *,
+        layout: Layout,
+        sizes: tuple[int, ...] | None = None,
+        settings: Mapping[str, float] | None = None,
+        limits: Limits | None = None,
+        log: LogSink = guest_log,
+    ) -> Transform:
+        """Compile (or fetch from the cache), check and start `wasm`.
+
+        `sizes`: bytes of a record, or of a key and a value, as the host has them; None when it does not know. `log`
+        gets a level (10 debug … 40 error) and a line. Raises InvalidGuest, RecordMismatch, InvalidSetting, or
+        TransformFailed if the guest fails already at its start.
+        """
+        guest = Guest(engine, wasm, settings=settings, limits=limits, log=log)
+        check_input(guest.description, layout, sizes)
+        return cls(guest, layout, SpanWalker(engine))
+
+    @property
+    def schema(self) -> tuple[OutputColumn, ...]:
+        """The columns it gives, in order."""
+        return self._guest.description.columns
+
+    @property
+    def description(self) -> Description:
+        return self._guest.description
+
+    def run_buffer(self, span: bytes | bytearray | memoryview | Array) -> Iterator[Output]:
+        """`run` for a span that is a Python object."""
+        array = np.frombuffer(span, np.uint8)
+        yield from self.run(array.ctypes.data, array.nbytes)
+
+    def run(self, address: int, nbytes: int) -> Iterator[Output]:
+        """The columns of the `nbytes` at `address`, chunk by chunk; the bytes must stay there until the end.
+
+        Stops where the span has no whole record left (one still being written, one cut off): the outputs' `consumed`
+        add up to what may be released. Raises TransformFailed for a chunk that is lost: add its `consumed` too, and
+        call again for the rest.
+        """
+        at = 0
+        while at < nbytes:
+            chunk = self._chunk(address + at, nbytes - at)
+            if not chunk.size:
+                return
+            try:
+                output = self._guest.give(self._layout, address + at, chunk.size)
+                self._check_progress(chunk, output)
+            except TransformFailed as failure:
+                failure.consumed, failure.records, failure.lost = chunk.size, chunk.records, chunk.lost
+                raise
+            at += output.consumed
+            yield output
+
+    def _chunk(self, address: int, left: int) -> _Chunk:
+        room = min(left, self._guest.capacity)
+        match self._layout:
+            case Layout.RECORDS | Layout.ENTRIES:
+                records = room // self._record_bytes
+                return _Chunk(records * self._record_bytes, records, step=self._record_bytes)
+            case Layout.PERF:
+                offsets, _, size, lost = self._walker.walk_perf(address, room)
+                return _Chunk(size, len(offsets), lost, starts=offsets - np.uint32(PERF_HEADER_BYTES))
+            case Layout.RING:
+                return self._ring_chunk(address, left, room)
+
+    def _ring_chunk(self, address: int, left: int, room: int) -> _Chunk:
+        """What is committed is found out before the guest gets its copy: in one copy, a record that is committed
+        meanwhile could have its new header and its old payload.
+        """
+        step = ring_record_bytes(self._record_bytes)
+        if self._record_bytes and (records := uniform_records(address, room, self._record_bytes)):
+            return _Chunk(records * step, records, step=step)
+        offsets, _, size = self._walker.walk(address, room)
+        if not size and room < (large := next_ring_record_bytes(address)) <= left:
+            self._guest.grow(large)
+            offsets, _, size = self._walker.walk(address, large)
+        return _Chunk(size, len(offsets), starts=offsets - np.uint32(RING_HEADER_BYTES))
+
+    def _check_progress(self, chunk: _Chunk, output: Output) -> None:
+        """A guest deals with whole records, and with one at least."""
+        consumed = output.consumed
+        if consumed == chunk.size:
+            return
+        if chunk.starts is None:
+            whole = not consumed % chunk.step
+        else:
+            place = int(np.searchsorted(chunk.starts, consumed))
+            whole = place < len(chunk.starts) and int(chunk.starts[place]) == consumed
+        if not consumed or not whole:
+            raise InvalidOutput(
+                f"the guest says that it consumed {consumed} bytes of {chunk.size}, which is not where a record ends: "
+                "it must deal with whole records, and with one at least (one that alone does not fit is rejected)"
+            )
