@@ -1,0 +1,82 @@
+"""Whether what a manifest names is in the program: maps, programs, and something that attaches them.
+
+Owns the references from `[[probe]]`, `[maps]`, `alternatives`, `optional` and `disabled`; those of tables and settings
+are checked where they are used. Returns warnings about what will not work as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from quarterdeck.bpf.declarations import ObjectFile
+from quarterdeck.bpf.uapi import MapType
+from quarterdeck.model.errors import BadManifest, BadProgram
+from quarterdeck.model.losses import KERNEL_LOSSES_MAP
+from quarterdeck.model.manifests import Manifest
+from quarterdeck.modulekit.names import nearest
+from quarterdeck.modulekit.plan import STREAMS, sources_of
+from quarterdeck.modulekit.programs import ProgramDeclaration
+
+ALL = "*"  #: in `optional`: every program may fail to load
+
+
+def check_references(manifest: Manifest, opened: ObjectFile, programs: Iterable[ProgramDeclaration]) -> list[str]:
+    """Warnings; BadManifest on a name that the program lacks, BadProgram on a program that nothing could run."""
+    by_name = {program.name: program for program in programs}
+    if not by_name:
+        raise BadProgram("The object holds no program.", hint='Mark a function with SEC("…"), such as SEC("tp_btf/…").')
+    for place, name in _program_names(manifest):
+        if name not in by_name and not (place == "optional" and name == ALL):
+            raise BadManifest(
+                f"module.toml: {place} names program '{name}', which the object lacks.", hint=nearest(name, by_name)
+            )
+    _check_maps(manifest, opened)
+    return [*_without_probe(manifest, by_name.values()), *_uncounted(manifest, opened)]
+
+
+def _program_names(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for probe in manifest.probe:
+        yield "[[probe]]", probe.program
+    for choices in manifest.alternatives:
+        for choice in choices:
+            yield from (("alternatives", name) for name in choice)
+    yield from (("optional", name) for name in manifest.optional)
+    yield from (("disabled", name) for name in manifest.disabled)
+
+
+def _check_maps(manifest: Manifest, opened: ObjectFile) -> None:
+    for name, spec in manifest.maps.items():
+        declared = opened.maps.get(name)
+        if declared is None:
+            raise BadManifest(f"module.toml: [maps.{name}]: there is no such map.", hint=nearest(name, opened.maps))
+        if spec.depth is not None and declared.type != MapType.STACK_TRACE:
+            raise BadManifest(
+                f"module.toml: [maps.{name}]: depth is for stack-trace maps, and this is {MapType(declared.type).name}."
+            )
+
+
+def _without_probe(manifest: Manifest, programs: Iterable[ProgramDeclaration]) -> list[str]:
+    probed = {probe.program for probe in manifest.probe}
+    used = [program for program in programs if program.name not in manifest.disabled]
+    aimless = [program for program in used if program.needs_probe and program.name not in probed]
+    if aimless and len(aimless) == len(used):
+        first = aimless[0]
+        raise BadManifest(
+            f"module.toml: no place to attach: SEC(\"{first.section}\") of '{first.name}' names no place.",
+            hint=f'Add a [[probe]] with program = "{first.name}", kind = "{first.probe_kind}" and where that is.',
+        )
+    by_section: dict[str, list[str]] = {}
+    for each in aimless:
+        by_section.setdefault(each.section, []).append(each.name)
+    return [
+        f'not attached, because SEC("{section}") names no place, and no [[probe]] does: {", ".join(names)}'
+        for section, names in by_section.items()
+    ]
+
+
+def _uncounted(manifest: Manifest, opened: ObjectFile) -> list[str]:
+    names = {name for table in manifest.table for name in sources_of(table)}
+    streams = any(opened.maps[name].type in STREAMS for name in names if name in opened.maps)
+    if KERNEL_LOSSES_MAP in opened.maps or not streams:
+        return []
+    return ["the object was not compiled by Quarterdeck: what its ring buffers have no room for is not counted as lost"]
