@@ -1,0 +1,1 @@
+"""What agent and server say to each other, and the wires that carry it: messages, trust, gRPC."""
