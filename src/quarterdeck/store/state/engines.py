@@ -1,0 +1,130 @@
+"""The engines under the state store: how each database is opened so that what it acknowledges is on disk.
+
+Two engines a database: one for reading, one for writing, of which one transaction at a time runs in the whole fleet
+(SQLite by its one writing connection, PostgreSQL by an advisory lock). A fleet changes a few times a second; in return
+a writer never meets another's half-made change, and SQLite never says "database is locked".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from quarterdeck.model.errors import BadConfig, Unavailable
+
+#: how long a writer waits for its turn, in seconds
+WRITE_WAIT_S = 60.0
+#: connections that read at the same time
+READERS = 4
+#: "qdwriter" as a number: the advisory lock that a writer holds on PostgreSQL
+WRITER_LOCK = int.from_bytes(b"qdwriter", "big")
+
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+
+class Engines(NamedTuple):
+    """The reading and the writing engine of one database."""
+
+    read: AsyncEngine
+    write: AsyncEngine
+
+
+class _Cursor(Protocol):
+    def execute(self, statement: str, /) -> object: ...
+    def close(self) -> object: ...
+
+
+class _DriverConnection(Protocol):
+    """What a hook uses of a new connection of the SQLite driver."""
+
+    isolation_level: str | None
+
+    def cursor(self) -> _Cursor: ...
+
+
+def parse_url(text: str) -> URL:
+    """The SQLAlchemy URL of a configured one, with the driver we use; `BadConfig` for a database we do not know."""
+    hint = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE."
+    try:
+        url = sqlalchemy.make_url(text)
+    except ArgumentError as error:
+        raise BadConfig(f"Expected the URL of a state store, found '{text}'.", hint=hint) from error
+    backend = url.drivername.partition("+")[0]
+    if backend not in DRIVERS:
+        raise BadConfig(f"The state store cannot be kept in '{backend}'.", hint=hint)
+    if DRIVERS[backend] == "sqlite+aiosqlite" and not url.database:
+        raise BadConfig("The URL of a SQLite state store names no file.", hint=hint)
+    return url.set(drivername=DRIVERS[backend])
+
+
+def create_engines(url: URL) -> Engines:
+    """Both engines of `url`; nothing is opened yet."""
+    try:
+        return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+    except (NoSuchModuleError, ImportError) as error:
+        raise BadConfig(f"The driver of '{url.drivername}' cannot be loaded: {error}.") from error
+
+
+def _sqlite(url: URL) -> Engines:
+    """WAL and synchronous=FULL: a commit has reached the disk when it returns, and readers do not wait for it."""
+    assert url.database is not None
+    folder = Path(url.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"The folder {folder} of the state store cannot be made: {error.strerror}.") from error
+    read = create_async_engine(url, pool_size=READERS, max_overflow=0, pool_timeout=WRITE_WAIT_S)
+    write = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=WRITE_WAIT_S)
+    settings = ("foreign_keys=ON", "busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL")
+    _begin_sqlite(write, "BEGIN IMMEDIATE", settings)
+    _begin_sqlite(read, "BEGIN", (*settings, "query_only=ON"))
+    return Engines(read, write)
+
+
+def _begin_sqlite(engine: AsyncEngine, begin: str, settings: tuple[str, ...]) -> None:
+    """The driver's own BEGIN comes too late (before the first change only), so we send ours."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: _DriverConnection, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for setting in settings:
+            cursor.execute(f"PRAGMA {setting}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+        connection.exec_driver_sql(begin)
+
+
+def _postgresql(url: URL) -> Engines:
+    """Reads see one snapshot; writes take the lock first and see all that was committed before."""
+    server_settings = {"application_name": "quarterdeck", "lock_timeout": f"{int(WRITE_WAIT_S)}s"}
+    write = create_async_engine(
+        url,
+        pool_size=2,
+        max_overflow=0,
+        pool_timeout=WRITE_WAIT_S,
+        pool_pre_ping=True,
+        connect_args={"server_settings": server_settings | {"synchronous_commit": "on"}},
+    )
+    read = create_async_engine(
+        url,
+        pool_size=READERS,
+        max_overflow=0,
+        pool_timeout=WRITE_WAIT_S,
+        pool_pre_ping=True,
+        isolation_level="REPEATABLE READ",
+        connect_args={"server_settings": server_settings | {"default_transaction_read_only": "on"}},
+    )
+
+    @event.listens_for(write.sync_engine, "begin")
+    def on_begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+
+    return Engines(read, write)

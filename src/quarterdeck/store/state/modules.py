@@ -1,0 +1,59 @@
+"""Rows of modules. A module's build stands in its own row (`artefacts.py`), so that it is read once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from quarterdeck.model.manifests import SettingValue
+from quarterdeck.model.modules import ModuleState
+from quarterdeck.model.nodes import Selector
+from quarterdeck.store.state.schema import module
+
+
+class StoredModule(NamedTuple):
+    """A module, with its build named instead of included. The names are those of the table's columns."""
+
+    id: str
+    name: str
+    digest: str
+    builtin: bool
+    desire_state: ModuleState
+    selector: Selector
+    settings: dict[str, SettingValue]
+    create_time: float
+    last_update_time: float
+
+
+_MODULES = select(*(module.c[name] for name in StoredModule._fields))
+
+
+async def find_all(connection: AsyncConnection) -> list[StoredModule]:
+    """Every module, in the order of their names."""
+    return [StoredModule(*row) for row in await connection.execute(_MODULES.order_by(module.c.name))]
+
+
+async def find(connection: AsyncConnection, reference: str) -> StoredModule | None:
+    """One module by name or id."""
+    if not reference.isprintable():  # no name is; and PostgreSQL takes no NUL
+        return None
+    query = _MODULES.where(or_(module.c.name == reference, module.c.id == reference))
+    row = (await connection.execute(query)).first()
+    return None if row is None else StoredModule(*row)
+
+
+async def add(connection: AsyncConnection, new: StoredModule) -> None:
+    """A new module."""
+    await connection.execute(insert(module).values(**new._asdict()))
+
+
+async def change(connection: AsyncConnection, changed: StoredModule) -> None:
+    """The module of this id is now like this."""
+    await connection.execute(update(module).where(module.c.id == changed.id).values(**changed._asdict()))
+
+
+async def remove(connection: AsyncConnection, module_id: str) -> None:
+    """The module and its instances are gone."""
+    await connection.execute(delete(module).where(module.c.id == module_id))

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.store.state.database import Database
+from tests.state import sqlite_url
+
+
+@pytest.fixture
+async def state_url(tmp_path: Path) -> str:
+    return sqlite_url(tmp_path)
+
+
+@pytest.fixture
+async def database(state_url: str) -> AsyncGenerator[Database]:
+    opened = await Database.open(state_url)
+    yield opened
+    await opened.close()
