@@ -1,0 +1,115 @@
+"""The agent: our process on a node. Gets its identity, by joining if need be, and works until told to stop.
+
+Owns the folder `agent/` below its home, and the lock that keeps a second agent out of it. Leaves nothing behind when it
+ends: modules are detached, what was not sent is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import functools
+import logging
+import os
+from pathlib import Path
+
+from quarterdeck.agent.connection import BACKOFF_CAP_S
+from quarterdeck.agent.facts import gather_facts
+from quarterdeck.agent.identity import Identity
+from quarterdeck.agent.joining import Joining
+from quarterdeck.agent.memory import keep_freed_blocks
+from quarterdeck.agent.work import InstancesFactory, Work
+from quarterdeck.link.grpc.agent import GrpcAgentWire
+from quarterdeck.link.wire import AgentWire
+from quarterdeck.model.config import AgentConfig
+from quarterdeck.model.errors import BadConfig, TimedOut, Unavailable
+
+log = logging.getLogger(__name__)
+
+
+class Agent:
+    """One agent. `run` joins if needed and works until it is cancelled or `stop` is called."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        *,
+        instances: InstancesFactory,
+        ebpf_reason: str = "",
+        wire: AgentWire | None = None,
+    ) -> None:
+        self._config = config
+        self._home = Path(config.home or ".") / "agent"
+        self._instances = instances
+        self._facts = functools.partial(gather_facts, ebpf_reason=ebpf_reason)
+        self._wire = wire or GrpcAgentWire(config.server)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End `run` cleanly. To be called in the event loop."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until stopped. Raises before work begins when the node has no identity and cannot get one."""
+        keep_freed_blocks()
+        lock = _lock(self._home)
+        try:
+            joining = self._joining()
+            identity = await self._identity(joining)
+            if identity is not None:
+                work = Work(
+                    self._config,
+                    home=self._home,
+                    identity=identity,
+                    joining=joining,
+                    wire=self._wire,
+                    facts=self._facts,
+                    instances=self._instances,
+                )
+                await work.run(self._stopping)
+        finally:
+            os.close(lock)
+
+    def _joining(self) -> Joining:
+        facts = self._facts()
+        return Joining(
+            self._home,
+            wire=self._wire,
+            address=self._config.server,
+            name=self._config.name or facts.hostname,
+            labels=self._config.labels,
+            facts=facts,
+        )
+
+    async def _identity(self, joining: Joining) -> Identity | None:
+        """The node's identity; while the server is away, joining is tried again. None when stopped meanwhile."""
+        while not self._stopping.is_set():
+            try:
+                return await joining.identity(self._config.token)
+            except (Unavailable, TimedOut) as error:
+                log.warning("cannot join yet: %s", error)
+            try:
+                async with asyncio.timeout(BACKOFF_CAP_S / 4):
+                    await self._stopping.wait()
+            except TimeoutError:
+                pass
+        return None
+
+
+def _lock(home: Path) -> int:
+    """One agent for each home; the kernel drops the lock when the process dies."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(
+            f"The data folder {home} cannot be used: {error.strerror}.", hint="Set QD_HOME to another."
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise BadConfig(
+            f"Another agent works in {home} already.", hint="Stop it, or give this one another QD_HOME."
+        ) from error
+    return descriptor

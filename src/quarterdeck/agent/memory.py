@@ -1,0 +1,61 @@
+"""How this process holds memory: what one batch frees the next one uses, and what is free for long is given back.
+
+Every batch takes a few megabytes and frees them. glibc gives blocks of that size back to the kernel at once, and the
+kernel hands out zeroed pages for the next batch, one fault each: as much CPU time as it takes to compress the batch. So
+free blocks are kept, in few arenas, and given back only now and then: loading a module, for one, takes tens of
+megabytes once (libbpf reads all of the kernel's types).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # mallopt(3)
+#: blocks from this size on still come from the kernel and go back to it; a column of a full batch is smaller
+MAPPED_FROM_BYTES = 16 << 20
+#: free memory at the end of a heap that is kept
+KEPT_BYTES = 32 << 20
+#: heaps that threads share; they rarely allocate at one time, as few run at one time
+ARENAS = 2
+#: how often free memory is given back
+TRIM_INTERVAL_S = 10.0
+
+_MADV_DONTNEED = 4  # madvise(2)
+#: of /proc/PID/smaps (proc(5)): mappings that are private and not writable; place, file, the lines that follow
+_MAPPING = re.compile(r"^([0-9a-f]+-[0-9a-f]+) r-[x-]p \S+ \S+ \S+ *(.*)((?:\n[A-Z].*)+)\n", re.MULTILINE)
+_libc = ctypes.CDLL(None)
+
+
+def keep_freed_blocks() -> None:
+    """Tell the C library so, for the whole process; without effect where it is not glibc."""
+    if hasattr(_libc, "mallopt"):
+        _libc.mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
+        _libc.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        _libc.mallopt(_M_ARENA_MAX, ARENAS)
+
+
+async def trim() -> None:
+    """Give back what is not in use every TRIM_INTERVAL_S, for ever; milliseconds, and mostly without the GIL."""
+    while True:
+        await asyncio.sleep(TRIM_INTERVAL_S)
+        await asyncio.to_thread(give_back)
+
+
+def give_back() -> None:
+    """Free blocks, and pages of libraries that were used once, as a compiler is; what is used again is mapped again."""
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
+    for start, stop in _unchanged(Path("/proc/self/smaps").read_text()):
+        _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _MADV_DONTNEED)
+
+
+def _unchanged(smaps: str) -> Iterator[tuple[int, int]]:
+    """Where files are mapped to be read or run and no page differs from the file, so that each can be had again."""
+    for place, path, fields in _MAPPING.findall(smaps):
+        if path.startswith("/") and "\nAnonymous:             0 kB\n" in fields:
+            start, _, stop = place.partition("-")
+            yield int(start, 16), int(stop, 16)

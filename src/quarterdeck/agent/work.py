@@ -1,0 +1,202 @@
+"""An agent at work: its parts put together and run, isolated from one another.
+
+What runs on the node is the modules' business (`agent/modules/`, behind `Instances`); what is said to the server goes
+through the connection; this module only joins the ends, and holds the desired set between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from quarterdeck.agent.artefacts import Artefacts
+from quarterdeck.agent.components import Components
+from quarterdeck.agent.connection import Connection, LiveLink
+from quarterdeck.agent.desired import DesiredFile
+from quarterdeck.agent.identity import Identity, save_identity
+from quarterdeck.agent.joining import Joining
+from quarterdeck.agent.memory import trim
+from quarterdeck.agent.outbox import Outbox
+from quarterdeck.agent.renewal import Renewal
+from quarterdeck.agent.reporter import Reporter
+from quarterdeck.agent.shipper import ship
+from quarterdeck.link.messages import (
+    PROTOCOL_VERSION,
+    ArtefactChunk,
+    Desired,
+    Hello,
+    InstanceReport,
+    NewCertificate,
+    StatsReport,
+    ToAgent,
+)
+from quarterdeck.link.wire import AgentWire
+from quarterdeck.model.config import AgentConfig
+from quarterdeck.model.desired import DesiredSet
+from quarterdeck.model.errors import QuarterdeckError, Revoked
+from quarterdeck.model.losses import Loss
+from quarterdeck.model.modules import Artefact, InstanceStats, InstanceStatus
+from quarterdeck.model.nodes import Facts
+from quarterdeck.model.tables import Table
+
+log = logging.getLogger(__name__)
+
+#: rows for the outbox: table, rows, body (compressed Arrow IPC), module, losses; any thread, never waits
+Emit = Callable[[Table, int, bytes, str, Sequence[Loss]], None]
+#: rows that were lost before they became a batch; any thread
+Lose = Callable[[Loss], None]
+
+
+class Instances(Protocol):
+    """The module instances of this node, as the agent sees them."""
+
+    async def apply(self, desired: DesiredSet) -> None: ...
+
+    def statuses(self) -> tuple[InstanceStatus, ...]: ...
+
+    def stats(self) -> tuple[InstanceStats, ...]: ...
+
+    async def close(self) -> None: ...
+
+
+class InstancesFactory(Protocol):
+    """Makes the module instances. `changed` is called, from any thread, when a status is another than before."""
+
+    def __call__(
+        self,
+        *,
+        emit: Emit,
+        lose: Lose,
+        artefacts: Callable[[Artefact], Awaitable[bytes]],
+        changed: Callable[[], None],
+        config: AgentConfig,
+    ) -> Instances: ...
+
+
+class Work:
+    """An agent that has its identity, at work. `home` is the agent's own folder."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        *,
+        home: Path,
+        identity: Identity,
+        joining: Joining,
+        wire: AgentWire,
+        facts: Callable[[], Facts],
+        instances: InstancesFactory,
+    ) -> None:
+        self._config = config
+        self._home = home
+        self._joining = joining
+        self._identity = identity
+        self._token = config.token
+        self._file = DesiredFile(home / "desired.msgpack")
+        self._wanted = self._file.load()
+        self._acted = 0
+        self._news = asyncio.Event()
+        self._outbox = Outbox(home / "outbox", config.outbox)
+        self._artefacts = Artefacts(home / "artefacts")
+        self._reporter = Reporter(
+            instances=lambda: InstanceReport(revision=self._acted, statuses=self._instances.statuses()),
+            stats=lambda: StatsReport(stats=self._instances.stats()),
+            facts=facts,
+            stats_interval_s=config.stats_interval_s,
+        )
+        self._instances = instances(
+            emit=self._outbox.put,
+            lose=self._outbox.lose,
+            artefacts=self._artefacts.get,
+            changed=self._reporter.changed,
+            config=config,
+        )
+        self._renewal = Renewal(identity=lambda: self._identity, renewed=self._renewed)
+        self._connection = Connection(
+            wire,
+            credentials=lambda: self._identity.credentials,
+            hello=self._hello,
+            received=self._received,
+            while_linked=(self._reporter.run, self._artefacts.run, self._renewal.run, self._ship),
+            refused=self._refused,
+            heartbeat_s=config.heartbeat_s,
+        )
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping`; then everything is ended, and what is in memory goes to disk."""
+        components = Components()
+        components.start("modules", self._apply)
+        components.start("outbox", self._outbox.keep)
+        components.start("connection", self._connection.run)
+        components.start("memory", trim)
+        try:
+            await stopping.wait()
+        finally:
+            await components.stop()
+            try:
+                await self._instances.close()
+            finally:
+                await self._outbox.close()
+
+    def _hello(self) -> Hello:
+        return Hello(
+            protocol=PROTOCOL_VERSION,
+            facts=self._reporter.facts,
+            labels=self._config.labels,
+            acted_revision=self._acted,
+        )
+
+    async def _ship(self, live: LiveLink) -> None:
+        await ship(self._outbox, live.telemetry())
+
+    async def _received(self, message: ToAgent) -> None:
+        match message:
+            case Desired():
+                self._wanted = message.desired
+                self._news.set()
+            case ArtefactChunk():
+                self._artefacts.received(message)
+            case NewCertificate():
+                self._renewal.received(message)
+            case _:
+                log.warning("the server sent a %s when none was due", type(message).__name__)
+
+    async def _apply(self) -> None:
+        """Make what runs equal to what is wanted, again at each change; at the start, to what was wanted last."""
+        self._news.set()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            wanted = self._wanted
+            if wanted is None:
+                continue
+            await asyncio.to_thread(self._file.save, wanted)
+            await self._instances.apply(wanted)
+            self._acted = wanted.revision
+            self._reporter.changed()
+
+    def _renewed(self, identity: Identity) -> None:
+        save_identity(self._home, identity)
+        self._identity = identity
+        log.info("this node's certificate was renewed (serial %s)", identity.agent.serial)
+        self._connection.reconnect()
+
+    async def _refused(self, error: QuarterdeckError) -> None:
+        """The server will not have this node: when it was removed, nothing may run here, unless it may join again."""
+        if not isinstance(error, Revoked):
+            return
+        if self._token:
+            text, self._token = self._token, ""
+            try:
+                self._identity = await self._joining.join(text)
+            except QuarterdeckError as failure:
+                log.warning("this node was removed from the fleet, and its token does not let it in: %s", failure)
+            else:
+                self._connection.reconnect()
+                return
+        log.error("this node was removed from the fleet; its modules end. Join again with a new token (--token).")
+        self._wanted = DesiredSet(revision=0)
+        self._news.set()
