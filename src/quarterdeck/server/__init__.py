@@ -1,0 +1,1 @@
+"""The fleet's half: nodes, modules, desired sets, tokens, ingest, queries. It decides; the stores remember."""

@@ -1,0 +1,74 @@
+"""Builds and the bytes of their artefacts, named by hash. Keeps those in use in memory: all nodes ask for the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from quarterdeck.link.messages import ARTEFACT_CHUNK_BYTES, ArtefactChunk
+from quarterdeck.model.errors import NotFound
+from quarterdeck.model.modules import Build
+from quarterdeck.store.state import artefacts as rows
+from quarterdeck.store.state.database import Database
+
+#: bytes of artefacts kept in memory
+CACHE_BYTES = 64 * 1024 * 1024
+
+
+class Artefacts:
+    """Adds builds, reads them, and reads artefacts piece by piece."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+        self._builds: dict[str, Build] = {}
+        self._bodies: OrderedDict[str, bytes] = OrderedDict()
+        self._loading = asyncio.Lock()
+
+    async def add(self, transaction: AsyncConnection, build: Build, artefacts: Mapping[str, bytes]) -> None:
+        """Stores a build with its artefacts (by sha256)."""
+        await rows.add(transaction, build, artefacts, now=self._clock())
+
+    async def builds(self, transaction: AsyncConnection, digests: Iterable[str]) -> Mapping[str, Build]:
+        """The builds of these digests."""
+        wanted = set(digests)
+        known = {digest: self._builds[digest] for digest in wanted & self._builds.keys()}
+        if wanted - known.keys():
+            read = await rows.find_builds(transaction, wanted - known.keys())
+            self._builds |= read
+            known |= read
+        return known
+
+    async def prune(self, transaction: AsyncConnection) -> None:
+        """Forgets builds and artefacts that nothing uses any more."""
+        await rows.prune(transaction)
+        self._builds.clear()
+        self._bodies.clear()
+
+    async def chunk(self, sha256: str, offset: int) -> ArtefactChunk:
+        """The bytes from `offset` on, at most one chunk. `NotFound` when there is no such artefact."""
+        body = await self._body(sha256)
+        if body is None:
+            raise NotFound(f"There is no artefact {sha256[:64]}.")
+        offset = max(0, offset)
+        return ArtefactChunk(
+            sha256=sha256, offset=offset, size=len(body), data=body[offset : offset + ARTEFACT_CHUNK_BYTES]
+        )
+
+    async def _body(self, sha256: str) -> bytes | None:
+        async with self._loading:  # the first to ask reads it; the others find it
+            body = self._bodies.get(sha256)
+            if body is None:
+                async with self._database.read() as transaction:
+                    body = await rows.find_body(transaction, sha256)
+                if body is None:
+                    return None
+                self._bodies[sha256] = body
+                while sum(map(len, self._bodies.values())) > CACHE_BYTES and len(self._bodies) > 1:
+                    self._bodies.popitem(last=False)
+            self._bodies.move_to_end(sha256)
+            return body

@@ -1,0 +1,61 @@
+"""Calls made while one like them runs are run together: one transaction for what a thousand agents say at once.
+
+Owns only the waiting calls. What they do, and which of them fail, is the business of the function they are handed to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from quarterdeck.model.errors import QuarterdeckError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Coalescer(Generic[Item, Result]):
+    """Hands `run` up to `limit` items at a time, in the order of the calls, and gives each caller its result.
+
+    `run` answers one result or error for each item; if it raises, every caller of that round gets the error. With
+    `linger_s` a round waits for company before it starts.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Result | QuarterdeckError]]],
+        *,
+        limit: int = 500,
+        linger_s: float = 0.0,
+    ) -> None:
+        self._run = run
+        self._limit = limit
+        self._linger_s = linger_s
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._rounds: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: Item) -> Result:
+        """The result of `item`, after the round that it is part of."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._rounds is None or self._rounds.done():
+            self._rounds = asyncio.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        while self._waiting:
+            if self._linger_s:
+                await asyncio.sleep(self._linger_s)
+            batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+            try:
+                results = await self._run([item for item, _ in batch])
+            except Exception as error:  # noqa: BLE001 - every caller raises it
+                results = [error] * len(batch)
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():  # its caller gave up waiting
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)

@@ -1,0 +1,110 @@
+"""The fleet as the link sees it: whatever an agent asks or says goes from here to the service whose business it is.
+
+Decides nothing itself. Errors of the services reach the agent as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from quarterdeck.link.messages import (
+    ArtefactChunk,
+    FactsChanged,
+    FromAgent,
+    Hello,
+    InstanceReport,
+    JoinReply,
+    JoinRequest,
+    NewCertificate,
+    StatsReport,
+    TelemetryBatch,
+    Welcome,
+)
+from quarterdeck.model.desired import DesiredSet
+from quarterdeck.model.errors import BadFrame
+from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.server.artefacts import Artefacts
+from quarterdeck.server.desired import Desired
+from quarterdeck.server.instances import Instances
+from quarterdeck.server.joins import Joins
+from quarterdeck.server.nodes import Nodes
+from quarterdeck.server.tokens import Tokens
+from quarterdeck.store.state.nodes import NodeKey
+
+
+class Telemetry(Protocol):
+    """Where batches go."""
+
+    async def accept(self, agent: AgentIdentity, batch: TelemetryBatch) -> None: ...
+
+
+class Fleet:
+    """What `Sessions` asks (its `AgentHandler`), answered by the services."""
+
+    def __init__(
+        self,
+        *,
+        nodes: Nodes,
+        joins: Joins,
+        tokens: Tokens,
+        desired: Desired,
+        instances: Instances,
+        artefacts: Artefacts,
+        telemetry: Telemetry,
+    ) -> None:
+        self._nodes = nodes
+        self._joins = joins
+        self._tokens = tokens
+        self._desired = desired
+        self._instances = instances
+        self._artefacts = artefacts
+        self._telemetry = telemetry
+
+    async def join(self, token_id: str, request: JoinRequest) -> JoinReply:
+        """A host becomes a node."""
+        return await self._joins.join(token_id, request)
+
+    async def join_certificates(self) -> list[bytes]:
+        """Whose handshakes may pass without a certificate of ours."""
+        return await self._tokens.join_certificates()
+
+    async def connected(self, agent: AgentIdentity, hello: Hello) -> Welcome:
+        """An agent is here."""
+        return await self._nodes.connected(agent, hello)
+
+    async def disconnected(self, agent: AgentIdentity) -> None:
+        """An agent is gone."""
+        await self._nodes.disconnected(agent)
+
+    async def seen(self, agents: Sequence[AgentIdentity]) -> None:
+        """These agents were heard."""
+        await self._nodes.seen(agents)
+
+    async def received(self, agent: AgentIdentity, message: FromAgent) -> None:
+        """An agent says how it, or what runs on it, does."""
+        match message:
+            case InstanceReport():
+                await self._instances.reported(agent, message)
+            case StatsReport():
+                await self._instances.counted(agent, message)
+            case FactsChanged():
+                await self._nodes.changed(agent, message.facts)
+            case _:
+                raise BadFrame(f"A {type(message).__name__} is not a report.")
+
+    async def renew(self, agent: AgentIdentity, csr_pem: bytes) -> NewCertificate:
+        """Another certificate."""
+        return await self._joins.renew(agent, csr_pem)
+
+    async def desired(self, gid: int, nid: int) -> DesiredSet:
+        """What the node should run, to be sent to it now."""
+        return await self._desired.of(NodeKey(gid, nid))
+
+    async def artefact(self, sha256: str, offset: int) -> ArtefactChunk:
+        """A piece of an artefact."""
+        return await self._artefacts.chunk(sha256, offset)
+
+    async def telemetry(self, agent: AgentIdentity, batch: TelemetryBatch) -> None:
+        """Rows. Returns when they are stored."""
+        await self._telemetry.accept(agent, batch)

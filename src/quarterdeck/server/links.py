@@ -1,0 +1,50 @@
+"""Where the services reach the agents that are connected now: to wake a node, to cut one off.
+
+Owns nothing but the way there. Until the sessions are attached, as while the server starts, nobody is connected and
+there is nobody to tell: whatever changed is in the state store, and every agent gets it when it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from quarterdeck.model.errors import QuarterdeckError
+from quarterdeck.store.state.nodes import NodeKey
+
+
+class LiveSessions(Protocol):
+    """The connected agents of this server."""
+
+    async def push_desired(self, gid: int, nid: int) -> None: ...
+
+    async def disconnect(self, agent_id: str, error: QuarterdeckError | None = None) -> None: ...
+
+    async def tokens_changed(self) -> None: ...
+
+
+class Links:
+    """Passes on to the sessions, once there are any."""
+
+    def __init__(self) -> None:
+        self._sessions: LiveSessions | None = None
+
+    def attach(self, sessions: LiveSessions | None) -> None:
+        """From now on these are the connected agents."""
+        self._sessions = sessions
+
+    async def wake(self, keys: Iterable[NodeKey]) -> None:
+        """The desired sets of these nodes changed."""
+        if self._sessions is not None:
+            for key in keys:
+                await self._sessions.push_desired(key.gid, key.nid)
+
+    async def cut(self, agent_id: str, error: QuarterdeckError) -> None:
+        """This agent may not stay."""
+        if self._sessions is not None:
+            await self._sessions.disconnect(agent_id, error)
+
+    async def tokens_changed(self) -> None:
+        """Who may join changed."""
+        if self._sessions is not None:
+            await self._sessions.tokens_changed()

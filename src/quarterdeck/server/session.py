@@ -1,0 +1,136 @@
+"""One agent's live link: reads what the agent reports, sends it what it should know, until either side ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from quarterdeck.link.messages import (
+    ArtefactChunk,
+    Desired,
+    FromAgent,
+    Heartbeat,
+    Hello,
+    NewCertificate,
+    Refused,
+    RenewCertificate,
+    ToAgent,
+    UnknownMessage,
+    WantArtefact,
+)
+from quarterdeck.link.race import until_first
+from quarterdeck.link.wire import Stream
+from quarterdeck.model.desired import DesiredSet
+from quarterdeck.model.errors import BadFrame, NotFound, QuarterdeckError, Unavailable
+from quarterdeck.model.nodes import AgentIdentity
+
+log = logging.getLogger(__name__)
+
+#: how long a parting word may take
+_FAREWELL_S = 1.0
+
+
+class SessionHandler(Protocol):
+    """What a session asks of the fleet."""
+
+    async def received(self, agent: AgentIdentity, message: FromAgent) -> None: ...
+
+    async def renew(self, agent: AgentIdentity, csr_pem: bytes) -> NewCertificate: ...
+
+    async def artefact(self, sha256: str, offset: int) -> ArtefactChunk: ...
+
+
+class Session:
+    """The link of `agent`. `desired` gives its present desired set; `seen` is told of every message."""
+
+    def __init__(
+        self,
+        agent: AgentIdentity,
+        stream: Stream[FromAgent, ToAgent],
+        *,
+        handler: SessionHandler,
+        desired: Callable[[], Awaitable[DesiredSet]],
+        seen: Callable[[], None],
+    ) -> None:
+        self.agent = agent
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stream = stream
+        self._handler = handler
+        self._desired = desired
+        self._seen = seen
+        self._stale = asyncio.Event()
+        self._stale.set()
+
+    def push(self) -> None:
+        """Send the desired set anew. Pushes that come while one is under way become one."""
+        self._stale.set()
+
+    def end(self, error: QuarterdeckError) -> None:
+        """End the link, telling the agent why."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+            self.ended.exception()  # taken note of: whoever serves the stream raises it
+
+    async def run(self) -> None:
+        """Serve until the agent leaves (returns) or the link must end (raises)."""
+        try:
+            await until_first(self._receive(), self._push(), self.ended)
+        finally:
+            if self.ended.done():
+                await self._farewell()
+
+    async def _farewell(self) -> None:
+        error = self.ended.exception()
+        if isinstance(error, QuarterdeckError):
+            try:
+                async with asyncio.timeout(_FAREWELL_S):
+                    await self._stream.send(Refused(code=error.code, reason=str(error)))
+            except (QuarterdeckError, TimeoutError) as failure:
+                log.debug("agent %s did not hear why its link ended: %s", self.agent.agent_id, failure)
+
+    async def _push(self) -> None:
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            await self._stream.send(Desired(desired=await self._desired()))
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                message = await self._stream.receive()
+            except UnknownMessage as error:
+                log.info("agent %s is newer than this server: %s", self.agent.agent_id, error)
+                continue
+            if message is None:
+                return
+            self._seen()
+            await self._dispatch(message)
+
+    async def _dispatch(self, message: FromAgent) -> None:
+        match message:
+            case Heartbeat():
+                pass
+            case Hello():
+                raise BadFrame("Expected one Hello at the start of the connection, found a second one.")
+            case WantArtefact():
+                await self._stream.send(await self._artefact(message))
+            case RenewCertificate():
+                await self._stream.send(await self._handler.renew(self.agent, message.csr_pem))
+            case _:
+                await self._report(message)
+
+    async def _artefact(self, want: WantArtefact) -> ArtefactChunk:
+        try:
+            return await self._handler.artefact(want.sha256, want.offset)
+        except NotFound:
+            return ArtefactChunk(sha256=want.sha256, offset=want.offset, size=-1, data=b"")
+
+    async def _report(self, message: FromAgent) -> None:
+        try:
+            await self._handler.received(self.agent, message)
+        except Unavailable:
+            raise  # the agent reports everything anew when it reconnects
+        except QuarterdeckError as error:
+            log.warning("a report of agent %s was not accepted: %s", self.agent.agent_id, error)
