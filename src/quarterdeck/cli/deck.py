@@ -1,0 +1,160 @@
+"""The two processes of `qd up`: started in order, started again when they die, ended in order, and gone when we are."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from quarterdeck.cli import output
+from quarterdeck.client import Client, Endpoint
+from quarterdeck.client.endpoint import HTTP_ADDRESS_FILE
+from quarterdeck.model.errors import QuarterdeckError, TimedOut, Unavailable
+from quarterdeck.model.tokens import CreateJoinToken
+
+READY_S = 60.0
+POLL_S = 0.1
+#: seconds a process gets to end by itself after SIGTERM
+GRACE_S = 15.0
+#: seconds between a death and the new start: the first, and the most
+BACKOFF_S, BACKOFF_LIMIT_S = 0.5, 30.0
+_PR_SET_PDEATHSIG = 1
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """Where the server really listens."""
+
+    http: str
+    link: str
+
+
+class Child:
+    """One of the two processes. It dies with us (PR_SET_PDEATHSIG), even when we are killed."""
+
+    def __init__(self, name: str, arguments: tuple[str, ...]) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.environment: dict[str, str] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.restarts = 0
+        self.start_at = 0.0
+        self.started_at = 0.0
+
+    def start(self) -> None:
+        """Starts it, in a session of its own so that Ctrl-C reaches only us."""
+        libc = ctypes.CDLL(None)
+        parent = os.getpid()
+
+        def die_with_parent() -> None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "quarterdeck.cli.main", self.name, *self.arguments],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env=os.environ | self.environment,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  (nothing but the system call runs in the child)
+        )
+        self.started_at = time.monotonic()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self.process is not None and self.process.poll() is None
+
+    def keep(self) -> None:
+        """Starts it again when it died: at once after a long life, later and later when it keeps dying."""
+        if self.running:
+            return
+        now = time.monotonic()
+        if self.process is not None:
+            lived_long = now - self.started_at > BACKOFF_LIMIT_S
+            self.restarts = 0 if lived_long else self.restarts + 1
+            delay = min(BACKOFF_LIMIT_S, BACKOFF_S * 2 ** min(self.restarts, 10))
+            output.errors.print(
+                f"[yellow]{self.name} ended (exit code {self.process.returncode}); starting it again in {delay:g} s[/]"
+            )
+            self.process, self.start_at = None, now + delay
+        elif now >= self.start_at:
+            self.start()
+
+    def stop(self) -> None:
+        """Ends it: TERM, then KILL after `GRACE_S`."""
+        if self.process is None or not self.running:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            output.errors.print(f"[yellow]{self.name} did not end within {GRACE_S:g} s and is killed[/]")
+            self.process.kill()
+            self.process.wait()
+
+
+class Deck:
+    """A server and an agent on this machine."""
+
+    def __init__(self, home: Path, *, labels: tuple[str, ...]) -> None:
+        self._home = home
+        self._server = Child("server", ())
+        self._agent = Child("agent", tuple(part for label in labels for part in ("--label", label)))
+        self._ending = False
+
+    def run(self, started: Callable[[Addresses], None]) -> None:
+        """Starts both, calls `started`, and keeps both running until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        try:
+            self._start(started)
+            while not self._ending:
+                self._server.keep()
+                self._agent.keep()
+                time.sleep(POLL_S)
+        finally:
+            self._agent.stop()
+            self._server.stop()
+
+    def _end(self, *_: object) -> None:
+        self._ending = True
+
+    def _start(self, started: Callable[[Addresses], None]) -> None:
+        (self._home / HTTP_ADDRESS_FILE).unlink(missing_ok=True)
+        self._server.start()
+        addresses = self._wait_for_server()
+        if addresses is None:
+            return
+        self._agent.arguments += ("--server", addresses.link)
+        if not (self._home / "agent" / "identity.pem").exists():
+            self._agent.environment["QD_AGENT_TOKEN"] = self._join_token()
+        self._agent.start()
+        started(addresses)
+
+    def _wait_for_server(self) -> Addresses | None:
+        """The addresses once the server answers; None when we were told to end meanwhile."""
+        deadline = time.monotonic() + READY_S
+        while not self._ending:
+            if not self._server.running:
+                code = self._server.process.returncode if self._server.process else "none"
+                raise Unavailable(f"The server did not start (exit code {code}).", hint="Its words are above.")
+            if (self._home / HTTP_ADDRESS_FILE).exists():
+                with suppress(QuarterdeckError), Client(Endpoint.of_home(self._home)) as client:
+                    info = client.server_info()
+                    return Addresses(http=info.http, link=info.link)
+            if time.monotonic() > deadline:
+                raise TimedOut(f"The server did not answer within {READY_S:g} s.")
+            time.sleep(POLL_S)
+        return None
+
+    def _join_token(self) -> str:
+        with Client(Endpoint.of_home(self._home)) as client:
+            return client.create_join_token(CreateJoinToken(expires_s=300.0)).token

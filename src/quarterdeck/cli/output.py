@@ -1,0 +1,104 @@
+"""How `qd` prints: tables for people, JSON for programs; ages and sizes in words; errors without a trace."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from quarterdeck.model.errors import QuarterdeckError
+
+#: columns of a line that no person looks at: a pipe or a file gets rows unfolded
+_PIPE_WIDTH = 4096
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+errors = Console(stderr=True, highlight=False)
+
+_STATE_STYLES = {
+    "ONLINE": "green",
+    "SUCCEEDED": "green",
+    "DEPLOYED": "green",
+    "OFFLINE": "yellow",
+    "INIT": "yellow",
+    "IN_PROGRESS": "yellow",
+    "FAILED": "red",
+    "TERMINATED": "red",
+}
+
+
+def show(items: Sequence[Any], columns: dict[str, Callable[[Any], object]], *, json: bool, empty: str) -> None:
+    """Prints structs as a table with these columns, or all of each as JSON."""
+    if json:
+        print_json(items)
+        return
+    if not items:
+        errors.print(empty)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        table.add_column(name.upper(), overflow="fold")
+    for item in items:
+        table.add_row(*(cell(read(item)) for read in columns.values()))
+    console.print(table)
+
+
+def cell(value: object) -> str:
+    """One value as a table shows it."""
+    text = "" if value is None else str(value)
+    style = _STATE_STYLES.get(text)
+    return f"[{style}]{text}[/]" if style else escape(text)
+
+
+def details(pairs: Iterable[tuple[str, object]]) -> None:
+    """Prints name and value, one pair a line; a value that is empty is left out."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        if value not in ("", None, (), [], {}):
+            table.add_row(name, cell(value))
+    console.print(table)
+
+
+def print_json(value: object) -> None:
+    """Prints any struct, or list of them, as indented JSON."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def print_error(error: QuarterdeckError) -> None:
+    """An error as a person reads it: what was found, the tool's own lines, what to do."""
+    errors.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
+    for line in error.lines:
+        errors.print(f"  {escape(line)}", soft_wrap=True)
+    if error.hint:
+        errors.print(f"[bold]hint:[/] {escape(error.hint)}", soft_wrap=True)
+
+
+def age(timestamp: float | None) -> str:
+    """How long ago, e.g. "5s", "3m", "2h", "4d"."""
+    if not timestamp:
+        return "never"
+    seconds = max(0.0, time.time() - timestamp)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def size(count: float) -> str:
+    """Bytes in words, e.g. "1.4 MiB"."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def pairs(mapping: dict[str, Any]) -> str:
+    """A mapping as "a=1 b=2"."""
+    return " ".join(f"{key}={value}" for key, value in sorted(mapping.items()))

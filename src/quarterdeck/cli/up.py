@@ -1,0 +1,219 @@
+"""`qd up`, `qd down`, `qd status`: a server and an agent on this machine, kept running together.
+
+`qd up` is the parent of both: it starts the server, waits until it answers, lets the agent join with a one-time token,
+and starts again what dies. A lock file in the data folder says whether it runs, so that a stale process id is never
+trusted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from quarterdeck.cli import output
+from quarterdeck.cli.deck import Addresses, Deck
+from quarterdeck.client import Client, Endpoint
+from quarterdeck.client.endpoint import HTTP_ADDRESS_FILE, default_home
+from quarterdeck.model.errors import Conflict, QuarterdeckError, TimedOut, Unavailable
+from quarterdeck.model.modules import ModuleState
+from quarterdeck.model.nodes import AgentState
+
+#: seconds `--wait` and `qd down` wait
+WAIT_S, DOWN_S = 60.0, 30.0
+LOCK_S = 1.0
+POLL_S = 0.1
+
+Home = Annotated[str | None, Parameter(help="Data folder [env: QD_HOME].")]
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What `qd up` writes beside its lock."""
+
+    pid: int
+    http: str
+    link: str
+    started_at: float
+
+
+def up(
+    *,
+    home: Home = None,
+    http: Annotated[str | None, Parameter(help="Address of the API [env: QD_HTTP].")] = None,
+    link: Annotated[str | None, Parameter(help="Address agents connect to [env: QD_LINK].")] = None,
+    label: Annotated[tuple[str, ...], Parameter(help="Label of this node, key=value. Repeatable.")] = (),
+    detach: Annotated[bool, Parameter(help="Run in the background.")] = False,
+    wait: Annotated[bool, Parameter(help="With --detach: return when the agent is online.")] = False,
+) -> None:
+    """Start a server and an agent on this machine, with everything they need."""
+    folder = Path(home).absolute() if home else default_home()
+    os.environ["QD_HOME"] = str(folder)
+    for name, value in (("QD_HTTP", http), ("QD_LINK", link)):
+        if value:
+            os.environ[name] = value
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if running := find_running(folder):
+        if detach:
+            output.console.print(f"It runs already (process {running.pid}).")
+            _banner(folder, running)
+            return
+        raise Conflict(f"It runs already (process {running.pid}).", hint="See `qd status`; end it with `qd down`.")
+    if detach:
+        _detach(folder, label, wait=wait)
+        return
+    _hold(folder, label)
+
+
+def down(*, home: Home = None) -> None:
+    """Stop what `qd up` started on this machine, and wait until it is gone."""
+    folder = Path(home).absolute() if home else default_home()
+    running = find_running(folder)
+    if running is None:
+        output.console.print("Nothing runs here.")
+        return
+    os.kill(running.pid, signal.SIGTERM)
+    with output.errors.status("stopping"):
+        _until(lambda: find_running(folder) is None, DOWN_S, f"process {running.pid} to end")
+    output.console.print("Stopped.")
+
+
+def status(*, home: Home = None) -> None:
+    """Show what runs on this machine and how the fleet is. Exit code 69 when nothing runs."""
+    folder = Path(home).absolute() if home else default_home()
+    running = find_running(folder)
+    if running is None and not os.environ.get("QD_HTTP") and not (folder / HTTP_ADDRESS_FILE).exists():
+        raise Unavailable(f"Nothing runs here (data folder {folder}).", hint="Start it with `qd up`.")
+    with Client(Endpoint.of_home(folder) if running else Endpoint.find(home=folder)) as client:
+        info = client.server_info()
+        nodes = client.list_nodes()
+        modules = client.list_modules()
+    online = [node for node in nodes if node.state is AgentState.ONLINE]
+    deployed = [module.name for module in modules if module.desire_state is ModuleState.DEPLOYED]
+    output.details(
+        [
+            ("version", info.version),
+            ("process", running.pid if running else ""),
+            ("API", f"http://{info.http}"),
+            ("link", info.link),
+            ("data", folder),
+            ("stores", f"{info.state_store}, {info.telemetry_store}"),
+            ("up for", output.age(info.started_at)),
+            ("nodes", f"{len(online)} of {len(nodes)} online"),
+            ("modules", ", ".join(deployed) or "none deployed"),
+        ]
+    )
+
+
+def find_running(home: Path) -> Running | None:
+    """What runs with this data folder: whoever holds the lock, or None."""
+    try:
+        with (home / "up.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        pass
+    try:
+        return msgspec.json.decode((home / "up.json").read_bytes(), type=Running)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _hold(home: Path, labels: tuple[str, ...]) -> None:
+    """Runs the deck in the foreground until a signal."""
+    with (home / "up.lock").open("w") as lock:
+        try:
+            _until(lambda: _locked(lock), LOCK_S, "the lock")  # whoever looks at it holds it for a moment
+        except TimedOut as error:
+            raise Conflict(f"Another `qd up` is starting with the data folder {home}.") from error
+
+        def started(addresses: Addresses) -> None:
+            running = Running(pid=os.getpid(), http=addresses.http, link=addresses.link, started_at=time.time())
+            temporary = home / "up.json.new"
+            temporary.write_bytes(msgspec.json.encode(running))
+            temporary.replace(home / "up.json")
+            _banner(home, running)
+
+        try:
+            Deck(home, labels=labels).run(started)
+        finally:
+            (home / "up.json").unlink(missing_ok=True)
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _detach(home: Path, labels: tuple[str, ...], *, wait: bool) -> None:
+    log_path = home / "up.log"
+    command = [sys.executable, "-m", "quarterdeck.cli.main", "up"]
+    for label in labels:
+        command += ["--label", label]
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+        )
+
+    def is_up() -> bool:
+        if process.poll() is not None:
+            raise Unavailable(
+                f"It ended at once (exit code {process.returncode}).",
+                lines=_last_lines(log_path),
+                hint=f"See {log_path}.",
+            )
+        return find_running(home) is not None
+
+    with output.errors.status("starting"):
+        _until(is_up, WAIT_S, "the server to answer")
+        if wait:
+            _until(lambda: _agent_is_online(home), WAIT_S, "the agent to connect")
+    running = find_running(home)
+    if running:
+        _banner(home, running)
+
+
+def _agent_is_online(home: Path) -> bool:
+    try:
+        with Client(Endpoint.of_home(home)) as client:
+            return any(node.state is AgentState.ONLINE for node in client.list_nodes())
+    except QuarterdeckError:
+        return False
+
+
+def _until(done: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimedOut(f"Waited {seconds:g} s for {what}.")
+        time.sleep(POLL_S)
+
+
+def _last_lines(path: Path, count: int = 12) -> tuple[str, ...]:
+    return tuple(path.read_text(errors="replace").splitlines()[-count:])
+
+
+def _banner(home: Path, running: Running) -> None:
+    output.console.print(
+        f"[bold]Quarterdeck runs.[/]  API http://{running.http} (docs: /schema)  link {running.link}  data {home}\n\n"
+        "Try next:\n"
+        "  qd node ls\n"
+        "  qd module deploy execs --wait\n"
+        '  qd query "SELECT time, pid, comm, filename FROM execs ORDER BY time DESC LIMIT 10"\n'
+        "  qd token create          (to join another host)\n"
+        "  qd doctor                (what this kernel can do)",
+        soft_wrap=True,
+    )

@@ -1,0 +1,201 @@
+"""The async client. Each method sends one call of `calls`; a failed call raises the error the server meant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from quarterdeck.client import calls, events
+from quarterdeck.client.calls import Call
+from quarterdeck.client.endpoint import Endpoint
+from quarterdeck.model.audit import AuditEntry
+from quarterdeck.model.errors import TimedOut
+from quarterdeck.model.manifests import SettingValue
+from quarterdeck.model.modules import Instance, Module
+from quarterdeck.model.nodes import AgentRecord, Node, Selector
+from quarterdeck.model.queries import Answer, QueryFormat, QueryParameter, TableInfo, TailRows
+from quarterdeck.model.server import ServerInfo
+from quarterdeck.model.tokens import (
+    ApiToken,
+    CreateJoinToken,
+    JoinToken,
+    NewApiToken,
+    NewJoinToken,
+    Role,
+)
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Asks one server. Use it as a async context manager, or call `close`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._http = httpx.AsyncClient(base_url=endpoint.url)
+
+    @classmethod
+    def local(cls) -> AsyncClient:
+        """The client of the server that `Endpoint.find` finds: by environment, or on this machine."""
+        return cls(Endpoint.find())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def send(self, call: Call[T]) -> T:
+        """Sends any call and returns its decoded answer."""
+        try:
+            response = await self._http.request(
+                call.method,
+                call.path,
+                params=call.query,
+                content=call.body or None,
+                headers=call.headers(self.endpoint.token),
+                timeout=call.timeout_s,
+            )
+        except httpx.TimeoutException as error:
+            raise TimedOut(f"{self.endpoint.url} did not answer within {call.timeout_s:g} s.") from error
+        except httpx.TransportError as error:
+            raise calls.unreachable(self.endpoint.url, error) from error
+        return call.answer(response.status_code, response.content)
+
+    async def server_info(self) -> ServerInfo:
+        """Version and addresses of the server."""
+        return await self.send(calls.server_info())
+
+    async def list_audit(self, *, limit: int = 100) -> list[AuditEntry]:
+        """Who changed what, newest first."""
+        return await self.send(calls.list_audit(limit=limit))
+
+    async def list_nodes(self, selector: Selector = Selector()) -> list[Node]:
+        """The nodes a selector means; the empty one means all."""
+        return await self.send(calls.list_nodes(selector))
+
+    async def show_node(self, node: str) -> Node:
+        """One node by name, nid or gid/nid."""
+        return await self.send(calls.show_node(node))
+
+    async def label_node(self, node: str, labels: Mapping[str, str | None]) -> Node:
+        """Sets labels; None removes one."""
+        return await self.send(calls.label_node(node, labels))
+
+    async def remove_node(self, node: str) -> None:
+        """Ends a node: its agent is TERMINATED and its certificate revoked."""
+        return await self.send(calls.remove_node(node))
+
+    async def list_agents(self) -> list[AgentRecord]:
+        """All agents, TERMINATED ones too."""
+        return await self.send(calls.list_agents())
+
+    async def create_join_token(self, request: CreateJoinToken = CreateJoinToken()) -> NewJoinToken:
+        """A one-time token for a new node."""
+        return await self.send(calls.create_join_token(request))
+
+    async def list_join_tokens(self) -> list[JoinToken]:
+        """Join tokens, used ones too."""
+        return await self.send(calls.list_join_tokens())
+
+    async def revoke_join_token(self, token_id: str) -> None:
+        """Makes an unused join token worthless."""
+        return await self.send(calls.revoke_join_token(token_id))
+
+    async def create_api_token(self, name: str, role: Role, *, expires_s: float | None = None) -> NewApiToken:
+        """A bearer token with a role."""
+        return await self.send(calls.create_api_token(name, role, expires_s=expires_s))
+
+    async def list_api_tokens(self) -> list[ApiToken]:
+        """API tokens, without their secrets."""
+        return await self.send(calls.list_api_tokens())
+
+    async def revoke_api_token(self, token_id: str) -> None:
+        """Ends an API token at once."""
+        return await self.send(calls.revoke_api_token(token_id))
+
+    async def create_module(self, files: Mapping[str, bytes], *, replace: bool = False) -> Module:
+        """Compiles and checks a module's folder; `replace` makes it a new version of one that exists."""
+        return await self.send(calls.create_module(files, replace=replace))
+
+    async def list_modules(self) -> list[Module]:
+        """All modules, the built-in ones too."""
+        return await self.send(calls.list_modules())
+
+    async def show_module(self, module: str) -> Module:
+        """One module by name or id."""
+        return await self.send(calls.show_module(module))
+
+    async def deploy_module(
+        self,
+        module: str,
+        selector: Selector = Selector(),
+        settings: Mapping[str, SettingValue] | None = None,
+    ) -> Module:
+        """Runs a module on the nodes that match, now and whenever one joins later."""
+        return await self.send(calls.deploy_module(module, selector, settings or {}))
+
+    async def undeploy_module(self, module: str) -> Module:
+        """Stops a module everywhere. Its rows stay."""
+        return await self.send(calls.undeploy_module(module))
+
+    async def delete_module(self, module: str) -> None:
+        """Forgets a module that is not deployed. Its rows stay until their retention ends."""
+        return await self.send(calls.delete_module(module))
+
+    async def list_instances(self, module: str | None = None) -> list[Instance]:
+        """Every instance with its wanted and actual state, of one module or of all."""
+        return await self.send(calls.list_instances(module))
+
+    async def list_tables(self) -> list[TableInfo]:
+        """Every table with its size and age."""
+        return await self.send(calls.list_tables())
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, QueryParameter] | None = None,
+        *,
+        max_rows: int = 10_000,
+        timeout_s: float = 30.0,
+    ) -> Answer:
+        """SQL over the tables; parameters are written `{name:Type}` in it."""
+        return await self.send(calls.query(sql, parameters or {}, max_rows=max_rows, timeout_s=timeout_s))
+
+    async def query_bytes(
+        self,
+        sql: str,
+        *,
+        format: QueryFormat,
+        max_rows: int = 10_000,
+        timeout_s: float = 30.0,
+    ) -> bytes:
+        """The answer as CSV with a header line, or as an Arrow IPC stream."""
+        return await self.send(calls.query(sql, {}, max_rows=max_rows, timeout_s=timeout_s, format=format))
+
+    async def tail(self, table: str, *, where: str = "") -> AsyncIterator[TailRows]:
+        """The rows of a table as they are stored, without end; a lost connection is resumed where it stopped."""
+        cursor = ""
+        while True:
+            request = events.tail(table, where=where, cursor=cursor)
+            try:
+                async with self._http.stream(**request.arguments(self.endpoint.token)) as response:
+                    if response.status_code >= 400:
+                        raise calls.failure(response.status_code, await response.aread())
+                    async for rows in events.decode_async(response.aiter_lines()):
+                        cursor = rows.cursor
+                        yield rows
+            except httpx.TransportError as error:
+                if not cursor:
+                    raise calls.unreachable(self.endpoint.url, error) from error
+            await asyncio.sleep(events.RESUME_S)

@@ -1,0 +1,210 @@
+"""Every request of the API as a value: method, path, body and the type of the answer.
+
+The sync and the async client send the same calls, so that what an operation is stands in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from quarterdeck.model.audit import AuditEntry
+from quarterdeck.model.errors import Problem, QuarterdeckError, Unavailable, from_problem
+from quarterdeck.model.manifests import SettingValue
+from quarterdeck.model.modules import CreateModule, DeployModule, Instance, Module
+from quarterdeck.model.nodes import AgentRecord, Node, Selector
+from quarterdeck.model.queries import Answer, Query, QueryFormat, QueryParameter, TableInfo
+from quarterdeck.model.server import ServerInfo
+from quarterdeck.model.tokens import (
+    ApiToken,
+    CreateApiToken,
+    CreateJoinToken,
+    JoinToken,
+    NewApiToken,
+    NewJoinToken,
+    Role,
+)
+
+T = TypeVar("T")
+PREFIX = "/api/v1"
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One request. `returns` is the type of the JSON answer; `bytes` gives the body as it is, `None` ignores it."""
+
+    method: str
+    path: str
+    returns: Any
+    body: bytes = b""
+    query: dict[str, str] = {}
+    timeout_s: float = 60.0
+
+    def headers(self, token: str) -> dict[str, str]:
+        """The request's headers, the token among them."""
+        return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def answer(self, status: int, body: bytes) -> T:
+        """The decoded answer, or the error that the problem document stands for."""
+        if status >= 400:
+            raise failure(status, body)
+        if self.returns is None:
+            return None  # type: ignore[return-value]
+        return body if self.returns is bytes else msgspec.json.decode(body, type=self.returns)  # type: ignore[return-value]
+
+
+def failure(status: int, body: bytes) -> QuarterdeckError:
+    """The error in an answer; a body that is no problem document (a proxy's page) is quoted."""
+    try:
+        return from_problem(msgspec.json.decode(body, type=Problem))
+    except msgspec.MsgspecError:
+        return Unavailable(f"The server answered HTTP {status}: {body[:200].decode(errors='replace')}")
+
+
+def unreachable(url: str, error: Exception) -> Unavailable:
+    """The error for a server that does not answer."""
+    return Unavailable(
+        f"No server answers at {url}: {error}.",
+        hint="Start one with `qd up`, or say where it is with --http or QD_HTTP.",
+    )
+
+
+def _get(path: str, returns: Any, **query: str | None) -> Call[Any]:
+    given = {key: value for key, value in query.items() if value is not None}
+    return Call(method="GET", path=PREFIX + path, returns=returns, query=given)
+
+
+def _send(method: str, path: str, returns: Any, body: object = None, *, timeout_s: float = 60.0) -> Call[Any]:
+    data = b"" if body is None else msgspec.json.encode(body)
+    return Call(method=method, path=PREFIX + path, returns=returns, body=data, timeout_s=timeout_s)
+
+
+def _segment(name: str) -> str:
+    return quote(name, safe="")
+
+
+# ── server ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+def server_info() -> Call[ServerInfo]:
+    """Version and addresses of the server."""
+    return _get("/server", ServerInfo)
+
+
+def list_audit(*, limit: int = 100) -> Call[list[AuditEntry]]:
+    """Who changed what, newest first."""
+    return _get("/audit", list[AuditEntry], limit=str(limit))
+
+
+# ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+def list_nodes(selector: Selector) -> Call[list[Node]]:
+    """The nodes a selector means; the empty one means all."""
+    return _send("POST", "/nodes/select", list[Node], selector)
+
+
+def show_node(node: str) -> Call[Node]:
+    """One node by name, nid or gid/nid."""
+    return _get(f"/nodes/{_segment(node)}", Node)
+
+
+def label_node(node: str, labels: Mapping[str, str | None]) -> Call[Node]:
+    """Sets labels; None removes one."""
+    return _send("PATCH", f"/nodes/{_segment(node)}/labels", Node, dict(labels))
+
+
+def remove_node(node: str) -> Call[None]:
+    """Ends a node: its agent is TERMINATED and its certificate revoked."""
+    return _send("DELETE", f"/nodes/{_segment(node)}", None)
+
+
+def list_agents() -> Call[list[AgentRecord]]:
+    """All agents, TERMINATED ones too."""
+    return _get("/agents", list[AgentRecord])
+
+
+# ── tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+def create_join_token(request: CreateJoinToken) -> Call[NewJoinToken]:
+    """A one-time token for a new node."""
+    return _send("POST", "/tokens/join", NewJoinToken, request)
+
+
+def list_join_tokens() -> Call[list[JoinToken]]:
+    """Join tokens, used ones too."""
+    return _get("/tokens/join", list[JoinToken])
+
+
+def revoke_join_token(token_id: str) -> Call[None]:
+    """Makes an unused join token worthless."""
+    return _send("DELETE", f"/tokens/join/{_segment(token_id)}", None)
+
+
+def create_api_token(name: str, role: Role, *, expires_s: float | None = None) -> Call[NewApiToken]:
+    """A bearer token with a role."""
+    return _send("POST", "/tokens/api", NewApiToken, CreateApiToken(name=name, role=role, expires_s=expires_s))
+
+
+def list_api_tokens() -> Call[list[ApiToken]]:
+    """API tokens, without their secrets."""
+    return _get("/tokens/api", list[ApiToken])
+
+
+def revoke_api_token(token_id: str) -> Call[None]:
+    """Ends an API token at once."""
+    return _send("DELETE", f"/tokens/api/{_segment(token_id)}", None)
+
+
+# ── modules ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+def create_module(files: Mapping[str, bytes], *, replace: bool = False) -> Call[Module]:
+    """Compiles and checks a module's folder; `replace` makes it a new version of one that exists."""
+    return _send("POST", "/modules", Module, CreateModule(files=dict(files), replace=replace), timeout_s=300.0)
+
+
+def list_modules() -> Call[list[Module]]:
+    """All modules, the built-in ones too."""
+    return _get("/modules", list[Module])
+
+
+def show_module(module: str) -> Call[Module]:
+    """One module by name or id."""
+    return _get(f"/modules/{_segment(module)}", Module)
+
+
+def deploy_module(module: str, selector: Selector, settings: Mapping[str, SettingValue]) -> Call[Module]:
+    """Runs a module on the nodes that match, now and whenever one joins later."""
+    body = DeployModule(selector=selector, settings=dict(settings))
+    return _send("POST", f"/modules/{_segment(module)}/deploy", Module, body)
+
+
+def undeploy_module(module: str) -> Call[Module]:
+    """Stops a module everywhere. Its rows stay."""
+    return _send("POST", f"/modules/{_segment(module)}/undeploy", Module)
+
+
+def delete_module(module: str) -> Call[None]:
+    """Forgets a module that is not deployed. Its rows stay until their retention ends."""
+    return _send("DELETE", f"/modules/{_segment(module)}", None)
+
+
+def list_instances(module: str | None = None) -> Call[list[Instance]]:
+    """Every instance with its wanted and actual state, of one module or of all."""
+    return _get("/instances", list[Instance], module=module)
+
+
+# ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+def list_tables() -> Call[list[TableInfo]]:
+    """Every table with its size and age."""
+    return _get("/tables", list[TableInfo])
+
+
+def query(
+    sql: str,
+    parameters: Mapping[str, QueryParameter],
+    *,
+    max_rows: int = 10_000,
+    timeout_s: float = 30.0,
+    format: QueryFormat = QueryFormat.JSON,
+) -> Call[Any]:
+    """SQL over the tables. JSON decodes to `Answer`; csv and arrow come as bytes."""
+    body = Query(sql=sql, parameters=dict(parameters), max_rows=max_rows, timeout_s=timeout_s, format=format)
+    returns = Answer if format is QueryFormat.JSON else bytes
+    return _send("POST", "/query", returns, body, timeout_s=timeout_s + 10.0)

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.cli import config
+from quarterdeck.cli.main import app
+from quarterdeck.model.config import AgentConfig, OutboxConfig, ServerConfig
+from quarterdeck.model.errors import BadConfig
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and no configuration but what the test gives."""
+    for name in [name for name in os.environ if name.startswith("QD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("QD_HOME", str(tmp_path))
+    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "system.toml")
+    return tmp_path
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_without_anything_all_values_are_defaults(home: Path) -> None:
+    loaded = config.load(ServerConfig, flags={})
+    assert loaded.config == ServerConfig(home=str(home))
+    assert {key for key, origin in loaded.origins.items() if origin != "default"} == {"home"}
+
+
+def test_the_file_the_environment_and_flags_win_in_this_order(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(home / "quarterdeck.toml", '[server]\nhttp = "file:1"\nlink = "file:2"\ngid = 3\ninsert_rows = 4\n')
+    monkeypatch.setenv("QD_LINK", "environment:2")
+    monkeypatch.setenv("QD_SERVER_GID", "5")
+    loaded = config.load(ServerConfig, flags={"gid": 6, "http": None})
+    assert loaded.config == ServerConfig(home=str(home), http="file:1", link="environment:2", gid=6, insert_rows=4)
+    assert [loaded.origins[key] for key in ("http", "link", "gid", "insert_rows", "state_url")] == [
+        str(file),
+        "environment",
+        "flag",
+        str(file),
+        "default",
+    ]
+
+
+def test_a_keys_own_variable_wins_over_the_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("QD_LINK", "a:1"), ("QD_AGENT_SERVER", "b:2"), ("QD_SERVER_LINK", "c:3")):
+        monkeypatch.setenv(name, value)
+    assert config.load(AgentConfig, flags={}).config.server == "b:2"
+    assert config.load(ServerConfig, flags={}).config.link == "c:3"
+
+
+def test_one_file_serves_both_halves(home: Path) -> None:
+    write(home / "quarterdeck.toml", '[server]\ngid = 2\n[agent]\nname = "n1"\n')
+    assert config.load(ServerConfig, flags={}).config.gid == 2
+    assert config.load(AgentConfig, flags={}).config.name == "n1"
+
+
+def test_the_file_is_the_one_named_else_the_homes_else_the_systems(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.config_file() is None
+    system = write(home / "system.toml", "")
+    assert config.config_file() == system
+    own = write(home / "quarterdeck.toml", "")
+    assert config.config_file() == own
+    monkeypatch.setenv("QD_CONFIG", "/elsewhere.toml")
+    assert config.config_file() == Path("/elsewhere.toml")
+
+
+def test_nested_keys_come_from_everywhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home / "quarterdeck.toml", "[agent.outbox]\nmemory_bytes = 1\nmax_age_s = 2.5\n")
+    monkeypatch.setenv("QD_AGENT_OUTBOX__DISK_BYTES", "3")
+    loaded = config.load(AgentConfig, flags={})
+    assert loaded.config.outbox == OutboxConfig(memory_bytes=1, disk_bytes=3, max_age_s=2.5)
+    assert loaded.origins["outbox.disk_bytes"] == "environment"
+
+
+def test_labels_and_names_are_written_with_commas_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QD_AGENT_LABELS", "role=web,site=north=1,empty=")
+    monkeypatch.setenv("QD_SERVER_NAMES", "deck.example,10.0.0.1")
+    assert config.load(AgentConfig, flags={}).config.labels == {"role": "web", "site": "north=1", "empty": ""}
+    assert config.load(ServerConfig, flags={}).config.names == ("deck.example", "10.0.0.1")
+
+
+def test_a_label_without_a_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QD_AGENT_LABELS", "role=web,spare")
+    with pytest.raises(BadConfig, match=r"labels \(environment\): expected name=value.*found 'spare'"):
+        config.load(AgentConfig, flags={})
+
+
+def test_labels_in_the_file_are_a_table_of_free_names(home: Path) -> None:
+    write(home / "quarterdeck.toml", '[agent.labels]\nrole = "web"\n')
+    assert config.load(AgentConfig, flags={}).config.labels == {"role": "web"}
+
+
+def test_the_other_halfs_environment_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QD_AGENT_TOKEN", "secret")
+    assert config.load(ServerConfig, flags={}).config == ServerConfig(home=os.environ["QD_HOME"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ('[server]\nhtpp = "x"\n', "'htpp'", "Did you mean 'http'?"),
+        ("[server]\nzzz = 1\n", "'zzz'", "Known are: audit_entries, certificate_days, gid"),
+        ("[sever]\n", "'sever'", "Did you mean 'server'?"),
+        ("[agent.outbox]\nmemory = 1\n", "'outbox.memory'", "Did you mean 'outbox.memory_bytes'?"),
+        ("[agent]\noutbox = 1\n", "'outbox'", "outbox.disk_bytes"),
+    ],
+)
+def test_an_unknown_key_in_the_file_is_an_error_that_names_the_nearest(
+    home: Path, text: str, message: str, hint: str
+) -> None:
+    file = write(home / "quarterdeck.toml", text)
+    kind = AgentConfig if "agent" in text else ServerConfig
+    with pytest.raises(BadConfig) as caught:
+        config.load(kind, flags={})
+    assert message in caught.value.message
+    assert str(file) in caught.value.message
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["QD_SERVER_HTPP", "QD_HTPP", "QD_LINKS"])
+def test_an_unknown_variable_is_an_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(BadConfig, match="environment") as caught:
+        config.load(ServerConfig, flags={})
+    assert "Did you mean" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[server]\ngid = "three"\n',
+        "[server]\ngid = 1.5\n",
+        "[server]\nhttp = 8420\n",
+        '[server]\ngid = "3"\n',
+        '[server]\nnames = "one"\n',
+        "server = 3\n",
+        "[server\n",
+        "\x00",
+    ],
+)
+def test_a_wrong_type_or_broken_file_says_where(home: Path, text: str) -> None:
+    file = write(home / "quarterdeck.toml", text)
+    with pytest.raises(BadConfig, match=r"quarterdeck\.toml"):
+        config.load(ServerConfig, flags={}, file=file)
+
+
+def test_a_wrong_type_in_the_environment_names_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QD_SERVER_INSERT_ROWS", "many")
+    with pytest.raises(BadConfig, match=r"insert_rows = 'many' \(environment\)"):
+        config.load(ServerConfig, flags={})
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None], ids=["not text", "not there"])
+def test_a_file_that_cannot_be_read_is_named(home: Path, content: bytes | None) -> None:
+    file = home / "other.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(BadConfig, match=r"other\.toml"):
+        config.load(ServerConfig, flags={}, file=file)
+
+
+def test_config_show_hides_the_token_and_says_where_values_came_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QD_AGENT_TOKEN", "qdj-secret")
+    app(["config", "show", "agent", "--json"], result_action="return_value")
+    shown = capsys.readouterr().out
+    assert "qdj-secret" not in shown
+    assert '"(set)"' in shown
+    assert '"environment"' in shown
+
+
+def test_config_show_hides_passwords_in_addresses(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QD_SERVER_STATE_URL", "postgresql://deck:s3cret@db/fleet")
+    app(["config", "show", "server"], result_action="return_value")
+    shown = capsys.readouterr().out
+    assert "s3cret" not in shown
+    assert "postgresql://deck:***@db/fleet" in shown
