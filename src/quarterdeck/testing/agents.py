@@ -1,0 +1,114 @@
+"""Simulated agents: many real connections in one process, without modules, for tests and benchmarks of a server.
+
+Each has its own key, certificate, TLS connection and streams, and reconnects as a real agent does. Certificates
+are issued directly by the server's CA when it is at hand; otherwise each agent joins with a token of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Self
+
+from quarterdeck.agent.connection import Connection, LiveLink
+from quarterdeck.link.certificates import Credentials, certificate_to_pem, key_to_pem, new_key, new_request
+from quarterdeck.link.grpc.agent import GrpcAgentWire
+from quarterdeck.link.join_tokens import parse
+from quarterdeck.link.messages import PROTOCOL_VERSION, Desired, Hello, JoinRequest, ToAgent
+from quarterdeck.link.trust import fetch_ca
+from quarterdeck.model.nodes import Facts
+from quarterdeck.server.ca import CertificateAuthority
+
+
+class SimulatedAgent:
+    """One connection that reports nothing but heartbeats; remembers the last desired set."""
+
+    def __init__(self, address: str, credentials: Credentials, *, name: str, telemetry: bool = False) -> None:
+        self.name = name
+        self.revision = -1  #: of the last desired set received
+        self.connection = Connection(
+            GrpcAgentWire(address),
+            credentials=lambda: credentials,
+            hello=self._hello,
+            received=self._received,
+            while_linked=(_idle_telemetry,) if telemetry else (),
+            jitter=random.Random(name),  # noqa: S311
+        )
+
+    @property
+    def linked(self) -> bool:
+        """Whether the server has welcomed it."""
+        return self.connection.live is not None
+
+    def _hello(self) -> Hello:
+        return Hello(protocol=PROTOCOL_VERSION, facts=Facts(hostname=self.name, agent_version="simulated"))
+
+    async def _received(self, message: ToAgent) -> None:
+        if isinstance(message, Desired):
+            self.revision = message.desired.revision
+
+
+class SimulatedAgents:
+    """`agents`, run together in this event loop: `async with SimulatedAgents(…) as fleet: await fleet.all_linked()`."""
+
+    def __init__(self, agents: Sequence[SimulatedAgent]) -> None:
+        self.agents = tuple(agents)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    def issued(cls, address: str, authority: CertificateAuthority, count: int) -> SimulatedAgents:
+        """`count` agents with certificates issued here: node 1/1, 1/2, …"""
+        agents: list[SimulatedAgent] = []
+        for nid in range(1, count + 1):
+            key, name = new_key(), f"simulated-{nid}"
+            certificate = authority.issue(new_request(key, name), agent_id=name, gid=1, nid=nid)
+            credentials = Credentials(
+                key_pem=key_to_pem(key), certificate_pem=certificate_to_pem(certificate), ca_pem=authority.pem
+            )
+            agents.append(SimulatedAgent(address, credentials, name=name, telemetry=True))
+        return cls(agents)
+
+    @classmethod
+    async def joined(cls, address: str, tokens: Sequence[str]) -> SimulatedAgents:
+        """One agent for each join token, joined the ordinary way."""
+        agents: list[SimulatedAgent] = []
+        for number, text in enumerate(tokens, 1):
+            token, key, name = parse(text), new_key(), f"simulated-{number}"
+            ca_pem = await fetch_ca(address, token)
+            link = GrpcAgentWire(address).connect(
+                Credentials(key_pem=token.key_pem, certificate_pem=token.certificate_pem, ca_pem=ca_pem)
+            )
+            try:
+                reply = await link.join(JoinRequest(csr_pem=new_request(key, name), name=name))
+            finally:
+                await link.close()
+            credentials = Credentials(
+                key_pem=key_to_pem(key), certificate_pem=reply.certificate_pem, ca_pem=reply.ca_pem
+            )
+            agents.append(SimulatedAgent(address, credentials, name=name, telemetry=True))
+        return cls(agents)
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(agent.connection.run()) for agent in self.agents]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def linked(self) -> int:
+        """How many are linked now."""
+        return sum(agent.linked for agent in self.agents)
+
+    async def all_linked(self) -> None:
+        """Wait until every agent is linked."""
+        while self.linked() < len(self.agents):  # noqa: ASYNC110 (a benchmark's clock, not a wait of the product)
+            await asyncio.sleep(0.05)
+
+
+async def _idle_telemetry(live: LiveLink) -> None:
+    """A real agent keeps its telemetry stream open even when it has nothing to say."""
+    while await live.telemetry().receive() is not None:
+        pass

@@ -1,0 +1,120 @@
+"""A fleet in memory: the `AgentHandler` of server/sessions.py for tests and benchmarks of the link."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from quarterdeck.link.certificates import certificate_to_pem, identity_of
+from quarterdeck.link.join_tokens import new_join_token
+from quarterdeck.link.messages import (
+    ARTEFACT_CHUNK_BYTES,
+    ArtefactChunk,
+    FromAgent,
+    Hello,
+    JoinReply,
+    JoinRequest,
+    NewCertificate,
+    TelemetryBatch,
+    Welcome,
+)
+from quarterdeck.model.desired import DesiredSet
+from quarterdeck.model.errors import NotFound, QuarterdeckError, Revoked, TokenExpired, TokenUsed
+from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.server.ca import CertificateAuthority
+
+
+class MemoryFleet:
+    """Every node, desired set, artefact and batch in dictionaries that a test reads and writes."""
+
+    def __init__(self, authority: CertificateAuthority, *, heartbeat_s: float = 10.0) -> None:
+        self.authority = authority
+        self.heartbeat_s = heartbeat_s
+        self.tokens: dict[str, bytes] = {}
+        self.used: set[str] = set()
+        self.expired: set[str] = set()
+        self.serials: dict[str, str] = {}  #: agent id → serial of its valid certificate
+        self.revoked: set[str] = set()
+        self.here: dict[str, Hello] = {}
+        self.arrivals: list[str] = []
+        self.departures: list[str] = []
+        self.heard: set[str] = set()
+        self.received_messages: list[tuple[AgentIdentity, FromAgent]] = []
+        self.sets: dict[tuple[int, int], DesiredSet] = {}
+        self.artefacts: dict[str, bytes] = {}
+        self.batches: dict[tuple[str, str, int], TelemetryBatch] = {}
+        self.repeats = 0
+        self.refuse_telemetry: QuarterdeckError | None = None
+
+    def new_token(self) -> str:
+        """The text of a token that works once. Call `Sessions.tokens_changed` after it."""
+        text, token_id, pem = new_join_token(self.authority.fingerprint)
+        self.tokens[token_id] = pem
+        return text
+
+    def add_artefact(self, content: bytes) -> str:
+        """Its sha256."""
+        digest = hashlib.sha256(content).hexdigest()
+        self.artefacts[digest] = content
+        return digest
+
+    # ── AgentHandler ─────────────────────────────────────────────────────────────────────────────────────────────────
+    async def join(self, token_id: str, request: JoinRequest) -> JoinReply:
+        if token_id in self.used:
+            raise TokenUsed
+        if token_id in self.expired:
+            raise TokenExpired
+        self.used.add(token_id)
+        nid = len(self.used)
+        agent_id = f"agent-{nid}"
+        certificate = self.authority.issue(request.csr_pem, agent_id=agent_id, gid=1, nid=nid)
+        self.serials[agent_id] = identity_of(certificate).serial
+        return JoinReply(
+            certificate_pem=certificate_to_pem(certificate),
+            ca_pem=self.authority.pem,
+            agent_id=agent_id,
+            gid=1,
+            nid=nid,
+        )
+
+    async def join_certificates(self) -> list[bytes]:
+        return list(self.tokens.values())
+
+    async def connected(self, agent: AgentIdentity, hello: Hello) -> Welcome:
+        if agent.agent_id in self.revoked or self.serials.get(agent.agent_id, agent.serial) != agent.serial:
+            raise Revoked
+        self.here[agent.agent_id] = hello
+        self.arrivals.append(agent.agent_id)
+        return Welcome(gid=agent.gid, nid=agent.nid, heartbeat_s=self.heartbeat_s, server_time=0.0)
+
+    async def disconnected(self, agent: AgentIdentity) -> None:
+        self.here.pop(agent.agent_id, None)
+        self.departures.append(agent.agent_id)
+
+    async def seen(self, agents: Sequence[AgentIdentity]) -> None:
+        self.heard |= {agent.agent_id for agent in agents}
+
+    async def received(self, agent: AgentIdentity, message: FromAgent) -> None:
+        self.received_messages.append((agent, message))
+
+    async def renew(self, agent: AgentIdentity, csr_pem: bytes) -> NewCertificate:
+        certificate = self.authority.issue(csr_pem, agent_id=agent.agent_id, gid=agent.gid, nid=agent.nid)
+        self.serials[agent.agent_id] = identity_of(certificate).serial
+        return NewCertificate(certificate_pem=certificate_to_pem(certificate), ca_pem=self.authority.pem)
+
+    async def desired(self, gid: int, nid: int) -> DesiredSet:
+        return self.sets.get((gid, nid), DesiredSet(revision=0))
+
+    async def artefact(self, sha256: str, offset: int) -> ArtefactChunk:
+        content = self.artefacts.get(sha256)
+        if content is None:
+            raise NotFound
+        chunk = content[offset : offset + ARTEFACT_CHUNK_BYTES]
+        return ArtefactChunk(sha256=sha256, offset=offset, size=len(content), data=chunk)
+
+    async def telemetry(self, agent: AgentIdentity, batch: TelemetryBatch) -> None:
+        if self.refuse_telemetry is not None:
+            raise self.refuse_telemetry
+        key = (agent.agent_id, batch.epoch, batch.seq)
+        self.repeats += key in self.batches
+        self.batches.setdefault(key, batch)

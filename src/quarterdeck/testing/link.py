@@ -1,0 +1,67 @@
+"""A server of the link on a free port, over a fleet in memory, that a test can stop and start in the same place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from quarterdeck.link.certificates import Credentials, certificate_to_pem, key_to_pem, new_key, new_request
+from quarterdeck.link.grpc.agent import GrpcAgentLink
+from quarterdeck.link.grpc.channel import KEEPALIVE_S
+from quarterdeck.link.grpc.server import GrpcServerWire
+from quarterdeck.server.ca import CertificateAuthority
+from quarterdeck.server.sessions import Sessions
+from quarterdeck.testing.fleet import MemoryFleet
+
+
+class LinkServer:
+    """`async with LinkServer(home) as server:`; `restart` keeps address, CA and fleet."""
+
+    def __init__(
+        self, home: Path, *, heartbeat_s: float = 10.0, certificate_days: float = 30, keepalive_s: float = KEEPALIVE_S
+    ) -> None:
+        self.authority = CertificateAuthority.open(home, certificate_days=certificate_days)
+        self.fleet = MemoryFleet(self.authority, heartbeat_s=heartbeat_s)
+        self.address = "127.0.0.1:0"
+        self._keepalive_s = keepalive_s
+        self.sessions = self._new_sessions()
+
+    async def start(self) -> None:
+        """Listen, at the address of before if there was one."""
+        self.sessions = self._new_sessions()
+        await self.sessions.start()
+        (self.address,) = self.sessions.addresses
+
+    async def stop(self) -> None:
+        """Be away."""
+        await self.sessions.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def new_token(self) -> str:
+        """A token that works at once."""
+        text = self.fleet.new_token()
+        await self.sessions.tokens_changed()
+        return text
+
+    def credentials(self, *, nid: int = 1, gid: int = 1, agent_id: str = "") -> Credentials:
+        """A node's credentials, issued without joining."""
+        key, name = new_key(), agent_id or f"agent-{nid}"
+        certificate = self.authority.issue(new_request(key, name), agent_id=name, gid=gid, nid=nid)
+        return Credentials(
+            key_pem=key_to_pem(key), certificate_pem=certificate_to_pem(certificate), ca_pem=self.authority.pem
+        )
+
+    def link(self, credentials: Credentials) -> GrpcAgentLink:
+        """A connection to this server."""
+        return GrpcAgentLink(self.address, credentials)
+
+    def _new_sessions(self) -> Sessions:
+        return Sessions(
+            self.fleet, authority=self.authority, wires=(GrpcServerWire(self.address, keepalive_s=self._keepalive_s),)
+        )

@@ -1,0 +1,158 @@
+"""Full disks below a fleet at work: what was acknowledged stays, the rest waits or is counted, and it heals alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.model.errors import StorageFull
+from quarterdeck.model.losses import LossReason
+from quarterdeck.model.nodes import AgentState
+from tests.counted import call, counted, deploy, outcome, settled
+from tests.fleet import Fleet, eventually
+from tests.support import require
+
+NAME = "calls"
+MB = 1024 * 1024
+
+
+class SmallDisk:
+    """A file system of `size` bytes mounted on `folder`."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder = folder
+        self._ballast = folder / "ballast"
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        mounted = subprocess.run(command, capture_output=True, check=False)
+        require(mounted.returncode == 0, "mounting a small file system is not permitted here")
+
+    @contextmanager
+    def full(self) -> Generator[None]:
+        """No byte is free in this block, also when what works on the disk frees some."""
+        over = threading.Event()
+
+        def fill() -> None:
+            with self._ballast.open("ab", buffering=0) as file:
+                while not over.wait(0.005):
+                    with suppress(OSError):
+                        while True:
+                            file.write(bytes(4096))
+
+        filling = threading.Thread(target=fill)
+        filling.start()
+        try:
+            eventually(lambda: not os.statvfs(self.folder).f_bavail, "the disk to be full")
+            yield
+        finally:
+            over.set()
+            filling.join()
+            self._ballast.unlink()
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+
+MakeDisk = Callable[[Path, int], SmallDisk]
+
+
+@pytest.fixture
+def small_disk() -> Iterator[MakeDisk]:
+    """Makes small disks, and takes them down when the fleet on them has ended."""
+    require(os.geteuid() == 0, "mounting a small file system needs root")
+    made: list[SmallDisk] = []
+
+    def make(folder: Path, size: int) -> SmallDisk:
+        made.append(SmallDisk(folder, size))
+        return made[-1]
+
+    yield make
+    for disk in made:
+        disk.unmount()
+
+
+@contextmanager
+def working(folder: Path, **environments: dict[str, str]) -> Generator[Fleet]:
+    """A server and a node on which the module runs; the environments of `server` and `agent`."""
+    with Fleet(folder, server_environment=environments.get("server")) as fleet:
+        fleet.join("one", environment=environments.get("agent"))
+        deploy(fleet.client, counted(NAME), NAME)
+        fleet.wait_running(NAME, "one")
+        yield fleet
+
+
+def test_full_below_the_telemetry_store(small_disk: MakeDisk, tmp_path: Path) -> None:
+    disk = small_disk(tmp_path / "server" / "telemetry", 64 * MB)
+    with working(tmp_path) as fleet:
+        made = call(5_000)
+        settled(fleet.client, NAME, made)
+        with disk.full():
+            stored, made = made, made + call(5_000)
+            eventually(lambda: "disk is full" in fleet.server.tail(), "the server to say that its disk is full")
+            assert outcome(fleet.client, NAME).rows == stored, "queries go on, and see all that was acknowledged"
+            with pytest.raises(StorageFull):
+                deploy(fleet.client, counted("another"), "another")  # its table cannot be made
+            fleet.server.kill()
+            fleet.start_server()
+            fleet.wait_for("one", AgentState.ONLINE)
+            assert outcome(fleet.client, NAME).rows == stored
+        assert settled(fleet.client, NAME, made).distinct == made
+        fleet.client.deploy_module("another")
+        fleet.wait_running("another", "one")
+
+
+def test_full_below_the_outbox(small_disk: MakeDisk, tmp_path: Path) -> None:
+    disk = small_disk(tmp_path / "one" / "agent" / "outbox", MB)
+    small = {"QD_AGENT_OUTBOX__MEMORY_BYTES": "65536", "QD_AGENT_FLUSH_INTERVAL_S": "0.02"}
+    with working(tmp_path, agent=small) as fleet:
+        fleet.server.kill()
+        made = call(400, bursts=20, pause_s=0.03)
+        with disk.full():
+            made += call(400, bursts=20, pause_s=0.03)
+            eventually(lambda: "cannot spill to disk" in fleet.agents["one"].tail(), "the outbox to be full")
+            fleet.start_server()
+            found = settled(fleet.client, NAME, made)
+        assert found.distinct == found.rows
+        assert set(found.lost) == {LossReason.QUEUE_FULL}
+        made += call(400)
+        assert settled(fleet.client, NAME, made).lost == found.lost, "it goes on"
+
+
+def test_full_below_the_agent(small_disk: MakeDisk, tmp_path: Path) -> None:
+    disk = small_disk(tmp_path / "one" / "agent", 4 * MB)
+    with working(tmp_path) as fleet, disk.full():
+        made = call(1_000)
+        settled(fleet.client, NAME, made)
+        deploy(fleet.client, counted("another"), "another")
+        fleet.wait_running("another", "one")
+        agent = fleet.agents["one"]
+        assert agent.stop() == 0
+        stopped = time.time()
+        agent.start()
+        fleet.wait_for("one", AgentState.ONLINE)
+        eventually(lambda: fleet.instances("another")["one"].status.since > stopped, "the module to start again")
+        fleet.wait_running("another", "one")
+
+
+def test_full_below_the_state_store(small_disk: MakeDisk, tmp_path: Path) -> None:
+    disk = small_disk(tmp_path / "state", 8 * MB)
+    url = {"QD_SERVER_STATE_URL": f"sqlite:///{disk.folder}/state.db"}
+    with working(tmp_path, server=url) as fleet:
+        made = call(1_000)
+        settled(fleet.client, NAME, made)
+        with disk.full():
+            stored, made = made, made + call(1_000)
+            with pytest.raises(StorageFull, match="state store"):
+                fleet.client.create_module(counted("another"))
+            assert outcome(fleet.client, NAME).rows >= stored, "queries go on"
+        assert settled(fleet.client, NAME, made).distinct == made
+        fleet.wait_for("one", AgentState.ONLINE)
+        deploy(fleet.client, counted("another"), "another")
+        fleet.wait_running("another", "one")
