@@ -1,0 +1,97 @@
+"""The agent's own way from kernel to columns, in this process: a module built from files, run by the agent's runtime.
+
+Owns nothing of that way. The same classes that `qd agent` runs load the object, read it on the edge thread and encode
+it on the outlet's; only where the batches go is the experiment's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from bench.measure import thread_cpu_ns, wait_until
+from quarterdeck.agent.memory import keep_freed_blocks
+from quarterdeck.agent.modules.clock import EpochClock
+from quarterdeck.agent.modules.edge import Edge
+from quarterdeck.agent.modules.instance import RunningInstance, Workshop
+from quarterdeck.agent.modules.outlet import Outlet
+from quarterdeck.agent.modules.texts import Texts
+from quarterdeck.bpf.symbols import Symbolizer
+from quarterdeck.model.config import AgentConfig
+from quarterdeck.model.desired import DesiredInstance
+from quarterdeck.model.losses import Loss
+from quarterdeck.model.manifests import SettingValue
+from quarterdeck.model.modules import InstanceStats
+from quarterdeck.model.tables import Table
+from quarterdeck.modulekit.build import Built
+from quarterdeck.wasm.engine import Engine
+
+
+class LocalEdge:
+    """Runs one built module; a context manager that leaves nothing loaded."""
+
+    def __init__(self, built: Built, settings: Mapping[str, SettingValue]) -> None:
+        keep_freed_blocks()
+        self._resources = ExitStack()
+        self.failures: list[Exception] = []
+        self.emitted_rows = self.emitted_bytes = 0
+        engine = Engine()
+        self._resources.callback(engine.close)
+        outlet = Outlet(emit=self._emit, lose=lambda _: None)  # losses are in the counts
+        self._resources.callback(outlet.close)
+        clock = EpochClock()
+        flush_interval_s = AgentConfig().flush_interval_s
+        edge = Edge(outlet, clock, flush_interval_s=flush_interval_s)
+        self._resources.callback(edge.close)
+        workshop = Workshop(
+            edge=edge,
+            engine=engine,
+            clock=clock,
+            texts=Texts(engine),
+            symbolizer=Symbolizer(),
+            flush_interval_s=flush_interval_s,
+        )
+        desired = DesiredInstance(id="1", module_id="1", build=built.build, settings=dict(settings))
+        files = {each.name: built.artefacts[each.sha256] for each in (built.build.object, *built.build.transforms)}
+        self._instance = RunningInstance.start(desired, files, workshop, self.failures.append)
+        self._resources.callback(self._instance.stop)
+
+    @property
+    def counts(self) -> InstanceStats:
+        """What has been read, kept and lost so far."""
+        if self.failures:
+            raise self.failures[0]
+        stats = self._instance.stats()
+        assert stats is not None
+        return stats
+
+    def settle(self, records: int, *, seconds: float = 30.0) -> None:
+        """Wait until so many records have been read or lost, and what was kept of them has left."""
+        wait_until(lambda: self._seen() >= records, f"{records} records", seconds=seconds)
+        wait_until(lambda: self.emitted_rows >= self.counts.rows, "the last batch", seconds=seconds)
+
+    def _seen(self) -> int:
+        counts = self.counts
+        return counts.records + counts.lost
+
+    @property
+    def columns_ns(self) -> int:
+        """CPU time of the thread that reads: from the kernel's memory to columns."""
+        return thread_cpu_ns("edge")
+
+    @property
+    def encoding_ns(self) -> int:
+        """CPU time of the thread that makes compressed Arrow of the columns."""
+        return thread_cpu_ns("edge-outlet")
+
+    def _emit(self, _table: Table, rows: int, body: bytes, _module: str, _losses: Sequence[Loss]) -> None:
+        self.emitted_rows += rows
+        self.emitted_bytes += len(body)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._resources.close()
