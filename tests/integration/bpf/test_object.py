@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import errno
 import gc
 import os
