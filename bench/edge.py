@@ -42,8 +42,7 @@ class LocalEdge:
         outlet = Outlet(emit=self._emit, lose=lambda _: None)  # losses are in the counts
         self._resources.callback(outlet.close)
         clock = EpochClock()
-        flush_interval_s = AgentConfig().flush_interval_s
-        edge = Edge(outlet, clock, flush_interval_s=flush_interval_s)
+        edge = Edge(outlet, clock, flush_interval_s=AgentConfig().flush_interval_s)
         self._resources.callback(edge.close)
         workshop = Workshop(
             edge=edge,
@@ -51,7 +50,6 @@ class LocalEdge:
             clock=clock,
             texts=Texts(engine),
             symbolizer=Symbolizer(),
-            flush_interval_s=flush_interval_s,
         )
         desired = DesiredInstance(id="1", module_id="1", build=built.build, settings=dict(settings))
         files = {each.name: built.artefacts[each.sha256] for each in (built.build.object, *built.build.transforms)}

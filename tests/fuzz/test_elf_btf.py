@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from io import BytesIO
 
 import numpy as np
 from hypothesis import given, settings
@@ -117,6 +118,6 @@ def test_damaged_types(data: st.DataObject) -> None:
 def test_any_text_of_the_process_table(data: bytes | str) -> None:
     content = data.encode() if isinstance(data, str) else data
     addresses = np.array([0, 1 << 20, 2**64 - 1], dtype=np.uint64)
-    read_kallsyms(content).find(addresses)
+    read_kallsyms(BytesIO(content)).find(addresses)
     parse_perf_map(content).find(addresses)
     Maps.parse(content).find(addresses)

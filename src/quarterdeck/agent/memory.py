@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import mmap
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +22,10 @@ MAPPED_FROM_BYTES = 16 << 20
 KEPT_BYTES = 32 << 20
 #: heaps that threads share; they rarely allocate at one time, as few run at one time
 ARENAS = 2
-#: how often free memory is given back
+#: how often it looks whether there may be something to give back: what is used again must be mapped again, page by page
 TRIM_INTERVAL_S = 10.0
+#: what the process has grown by when there may be
+TRIM_FROM_BYTES = 2 << 20
 
 _MADV_DONTNEED = 4  # madvise(2)
 #: of /proc/PID/smaps (proc(5)): mappings that are private and not writable; place, file, the lines that follow
@@ -39,10 +42,16 @@ def keep_freed_blocks() -> None:
 
 
 async def trim() -> None:
-    """Give back what is not in use every TRIM_INTERVAL_S, for ever; milliseconds, and mostly without the GIL."""
+    """Give back what is not in use whenever the process has grown, for ever; milliseconds, mostly without the GIL."""
+    settled_bytes = 0
     while True:
         await asyncio.sleep(TRIM_INTERVAL_S)
-        await asyncio.to_thread(give_back)
+        before_bytes = _resident_bytes()
+        if before_bytes > settled_bytes + TRIM_FROM_BYTES:
+            await asyncio.to_thread(give_back)
+            after_bytes = _resident_bytes()
+            # What was in use just now may be free soon: it has settled when there is little left to give back.
+            settled_bytes = after_bytes if before_bytes - after_bytes < 2 * TRIM_FROM_BYTES else 0
 
 
 def give_back() -> None:
@@ -51,6 +60,10 @@ def give_back() -> None:
         _libc.malloc_trim(0)
     for start, stop in _unchanged(Path("/proc/self/smaps").read_text()):
         _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _MADV_DONTNEED)
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 def _unchanged(smaps: str) -> Iterator[tuple[int, int]]:

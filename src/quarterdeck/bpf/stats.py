@@ -6,17 +6,19 @@ Owns the switch that makes the kernel count. Reads only; a program's numbers liv
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from quarterdeck.bpf import syscall
 from quarterdeck.bpf.uapi import Command, ProgramType
 
 _INFO_BYTES = 232  # struct bpf_prog_info; older kernels fill less and leave zeros
 _BPF_STATS_RUN_TIME = 0
+_MEMLOCK = re.compile(rb"^memlock:\s+(\d+)", re.MULTILINE)  # of /proc/PID/fdinfo/FD
+_FDINFO_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,9 @@ def map_memory_bytes(fd: int) -> int:
 
 
 def _memory(fd: int) -> int:
-    for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "memlock":
-            return int(value)
-    return 0
+    info = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = _MEMLOCK.search(os.read(info, _FDINFO_BYTES))
+    finally:
+        os.close(info)
+    return int(found[1]) if found else 0

@@ -16,6 +16,10 @@ from quarterdeck.cli.processes import not_installed, run_until_ended, start_logg
 from quarterdeck.model.config import AgentConfig
 from quarterdeck.model.errors import QuarterdeckError
 
+#: gRPC's newer event engine hands every message through four threads, each of which must wake up: a fifth of what an
+#: idle agent costs. Without it one thread polls. A release that does not know these names ignores them.
+_ONE_POLLER = "-event_engine_client,-event_engine_listener"
+
 
 def become(config: AgentConfig) -> NoReturn:
     """Replace this process by the agent's."""
@@ -29,6 +33,7 @@ def main(fd: int) -> None:
     """Run the agent whose configuration lies in `fd`. The exit code is 0, or that of the error."""
     with os.fdopen(fd, "rb") as file:
         config = msgspec.json.decode(file.read(), type=AgentConfig)
+    os.environ.setdefault("GRPC_EXPERIMENTS", _ONE_POLLER)
     try:
         start_logging("agent")
         run_until_ended(_work(config))

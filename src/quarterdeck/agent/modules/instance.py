@@ -52,7 +52,6 @@ class Workshop:
     clock: EpochClock
     texts: Texts
     symbolizer: Symbolizer
-    flush_interval_s: float
 
 
 class RunningInstance:
@@ -188,9 +187,7 @@ class RunningInstance:
         if not buffers:
             raise _no_map(source, opened)
         module = self.desired.build.manifest.name
-        return StreamReader(
-            source, module, buffers=buffers, into=into, flush_interval_s=self._workshop.flush_interval_s
-        )
+        return StreamReader(source, module, buffers=buffers, into=into)
 
     def _map(self, source: TableSource, opened: BpfObject, into: Extractor | BatchTransform) -> Reader:
         found = next((opened.maps[name] for name in source.maps if name in opened.maps), None)

@@ -196,7 +196,6 @@ class Instances:
             clock=clock,
             texts=texts,
             symbolizer=Symbolizer(),
-            flush_interval_s=config.flush_interval_s,
         )
 
 

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from quarterdeck.agent.modules.reader import Reader
 from quarterdeck.columns.arrow import encode
@@ -22,7 +23,7 @@ from quarterdeck.model.tables import Table
 Emit = Callable[[Table, int, bytes, str, Sequence[Loss]], None]
 Lose = Callable[[Loss], None]
 
-WAITING_BATCHES = 4
+WAITING_WAVES = 4  #: what leaves together is a wave
 
 log = logging.getLogger(__name__)
 
@@ -33,19 +34,23 @@ class Outlet:
     def __init__(self, *, emit: Emit, lose: Lose) -> None:
         self._emit = emit
         self._lose = lose
-        self._waiting: queue.Queue[tuple[Reader, list[Batch], Sequence[Loss]] | None] = queue.Queue(WAITING_BATCHES)
+        self._waiting: queue.Queue[list[_Parcel] | None] = queue.Queue(WAITING_WAVES)
         self._thread = threading.Thread(target=self._run, name="edge-outlet", daemon=True)
         self._thread.start()
 
-    def flush(self, reader: Reader) -> None:
-        """Send all that `reader` has piled up, its losses too. Waits while the queue is full."""
-        reader.waiting_since_s = None
-        batches, losses = reader.pile.take(), reader.take_losses()
-        if batches:
-            self._waiting.put((reader, batches, losses))
-            return
-        for loss in losses:
-            self._lose(loss)
+    def flush(self, *readers: Reader) -> None:
+        """Send all that `readers` have piled up, their losses too, as one wave. Waits while the queue is full."""
+        wave: list[_Parcel] = []
+        for reader in readers:
+            reader.waiting_since_s = None
+            batches, losses = reader.pile.take(), reader.take_losses()
+            if batches:
+                wave.append(_Parcel(reader, batches, losses))
+                continue
+            for loss in losses:
+                self._lose(loss)
+        if wave:
+            self._waiting.put(wave)
 
     def settle(self) -> None:
         """Wait until everything sent so far was emitted."""
@@ -57,33 +62,52 @@ class Outlet:
         self._thread.join()
 
     def _run(self) -> None:
-        while (item := self._waiting.get()) is not None:
+        while (wave := self._waiting.get()) is not None:
             try:
-                self._send(*item)
+                self._send(wave)
             finally:
                 self._waiting.task_done()
         self._waiting.task_done()
 
-    def _send(self, reader: Reader, batches: list[Batch], losses: Sequence[Loss]) -> None:
+    def _send(self, wave: list[_Parcel]) -> None:
+        """Encode all, then emit all: whoever takes them wakes up once."""
+        bodies = [self._encoded(parcel) for parcel in wave]
+        for parcel, body in zip(wave, bodies, strict=True):
+            reader = parcel.reader
+            if body is not None:
+                self._emit(reader.table, parcel.rows, body, reader.module, parcel.losses)
+
+    def _encoded(self, parcel: _Parcel) -> bytes | None:
+        """The batches as bytes; None when they cannot be encoded, and then their rows are counted as lost."""
         began_ns = time.thread_time_ns()
-        table, rows = reader.table, sum(batch.rows for batch in batches)
+        reader = parcel.reader
         try:
-            body = encode(*batches)
+            return encode(*parcel.batches)
         except Exception as error:
-            log.exception("%d rows of table %s cannot be encoded", rows, table.name)
-            detail, now_ns = f"not encodable: {error}", time.time_ns()
-            for loss in (
-                *losses,
-                Loss(
-                    table=table.name,
-                    reason=LossReason.BAD_RECORD,
-                    rows=rows,
-                    module=reader.module,
-                    time_ns=now_ns,
-                    detail=detail,
-                ),
-            ):
+            log.exception("%d rows of table %s cannot be encoded", parcel.rows, reader.table.name)
+            lost = Loss(
+                table=reader.table.name,
+                reason=LossReason.BAD_RECORD,
+                rows=parcel.rows,
+                module=reader.module,
+                time_ns=time.time_ns(),
+                detail=f"not encodable: {error}",
+            )
+            for loss in (*parcel.losses, lost):
                 self._lose(loss)
-        else:
-            self._emit(table, rows, body, reader.module, losses)
-        reader.counts.encode_ns += time.thread_time_ns() - began_ns
+            return None
+        finally:
+            reader.counts.encode_ns += time.thread_time_ns() - began_ns
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """What one reader sends."""
+
+    reader: Reader
+    batches: list[Batch]
+    losses: Sequence[Loss]
+
+    @property
+    def rows(self) -> int:
+        return sum(batch.rows for batch in self.batches)

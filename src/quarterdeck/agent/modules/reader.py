@@ -37,7 +37,7 @@ class Reader(ABC):
         self.module = module
         self.pile = Pile(source.table)
         self.counts = Counts()
-        self.waiting_since_s: float | None = None  #: monotonic; since when rows or losses wait to leave
+        self.waiting_since_s: float | None = None  #: monotonic; since when records, rows or losses wait to leave
         self._losses: Counter[tuple[LossReason, str]] = Counter()
         self._limit = RateLimit(source.rate_limit) if source.rate_limit else None
 
@@ -72,14 +72,14 @@ class Reader(ABC):
         if batch.rows:
             self.counts.rows += batch.rows
             self.pile.add(batch)
-            self._wait()
+            self.wait(time.monotonic())
 
     def lose(self, reason: LossReason, rows: int, detail: str = "") -> None:
         """Count rows that will not arrive."""
         if rows > 0:
             self._losses[reason, detail] += rows
             self.counts.lost += rows
-            self._wait()
+            self.wait(time.monotonic())
 
     def take_losses(self) -> tuple[Loss, ...]:
         """The losses since the last call."""
@@ -90,9 +90,10 @@ class Reader(ABC):
             for (reason, detail), rows in losses.items()
         )
 
-    def _wait(self) -> None:
+    def wait(self, now_s: float) -> None:
+        """Something is there that is to leave; what it waits for is company."""
         if self.waiting_since_s is None:
-            self.waiting_since_s = time.monotonic()
+            self.waiting_since_s = now_s
 
 
 class RateLimit:

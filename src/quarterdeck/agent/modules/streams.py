@@ -48,18 +48,15 @@ class StreamReader(Reader):
         *,
         buffers: Sequence[RingBuffer | PerfBuffer],
         into: Extractor | BatchTransform,
-        flush_interval_s: float,
     ) -> None:
         super().__init__(source, module)
         self._into = into
         self._fds = tuple(each.fileno() for each in buffers)
-        self._flush_interval_s = flush_interval_s
         self._rings = [each for each in buffers if isinstance(each, RingBuffer)]
         self._perf_rings = [ring for each in buffers if isinstance(each, PerfBuffer) for ring in each.rings]
         self._buffers: list[Buffer] = [*self._rings, *self._perf_rings]
         self._kernel_lost = 0
         self._next_loss_check_s = 0.0
-        self._seen_s: float | None = None  # since when something is known to wait in a buffer
 
     @property
     def fds(self) -> tuple[int, ...]:
@@ -67,20 +64,16 @@ class StreamReader(Reader):
 
     @property
     def fill(self) -> float:
-        return max(buffer.fill_bytes / buffer.size_bytes for buffer in self._buffers)
+        return max([buffer.fill_bytes / buffer.size_bytes for buffer in self._buffers])
 
     def due(self, now_s: float) -> float:
-        """At once when a buffer fills up, else when what came first has waited as long as rows may."""
+        """At once when a buffer fills up; else when what is seen here first has waited as long as rows may."""
         fill = self.fill
-        if not fill:
-            self._seen_s = None
-            return float("inf")
-        if self._seen_s is None:
-            self._seen_s = now_s
-        return now_s if fill >= URGENT_FILL else self._seen_s + self._flush_interval_s
+        if fill:
+            self.wait(now_s)
+        return now_s if fill >= URGENT_FILL else float("inf")
 
     def read(self, now_s: float, *, last: bool = False) -> None:
-        seen_s, self._seen_s = self._seen_s, None
         for buffer in self._buffers:
             waiting = buffer.fill_bytes
             while waiting > 0:
@@ -91,8 +84,6 @@ class StreamReader(Reader):
         if self._perf_rings and (last or now_s >= self._next_loss_check_s):
             self._next_loss_check_s = now_s + 1.0
             self.check_losses()
-        if self.waiting_since_s is not None and seen_s is not None:
-            self.waiting_since_s = min(self.waiting_since_s, seen_s)
 
     def check_losses(self) -> None:
         """Count what the kernel could not put into the perf buffers since the last look."""

@@ -6,6 +6,7 @@ Owns the reading of that file, column-wise. Where the kernel hides its addresses
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,12 @@ _NAME_AT = _ADDRESS_DIGITS + 3
 _MAX_FUNCTION_BYTES = np.uint64(1 << 20)
 
 
-def read_kallsyms(content: bytes) -> Functions:
-    """The functions in the text of /proc/kallsyms, a module's with its name behind: `nft_do_chain [nf_tables]`."""
+def read_kallsyms(file: BinaryIO) -> Functions:
+    """The functions in the open /proc/kallsyms, a module's with its name behind: `nft_do_chain [nf_tables]`."""
     addresses: list[NDArray[np.uint64]] = []
     lengths: list[NDArray[np.int64]] = []
     names: list[bytes] = []
-    for block in _blocks(content):
+    for block in _blocks(file):
         found = _functions(block)
         addresses.append(found[0])
         lengths.append(found[1])
@@ -43,13 +44,10 @@ def read_kallsyms(content: bytes) -> Functions:
     return functions
 
 
-def _blocks(content: bytes) -> Iterator[bytes]:
-    """`content` in pieces of whole lines: the columns made of all of it at once would take four times its size."""
-    start = 0
-    while start < len(content):
-        end = content.find(b"\n", start + _BLOCK_BYTES) + 1 or len(content)
-        yield content[start:end]
-        start = end
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Pieces of whole lines: all of it at once, and the columns made of that, would take 50 MB for a moment."""
+    while block := file.read(_BLOCK_BYTES):
+        yield block + file.readline()
 
 
 def _functions(block: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64], bytes]:

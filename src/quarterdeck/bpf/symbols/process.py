@@ -41,6 +41,7 @@ class Maps:
     mappings: tuple[Mapping, ...]
     starts: NDArray[np.uint64]
     ends: NDArray[np.uint64]
+    source: int  #: tells whether a text is the one that these were read from
 
     @classmethod
     def parse(cls, content: bytes) -> Self:
@@ -50,7 +51,7 @@ class Maps:
             for start, end, offset, device, inode, path in _EXECUTABLE.findall(content)
         )
         starts = np.array([mapping.start for mapping in mappings], dtype=np.uint64)
-        return cls(mappings, starts, np.array([mapping.end for mapping in mappings], dtype=np.uint64))
+        return cls(mappings, starts, np.array([mapping.end for mapping in mappings], dtype=np.uint64), hash(content))
 
     def find(self, addresses: NDArray[np.uint64]) -> NDArray[np.intp]:
         """The index of the mapping that holds each address, -1 for none."""

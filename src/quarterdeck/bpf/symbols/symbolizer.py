@@ -76,7 +76,8 @@ class Symbolizer:
     def _read_kernel(self) -> None:
         self._kernel_read_at = self._clock()
         try:
-            self._kernel = read_kallsyms((self._proc / "kallsyms").read_bytes())
+            with (self._proc / "kallsyms").open("rb") as file:
+                self._kernel = read_kallsyms(file)
         except OSError:  # a kernel without CONFIG_KALLSYMS
             self._kernel = Functions.none()
 
@@ -89,8 +90,11 @@ class Symbolizer:
             content = (self._proc / str(pid) / "maps").read_bytes()
         except OSError:
             content = b""
+        known = self._maps.get(pid)
+        if known is not None and (not content or known.source == hash(content)):
+            return known
         if not content:
-            return self._maps.get(pid) or Maps.parse(b"")
+            return Maps.parse(b"")
         maps = Maps.parse(content)
         self._maps.put(pid, maps, nbytes=len(content))
         return maps

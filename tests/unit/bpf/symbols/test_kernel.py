@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 
 from quarterdeck.bpf.symbols.kernel import read_kallsyms
@@ -17,7 +19,7 @@ ffffffffc0000100 t bpf_prog_6deef7357e7b4530\t[bpf]
 
 
 def find(content: bytes, *addresses: int) -> list[str | None]:
-    return read_kallsyms(content).find(np.array(addresses, dtype=np.uint64))
+    return read_kallsyms(BytesIO(content)).find(np.array(addresses, dtype=np.uint64))
 
 
 def test_functions_are_found_and_data_is_not() -> None:
@@ -31,9 +33,9 @@ def test_the_gap_between_kernel_and_modules_is_nobodys() -> None:
 
 
 def test_hidden_addresses_name_nothing() -> None:
-    assert len(read_kallsyms(b"0000000000000000 T _stext\n0000000000000000 t do_one\n")) == 0
+    assert len(read_kallsyms(BytesIO(b"0000000000000000 T _stext\n0000000000000000 t do_one\n"))) == 0
 
 
 def test_what_is_no_symbol_is_passed_over() -> None:
-    assert len(read_kallsyms(b"")) == 0
-    assert len(read_kallsyms(b"\n\nshort\n" + KALLSYMS + b"ffffffffd0000000 t cut short")) == 5
+    assert len(read_kallsyms(BytesIO(b""))) == 0
+    assert len(read_kallsyms(BytesIO(b"\n\nshort\n" + KALLSYMS + b"ffffffffd0000000 t cut short"))) == 5
