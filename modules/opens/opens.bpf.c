@@ -35,7 +35,7 @@ struct call {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 2 << 20);
+	__uint(max_entries, 1 << 20);
 } opens SEC(".maps");
 
 // Calls between their entry and their return, by thread.

@@ -28,7 +28,7 @@ from quarterdeck.agent.modules.streams import URGENT_FILL
 
 #: between two looks at the fill levels while something waits in a buffer, at least and at most, at first; a
 #: look costs 0.1 to 0.3 ms of CPU, as the thread must wake up for it
-SHORTEST_TICK_S, LONGEST_TICK_S, TICK_S = 0.002, 0.120, 0.010
+SHORTEST_TICK_S, LONGEST_TICK_S, TICK_S = 0.002, 0.080, 0.010
 #: how long a program that wakes nobody (BPF_RB_NO_WAKEUP) may go unnoticed: the first time, and once one was found
 FALLBACK_S, SILENT_FALLBACK_S = 0.250, 0.050
 _IDLE_S = 60.0  # with nothing to read
