@@ -13,6 +13,7 @@ import msgspec
 
 from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import BadFrame
+from quarterdeck.model.jobs import JobOffer, JobResult
 from quarterdeck.model.losses import Loss
 from quarterdeck.model.modules import InstanceStats, InstanceStatus
 from quarterdeck.model.nodes import Facts
@@ -94,7 +95,36 @@ class RenewCertificate(Wire, frozen=True, kw_only=True, tag="renew"):
     csr_pem: bytes
 
 
-FromAgent = Hello | Heartbeat | FactsChanged | InstanceReport | StatsReport | WantArtefact | RenewCertificate
+class JobsTaken(Wire, frozen=True, kw_only=True, tag="jobs_taken"):
+    """I have these jobs on disk, and will have a result for each."""
+
+    ids: tuple[str, ...]
+
+
+class JobsStarted(Wire, frozen=True, kw_only=True, tag="jobs_started"):
+    """These jobs began. Not repeated: it only tells people more."""
+
+    ids: tuple[str, ...]
+
+
+class JobResults(Wire, frozen=True, kw_only=True, tag="job_results"):
+    """What came of jobs. Sent again over every connection until `ResultsStored` names them."""
+
+    results: tuple[JobResult, ...]
+
+
+FromAgent = (
+    Hello
+    | Heartbeat
+    | FactsChanged
+    | InstanceReport
+    | StatsReport
+    | WantArtefact
+    | RenewCertificate
+    | JobsTaken
+    | JobsStarted
+    | JobResults
+)
 
 
 # ── control: down ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,7 +166,25 @@ class Refused(Wire, frozen=True, kw_only=True, tag="refused"):
     reason: str
 
 
-ToAgent = Welcome | Desired | ArtefactChunk | NewCertificate | Refused
+class JobOffers(Wire, frozen=True, kw_only=True, tag="job_offers"):
+    """Run these, once. After every Welcome: all that have no result yet; then each as it comes."""
+
+    jobs: tuple[JobOffer, ...]
+
+
+class ResultsStored(Wire, frozen=True, kw_only=True, tag="results_stored"):
+    """These results are on disk here; forget them."""
+
+    ids: tuple[str, ...]
+
+
+class KillJobs(Wire, frozen=True, kw_only=True, tag="kill_jobs"):
+    """End these jobs, whether they wait or run. Ids that are not known or over are passed over."""
+
+    ids: tuple[str, ...]
+
+
+ToAgent = Welcome | Desired | ArtefactChunk | NewCertificate | Refused | JobOffers | ResultsStored | KillJobs
 
 
 # ── telemetry ────────────────────────────────────────────────────────────────────────────────────────────────────────
