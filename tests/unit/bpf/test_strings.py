@@ -25,3 +25,16 @@ def test_a_name_without_an_end_is_cut() -> None:
 
 def test_bytes_that_are_no_text_stay_visible() -> None:
     assert StringTable(b"a\xffb\0").get(0) == r"a\xffb"
+
+
+def test_packed_strings_read_as_the_table_does() -> None:
+    names = [f"name_{number}_{'x' * (number % 97)}" for number in range(20_000)] + ["long" * 3000]
+    whole = StringTable("".join(f"{name}\0" for name in names).encode() + b"unended")
+    packed = whole.packed()
+    at = 0
+    for name in names:
+        assert packed.get(at) == whole.get(at) == name[:MAX_NAME_BYTES]
+        at += len(name) + 1
+    assert packed.get(at) == "unended"
+    assert packed.get(0) == "name_0_"
+    assert packed.nbytes < len(whole) / 4

@@ -30,7 +30,7 @@ class SymbolFiles:
     install the separate debug files of stripped ones."""
 
     def __init__(
-        self, proc: Path, *, debug_files: Path = DEBUG_FILES, max_files: int = 1024, max_bytes: int = 16 << 20
+        self, proc: Path, *, debug_files: Path = DEBUG_FILES, max_files: int = 1024, max_bytes: int = 8 << 20
     ) -> None:
         self._proc = proc
         self._debug_files = debug_files

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from quarterdeck.bpf.strings import StringTable
+from quarterdeck.bpf.strings import PackedStrings, StringTable
 
 _PAGE_BYTES = np.uint64(4096)
 
@@ -24,7 +24,7 @@ class Functions:
     starts: NDArray[np.uint64]
     ends: NDArray[np.uint64]
     names: NDArray[np.uint32]
-    strings: StringTable
+    strings: PackedStrings
 
     @classmethod
     def of(
@@ -42,13 +42,13 @@ class Functions:
         following = np.append(starts[1:], starts[-1:] + _PAGE_BYTES)
         sizes = sizes[order]
         ends = np.where(sizes > 0, starts + sizes, following)
-        return cls(starts, ends, names[order], strings)
+        return cls(starts, ends, names[order], strings.packed())
 
     @classmethod
     def none(cls) -> Self:
         """No functions at all: every address is unknown."""
         nothing = np.zeros(0, dtype=np.uint64)
-        return cls(nothing, nothing, nothing.astype(np.uint32), StringTable(b""))
+        return cls(nothing, nothing, nothing.astype(np.uint32), PackedStrings(b""))
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -56,7 +56,7 @@ class Functions:
     @property
     def nbytes(self) -> int:
         """The memory these take."""
-        return self.starts.nbytes + self.ends.nbytes + self.names.nbytes + len(self.strings)
+        return self.starts.nbytes + self.ends.nbytes + self.names.nbytes + self.strings.nbytes
 
     def find(self, addresses: NDArray[np.uint64]) -> list[str | None]:
         """The function's name for each address, None where there is none."""

@@ -24,7 +24,7 @@ def test_an_address_belongs_to_the_function_around_it() -> None:
         *("b", "b", None),
     ]
     assert len(found) == 2
-    assert found.nbytes == 2 * (8 + 8 + 4) + 8
+    assert found.nbytes == 2 * (8 + 8 + 4) + found.strings.nbytes
 
 
 def test_a_function_without_a_size_ends_where_the_next_begins() -> None:
