@@ -32,6 +32,10 @@ REPLACEMENTS = (
         "for rows in events.decode(response.iter_lines())",
         "async for rows in events.decode_async(response.aiter_lines())",
     ),
+    (
+        "for event in events.decode_jobs(response.iter_lines())",
+        "async for event in events.decode_jobs_async(response.aiter_lines())",
+    ),
     ("return self.send(", "return await self.send("),
     ("import time\n", "import asyncio\n"),
     ("time.sleep(", "await asyncio.sleep("),

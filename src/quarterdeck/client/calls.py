@@ -5,7 +5,7 @@ The sync and the async client send the same calls, so that what an operation is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ import msgspec
 
 from quarterdeck.model.audit import AuditEntry
 from quarterdeck.model.errors import Problem, QuarterdeckError, Unavailable, from_problem
+from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, KillCommand
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import CreateModule, DeployModule, Instance, Module
 from quarterdeck.model.nodes import AgentRecord, Node, Selector
@@ -188,6 +189,37 @@ def delete_module(module: str) -> Call[None]:
 def list_instances(module: str | None = None) -> Call[list[Instance]]:
     """Every instance with its wanted and actual state, of one module or of all."""
     return _get("/instances", list[Instance], module=module)
+
+
+# ── commands and jobs ───────────────────────────────────────────────────────────────────────────────────────────────
+def create_command(request: CreateCommand) -> Call[CommandWithJobs]:
+    """Asks nodes to do something, once. Durable before the answer."""
+    return _send("POST", "/commands", CommandWithJobs, request)
+
+
+def list_commands(*, limit: int = 100) -> Call[list[Command]]:
+    """What was asked of nodes, newest first."""
+    return _get("/commands", list[Command], limit=str(limit))
+
+
+def show_command(command_id: str) -> Call[CommandWithJobs]:
+    """One command with what became of it on every node."""
+    return _get(f"/commands/{_segment(command_id)}", CommandWithJobs)
+
+
+def kill_command(command_id: str, nodes: Sequence[str] = ()) -> Call[CommandWithJobs]:
+    """Ends the jobs of a command that have no result yet, on these nodes or on all."""
+    return _send("POST", f"/commands/{_segment(command_id)}/kill", CommandWithJobs, KillCommand(nodes=tuple(nodes)))
+
+
+def rerun_command(command_id: str) -> Call[CommandWithJobs]:
+    """A new command: the same, on the nodes of the old one's jobs."""
+    return _send("POST", f"/commands/{_segment(command_id)}/rerun", CommandWithJobs)
+
+
+def list_jobs(*, node: str | None = None, state: JobState | None = None, limit: int = 100) -> Call[list[Job]]:
+    """Jobs, newest first, of one node or in one state or all."""
+    return _get("/jobs", list[Job], node=node, state=state, limit=str(limit))
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -14,6 +14,7 @@ from quarterdeck.client.calls import Call
 from quarterdeck.client.endpoint import Endpoint
 from quarterdeck.model.audit import AuditEntry
 from quarterdeck.model.errors import TimedOut
+from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import Instance, Module
 from quarterdeck.model.nodes import AgentRecord, Node, Selector
@@ -156,6 +157,52 @@ class Client:
     def list_instances(self, module: str | None = None) -> list[Instance]:
         """Every instance with its wanted and actual state, of one module or of all."""
         return self.send(calls.list_instances(module))
+
+    def create_command(self, request: CreateCommand) -> CommandWithJobs:
+        """Asks nodes to do something, once. Durable when this returns."""
+        return self.send(calls.create_command(request))
+
+    def list_commands(self, *, limit: int = 100) -> list[Command]:
+        """What was asked of nodes, newest first."""
+        return self.send(calls.list_commands(limit=limit))
+
+    def show_command(self, command_id: str) -> CommandWithJobs:
+        """One command with what became of it on every node."""
+        return self.send(calls.show_command(command_id))
+
+    def follow_command(self, command_id: str) -> Iterator[Job]:
+        """Every job of a command as it is, then as it changes, until all have their result.
+
+        A lost connection is resumed where it stopped.
+        """
+        cursor = ""
+        while True:
+            request = events.follow(command_id, cursor=cursor)
+            try:
+                with self._http.stream(**request.arguments(self.endpoint.token)) as response:
+                    if response.status_code >= 400:
+                        raise calls.failure(response.status_code, response.read())
+                    for event in events.decode_jobs(response.iter_lines()):
+                        if event.job is None:
+                            return
+                        cursor = event.cursor
+                        yield event.job
+            except httpx.TransportError as error:
+                if not cursor:
+                    raise calls.unreachable(self.endpoint.url, error) from error
+            time.sleep(events.RESUME_S)
+
+    def kill_command(self, command_id: str, nodes: Sequence[str] = ()) -> CommandWithJobs:
+        """Ends the jobs of a command that have no result yet, on these nodes or on all."""
+        return self.send(calls.kill_command(command_id, nodes))
+
+    def rerun_command(self, command_id: str) -> CommandWithJobs:
+        """A new command: the same, on the nodes of the old one's jobs."""
+        return self.send(calls.rerun_command(command_id))
+
+    def list_jobs(self, *, node: str | None = None, state: JobState | None = None, limit: int = 100) -> list[Job]:
+        """Jobs, newest first, of one node or in one state or all."""
+        return self.send(calls.list_jobs(node=node, state=state, limit=limit))
 
     def list_tables(self) -> list[TableInfo]:
         """Every table with its size and age."""

@@ -136,3 +136,9 @@ class CreateCommand(Struct, frozen=True, kw_only=True):
     selector: Selector = Selector()
     any: bool = False  #: of the nodes that match, one that is online; else all
     expires_s: float | None = None  #: how long nodes that are away may take to come back; default: for ever
+
+
+class KillCommand(Struct, frozen=True, kw_only=True):
+    """End a command's jobs that have no result yet."""
+
+    nodes: tuple[str, ...] = ()  #: on these nodes, by name, nid or gid/nid; none named: on all
