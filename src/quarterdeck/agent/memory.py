@@ -25,7 +25,7 @@ ARENAS = 2
 #: how often it looks whether there may be something to give back: what is used again must be mapped again, page by page
 TRIM_INTERVAL_S = 10.0
 #: what the process has grown by when there may be
-TRIM_FROM_BYTES = 2 << 20
+TRIM_FROM_BYTES = 4 << 20
 
 _MADV_DONTNEED = 4  # madvise(2)
 #: of /proc/PID/smaps (proc(5)): mappings that are private and not writable; place, file, the lines that follow
