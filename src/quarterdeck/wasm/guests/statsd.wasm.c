@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Statsd: lines in, sums out. No transform: it keeps what it has seen until the host takes it, so it has functions of its own.
+ *
+ *     feed(source, size, 0)      takes the `size` bytes of lines in `input`; `source` is a number that keys are kept apart by
+ *     receive(source, count, 0)  takes `count` packets in `packets`, as recvmmsg(2) left them with their headers in `headers`
+ *     turn(idle, 0, 0)           begins an interval; keys without a sample for `idle` intervals are forgotten
+ *     place(what, 0, 0)          where `input`, `packets`, `headers`, `keys`, `cells`, `texts` and `report` lie, in this order
+ *
+ * A line is `name:value|type`, then in any order `|@rate`, `|#tags`, and sections of newer clients that are passed over.
+ * A key is source, name and tags as they were written. Nothing here fails: what cannot be taken is counted in `report`.
+ */
+#define EXPORT(name) __attribute__((export_name(#name)))
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef double f64;
+
+enum {
+	INPUT_BYTES = 256 << 10,
+	PACKETS = 128,
+	PACKET_BYTES = 64 << 10, PACKET_ROOM = PACKET_BYTES - 16, /* more than UDP can carry */
+	KEYS = 16 << 10,
+	KEY_SLOTS = 4 * KEYS,
+	TEXT_BYTES = 4 << 20,
+	NAME_BYTES = 1024, /* of a name and its tags together */
+	CELLS = 256 << 10,
+	CELL_SLOTS = 4 * CELLS,
+	CELL_PROBES = 512,
+	SAMPLE_BYTES = 120,
+	TRUNCATED = 0x20, /* MSG_TRUNC */
+};
+
+enum kind { COUNTER, GAUGE, TIMER, SET, LAST };
+
+/* What of a packet Linux says on 64 bits: struct mmsghdr. The pointers are the host's. */
+struct header {
+	u64 host[6];
+	u32 flags, pad;
+	u32 size, pad2;
+};
+
+struct key {
+	u64 hash;
+	u32 source, text; /* `text`: where its name lies in `texts`, the tags behind it */
+	u32 name_size, tags_size;
+	u32 kind, idle;   /* `idle`: intervals without a sample */
+	u64 samples;      /* in this interval, as are the next ones */
+	f64 count;        /* samples, each divided by its rate */
+	f64 sum, min, max;
+	f64 last;         /* a gauge keeps it */
+};
+
+/* The samples of a timer between two neighbouring values, or one member of a set. */
+struct cell {
+	u64 what;
+	u32 key, slot;
+	f64 weight;
+};
+
+struct sample {
+	u32 size;
+	u8 text[SAMPLE_BYTES];
+};
+
+static struct {
+	u64 lines, packets, malformed, changed, keyless, crowded;
+	u32 keys, cells, texts, pad;
+	struct sample malformed_sample, changed_sample;
+} report;
+
+static u8 input[INPUT_BYTES + 16], packets[PACKETS][PACKET_BYTES], texts[TEXT_BYTES + 16];
+static struct header headers[PACKETS];
+static struct key keys[KEYS];
+static struct cell cells[CELLS];
+static u32 key_slots[KEY_SLOTS], cell_slots[CELL_SLOTS];
+
+static void copy(u8 *to, const u8 *from, u32 size)
+{
+	__builtin_memcpy(to, from, size);
+}
+
+static int same(const u8 *a, const u8 *b, u32 size)
+{
+	while (size--)
+		if (*a++ != *b++)
+			return 0;
+	return 1;
+}
+
+static void remember(struct sample *sample, const u8 *at, const u8 *end)
+{
+	u32 size = end - at > SAMPLE_BYTES ? SAMPLE_BYTES : end - at;
+
+	if (sample->size)
+		return;
+	copy(sample->text, at, size);
+	sample->size = size;
+}
+
+/* Eight bytes at a time; what is read behind the end is masked off, and every buffer has room for it. */
+static u64 hash(u64 state, const u8 *at, u32 size)
+{
+	for (; size; at += 8) {
+		u64 word;
+
+		__builtin_memcpy(&word, at, 8);
+		if (size < 8)
+			word &= (1ULL << (8 * size)) - 1;
+		state = (state ^ word) * 0x9E3779B97F4A7C15ULL;
+		state ^= state >> 29;
+		size = size < 8 ? 0 : size - 8;
+	}
+	state *= 0xD6E8FEB86659FD93ULL;
+	return state ^ state >> 32;
+}
+
+/* A decimal number that takes all of [at, end): exact up to 15 digits, beyond that to a few units of the last place. */
+static int number(const u8 *at, const u8 *end, f64 *value)
+{
+	static const f64 tens[] = {1e0,	 1e1,  1e2,  1e3,  1e4,	 1e5,  1e6,  1e7,  1e8,	 1e9,  1e10, 1e11,
+				   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+	u64 digits = 0;
+	int seen = 0, scale = 0, point = 0, minus = 0, exponent = 0, down = 0;
+
+	if (at < end && (*at == '-' || *at == '+'))
+		minus = *at++ == '-';
+	for (; at < end; at++) {
+		u32 digit = *at - '0';
+
+		if (digit < 10) {
+			seen = 1;
+			if (digits < 1000000000000000000ULL) {
+				digits = digits * 10 + digit;
+				scale -= point;
+			} else
+				scale += !point;
+		} else if (*at == '.' && !point)
+			point = 1;
+		else
+			break;
+	}
+	if (seen && at < end && (*at | 32) == 'e') {
+		if (++at < end && (*at == '-' || *at == '+'))
+			down = *at++ == '-';
+		for (seen = 0; at < end && (u32)(*at - '0') < 10; at++, seen = 1)
+			exponent = exponent < 10000 ? exponent * 10 + (*at - '0') : exponent;
+	}
+	if (!seen || at < end)
+		return 0;
+	f64 result = digits;
+	for (scale += down ? -exponent : exponent; scale > 0 && digits; scale -= scale > 22 ? 22 : scale) {
+		result *= tens[scale > 22 ? 22 : scale];
+		if (result > 1.7976931348623157e308)
+			return 0;
+	}
+	for (; scale < 0 && result != 0; scale += scale < -22 ? 22 : -scale)
+		result /= tens[scale < -22 ? 22 : -scale];
+	*value = minus ? -result : result;
+	return 1;
+}
+
+static struct key *find(u32 source, const u8 *name, u32 name_size, const u8 *tags, u32 tags_size, u32 kind)
+{
+	u64 wanted = hash(hash(source + 1, name, name_size), tags, tags_size);
+	u32 slot = wanted % KEY_SLOTS;
+
+	for (; key_slots[slot]; slot = (slot + 1) % KEY_SLOTS) {
+		struct key *key = &keys[key_slots[slot] - 1];
+		const u8 *text = texts + key->text;
+
+		if (key->hash == wanted && key->source == source && key->name_size == name_size && key->tags_size == tags_size &&
+		    same(text, name, name_size) && same(text + name_size, tags, tags_size))
+			return key;
+	}
+	if (report.keys == KEYS || report.texts + name_size + tags_size > TEXT_BYTES)
+		return 0;
+	key_slots[slot] = report.keys + 1;
+	struct key *key = &keys[report.keys++];
+	*key = (struct key){
+		.hash = wanted,
+		.source = source,
+		.text = report.texts,
+		.name_size = name_size,
+		.tags_size = tags_size,
+		.kind = kind,
+	};
+	copy(texts + report.texts, name, name_size);
+	copy(texts + report.texts + name_size, tags, tags_size);
+	report.texts += name_size + tags_size;
+	return key;
+}
+
+/* Cells of neighbouring values lie side by side, so that a timer touches few pages. */
+static void put(struct key *key, u64 what, f64 weight)
+{
+	u32 index = key - keys, slot = (index * 0x9E3779B1U + (u32)(what ^ what >> 32)) % CELL_SLOTS;
+
+	for (int probes = 0; probes < CELL_PROBES; probes++, slot = (slot + 1) % CELL_SLOTS) {
+		if (!cell_slots[slot]) {
+			if (report.cells == CELLS)
+				break;
+			cells[report.cells] = (struct cell){.what = what, .key = index, .slot = slot, .weight = weight};
+			cell_slots[slot] = ++report.cells;
+			return;
+		}
+		struct cell *cell = &cells[cell_slots[slot] - 1];
+		if (cell->key == index && cell->what == what) {
+			cell->weight += weight;
+			return;
+		}
+	}
+	report.crowded++;
+}
+
+static void add(struct key *key, f64 value, f64 weight)
+{
+	if (!key->samples || value < key->min)
+		key->min = value;
+	if (!key->samples || value > key->max)
+		key->max = value;
+	key->samples++;
+	key->count += weight;
+	key->sum += value * weight;
+	key->last = value;
+}
+
+struct line {
+	const u8 *name, *value, *tags;
+	u32 name_size, value_size, tags_size, kind;
+	f64 rate;
+};
+
+static int section(struct line *line, const u8 *at, const u8 *end)
+{
+	if (at == end)
+		return 0;
+	switch (*at) {
+	case '@':
+		return number(at + 1, end, &line->rate) && line->rate > 0 && line->rate <= 1;
+	case '#':
+		line->tags = at + 1;
+		line->tags_size = end - at - 1;
+		return 1;
+	case 'c': /* container, external data, time: of DogStatsD */
+	case 'e':
+		return end - at > 1 && at[1] == ':';
+	case 'T':
+		return 1;
+	}
+	return 0;
+}
+
+static int type_of(const u8 *at, u32 size, u32 *kind)
+{
+	if (size == 1)
+		switch (*at) {
+		case 'c': return *kind = COUNTER, 1;
+		case 'g': return *kind = GAUGE, 1;
+		case 'h': return *kind = TIMER, 1;
+		case 's': return *kind = SET, 1;
+		}
+	if (size == 2 && at[0] == 'm' && at[1] == 's')
+		return *kind = TIMER, 1;
+	if (size == 2 && at[0] == 'k' && at[1] == 'v')
+		return *kind = LAST, 1;
+	return 0;
+}
+
+static const u8 *until(const u8 *at, const u8 *end, u8 what)
+{
+	while (at < end && *at != what)
+		at++;
+	return at;
+}
+
+/* The parts of [at, end); 0 when it is no metric. */
+static int split(struct line *line, const u8 *at, const u8 *end)
+{
+	const u8 *colon = until(at, end, ':'), *bar = until(colon, end, '|');
+
+	if (colon == at || bar == end || bar == colon + 1)
+		return 0;
+	line->name = at;
+	line->name_size = colon - at;
+	line->value = colon + 1;
+	line->value_size = bar - line->value;
+	const u8 *next = until(bar + 1, end, '|');
+	if (!type_of(bar + 1, next - bar - 1, &line->kind) || until(at, colon, '|') < colon)
+		return 0;
+	while (next < end) {
+		const u8 *from = next + 1;
+
+		next = until(from, end, '|');
+		if (!section(line, from, next))
+			return 0;
+	}
+	return line->name_size + line->tags_size <= NAME_BYTES;
+}
+
+static void take(u32 source, const u8 *at, const u8 *end)
+{
+	struct line line = {.tags = at, .rate = 1};
+	f64 value = 0;
+
+	report.lines++;
+	if (!split(&line, at, end) || (line.kind != SET && !number(line.value, line.value + line.value_size, &value))) {
+		report.malformed++;
+		remember(&report.malformed_sample, at, end);
+		return;
+	}
+	struct key *key = find(source, line.name, line.name_size, line.tags, line.tags_size, line.kind);
+	if (!key) {
+		report.keyless++;
+		return;
+	}
+	if (key->kind != line.kind) {
+		report.changed++;
+		remember(&report.changed_sample, at, end);
+		return;
+	}
+	f64 weight = line.kind == COUNTER || line.kind == TIMER ? 1 / line.rate : 1;
+	if (line.kind == GAUGE && (*line.value == '+' || *line.value == '-'))
+		value += key->last;
+	add(key, value, weight);
+	if (line.kind == TIMER) {
+		u64 bits;
+
+		__builtin_memcpy(&bits, &value, 8);
+		put(key, bits >> 46, weight); /* 64 cells from one power of two to the next */
+	} else if (line.kind == SET)
+		put(key, hash(~0ULL, line.value, line.value_size), 1);
+}
+
+static void lines(u32 source, const u8 *at, const u8 *end)
+{
+	while (at < end) {
+		const u8 *stop = until(at, end, '\n'), *last = stop > at && stop[-1] == '\r' ? stop - 1 : stop;
+
+		if (last > at)
+			take(source, at, last);
+		at = stop + 1;
+	}
+}
+
+EXPORT(feed) u32 feed(u32 source, u32 size, u32 unused)
+{
+	lines(source, input, input + (size < INPUT_BYTES ? size : INPUT_BYTES));
+	return 0;
+}
+
+EXPORT(receive) u32 receive(u32 source, u32 count, u32 unused)
+{
+	for (u32 i = 0; i < count && i < PACKETS; i++) {
+		const u8 *at = packets[i], *end = at + (headers[i].size < PACKET_ROOM ? headers[i].size : PACKET_ROOM);
+
+		if (headers[i].flags & TRUNCATED) { /* its last line may look whole and not be */
+			const u8 *whole = end;
+
+			while (whole > at && whole[-1] != '\n')
+				whole--;
+			report.lines++;
+			report.malformed++;
+			remember(&report.malformed_sample, whole, end);
+			end = whole;
+		}
+		report.packets++;
+		lines(source, at, end);
+	}
+	return 0;
+}
+
+static void forget(u32 idle)
+{
+	u32 kept = 0, text = 0;
+
+	for (u32 i = 0; i < report.keys; i++) {
+		struct key *key = &keys[i];
+		u32 size = key->name_size + key->tags_size;
+
+		if (key->idle >= idle)
+			continue;
+		__builtin_memmove(texts + text, texts + key->text, size);
+		key->text = text;
+		text += size;
+		keys[kept++] = *key;
+	}
+	if (kept == report.keys)
+		return;
+	report.keys = kept;
+	report.texts = text;
+	__builtin_memset(key_slots, 0, sizeof(key_slots));
+	for (u32 i = 0; i < kept; i++) {
+		u32 slot = keys[i].hash % KEY_SLOTS;
+
+		while (key_slots[slot])
+			slot = (slot + 1) % KEY_SLOTS;
+		key_slots[slot] = i + 1;
+	}
+}
+
+EXPORT(turn) u32 turn(u32 idle, u32 unused, u32 unused2)
+{
+	for (u32 i = 0; i < report.cells; i++)
+		cell_slots[cells[i].slot] = 0;
+	report.cells = 0;
+	for (u32 i = 0; i < report.keys; i++) {
+		struct key *key = &keys[i];
+
+		key->idle = key->samples ? 0 : key->idle + 1;
+		key->samples = 0;
+		key->count = key->sum = key->min = key->max = 0;
+	}
+	forget(idle);
+	report.lines = report.packets = report.malformed = report.changed = report.keyless = report.crowded = 0;
+	report.malformed_sample.size = report.changed_sample.size = 0;
+	return report.keys;
+}
+
+EXPORT(place) u32 place(u32 what, u32 unused, u32 unused2)
+{
+	const void *places[] = {input, packets, headers, keys, cells, texts, &report};
+
+	return what < sizeof(places) / sizeof(*places) ? (u32)places[what] : 0;
+}
