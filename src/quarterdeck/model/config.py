@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quarterdeck.model.stats import StatsConfig
 from quarterdeck.model.struct import Struct
 
 DEFAULT_HTTP = "127.0.0.1:8420"
@@ -16,6 +17,13 @@ class OutboxConfig(Struct, frozen=True, kw_only=True):
     max_age_s: float = 24 * 3600.0  #: spilled batches older than this are dropped and counted as `too_old`
 
 
+class JobsConfig(Struct, frozen=True, kw_only=True):
+    """What a node lets jobs do. The server cannot override it."""
+
+    allow: tuple[str, ...] = ("*",)  #: patterns of the commands that may run here, as `get_*_info`; others are REFUSED
+    max_jobs: int = 100  #: jobs that run at one time; further ones wait for their turn
+
+
 class AgentConfig(Struct, frozen=True, kw_only=True):
     """Everything an agent can be told. Environment: `QD_AGENT_…` for each key; `QD_HOME`, `QD_LINK`."""
 
@@ -28,6 +36,8 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     stats_interval_s: float = 10.0  #: how often it reports what its modules cost
     flush_interval_s: float = 0.5  #: how long rows may wait for more before they leave as a batch
     outbox: OutboxConfig = OutboxConfig()
+    stats: StatsConfig = StatsConfig()
+    jobs: JobsConfig = JobsConfig()
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
