@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from quarterdeck.agent.outbox import Outbox
 from quarterdeck.agent.renewal import Renewal
 from quarterdeck.agent.reporter import Reporter
 from quarterdeck.agent.shipper import ship
+from quarterdeck.agent.stats.stats import Stats
 from quarterdeck.link.messages import (
     PROTOCOL_VERSION,
     ArtefactChunk,
@@ -114,6 +116,13 @@ class Work:
             changed=self._reporter.changed,
             config=config,
         )
+        self._stats = Stats(
+            config.stats,
+            emit=self._outbox.put,
+            lose=self._outbox.lose,
+            who=lambda: self._identity.agent,
+            cache=home / "wasm",
+        )
         self._renewal = Renewal(identity=lambda: self._identity, renewed=self._renewed)
         self._connection = Connection(
             wire,
@@ -129,17 +138,16 @@ class Work:
         """Until `stopping`; then everything is ended, and what is in memory goes to disk."""
         components = Components()
         components.start("modules", self._apply)
+        components.start("stats", self._stats.run)
         components.start("outbox", self._outbox.keep)
         components.start("connection", self._connection.run)
         components.start("memory", trim)
-        try:
+        async with AsyncExitStack() as ending:  # the last first: what emits ends before the outbox does
+            ending.push_async_callback(self._outbox.close)
+            ending.push_async_callback(asyncio.to_thread, self._stats.close)
+            ending.push_async_callback(self._instances.close)
+            ending.push_async_callback(components.stop)
             await stopping.wait()
-        finally:
-            await components.stop()
-            try:
-                await self._instances.close()
-            finally:
-                await self._outbox.close()
 
     def _hello(self) -> Hello:
         return Hello(

@@ -17,7 +17,6 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.errors import AlreadyExists, Conflict, InUse, NoSuchNodes, NotFound, QuarterdeckError
-from quarterdeck.model.losses import LOSSES_TABLE
 from quarterdeck.model.modules import (
     MODULE_TRANSITIONS,
     Build,
@@ -34,6 +33,7 @@ from quarterdeck.server.artefacts import Artefacts
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.instances import Instances
 from quarterdeck.server.links import Links
+from quarterdeck.server.tables import BUILT_IN
 from quarterdeck.store.state import instances as instance_rows
 from quarterdeck.store.state import modules as rows
 from quarterdeck.store.state import nodes
@@ -275,7 +275,7 @@ class Modules:
     ) -> None:
         """A table belongs to one module of the fleet. A built-in module that was never used lays no claim."""
         wanted = {source.table.name for source in build.sources}
-        owners = {LOSSES_TABLE.name: "the server"}
+        owners = {table.name: "the server" for table in BUILT_IN}
         others = [row for row in await rows.find_all(transaction) if row.id != module_id and not _unused_builtin(row)]
         builds = await self._artefacts.builds(transaction, [row.digest for row in others])
         for row in others:
