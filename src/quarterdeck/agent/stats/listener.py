@@ -37,6 +37,7 @@ class Listener:
     def __init__(self, endpoint: socket.socket, *, name: str, aggregator: Aggregator) -> None:
         self.name = name
         self.address: object = endpoint.getsockname()
+        self.received = 0  #: packets so far
         self._endpoint = endpoint
         self._source = StatSource(cmd=LISTENER_CMD, domain=LISTENER_DOMAIN, name=name)
         self._aggregator = aggregator
@@ -80,8 +81,10 @@ class Listener:
             log.exception("the statsd listener %s crashed", self.name)
 
     def _drain(self) -> None:
-        while self._aggregator.receive(self._source, self._packets.fill) == PACKETS:
-            pass
+        packets = PACKETS
+        while packets == PACKETS:
+            packets = self._aggregator.receive(self._source, self._packets.fill)
+            self.received += packets
 
 
 def udp_socket(address: str) -> socket.socket:

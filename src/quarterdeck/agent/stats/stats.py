@@ -61,9 +61,26 @@ class Stats:
     async def run(self) -> None:
         """Listen, and begin an interval every `flush_s`, for ever."""
         while True:
-            self._listen()
+            self.listen()
             await asyncio.sleep(max(0.0, self._turned_s + self._config.flush_s - time.monotonic()))
             await asyncio.to_thread(self.flush)
+
+    def listen(self) -> None:
+        """Open the listeners that are wanted and not there."""
+        for name, opener in self._openers.items():
+            if name in self._listeners and not self._listeners[name].alive:
+                self._end(name)
+            if name in self._listeners:
+                continue
+            try:
+                self._listeners[name] = Listener(opener(), name=name, aggregator=self._aggregator)
+            except OSError as error:
+                if name not in self._refused:
+                    log.warning("statsd cannot listen by %s, trying on: %s", name, error)
+                self._refused.add(name)
+            else:
+                self._refused.discard(name)
+                log.info("statsd listens by %s at %s", name, self._listeners[name].address)
 
     def flush(self) -> int:
         """End the interval now; how many rows it had."""
@@ -80,22 +97,6 @@ class Stats:
             self._end(name)
         self.flush()
         self._aggregator.close()
-
-    def _listen(self) -> None:
-        for name, opener in self._openers.items():
-            if name in self._listeners and not self._listeners[name].alive:
-                self._end(name)
-            if name in self._listeners:
-                continue
-            try:
-                self._listeners[name] = Listener(opener(), name=name, aggregator=self._aggregator)
-            except OSError as error:
-                if name not in self._refused:
-                    log.warning("statsd cannot listen by %s, trying on: %s", name, error)
-                self._refused.add(name)
-            else:
-                self._refused.discard(name)
-                log.info("statsd listens by %s at %s", name, self._listeners[name].address)
 
     def _end(self, name: str) -> None:
         listener = self._listeners.pop(name)

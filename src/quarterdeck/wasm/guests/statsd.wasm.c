@@ -10,6 +10,7 @@
  * A line is `name:value|type`, then in any order `|@rate`, `|#tags`, and sections of newer clients that are passed over.
  * A key is source, name and tags as they were written. Nothing here fails: what cannot be taken is counted in `report`.
  */
+#pragma clang attribute push(__attribute__((target("simd128"))), apply_to = function) /* every wasmtime has it */
 #define EXPORT(name) __attribute__((export_name(#name)))
 
 typedef unsigned char u8;
@@ -17,6 +18,7 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef double f64;
+typedef signed char block __attribute__((vector_size(16)));
 
 enum {
 	INPUT_BYTES = 256 << 10,
@@ -82,12 +84,42 @@ static void copy(u8 *to, const u8 *from, u32 size)
 	__builtin_memcpy(to, from, size);
 }
 
+/* Eight bytes, those from the `size`th on as zeros: what is read behind an end is never used, and every buffer has room. */
+static u64 word(const u8 *at, u32 size)
+{
+	u64 bytes;
+
+	__builtin_memcpy(&bytes, at, 8);
+	return size < 8 ? bytes & ((1ULL << (8 * size)) - 1) : bytes;
+}
+
 static int same(const u8 *a, const u8 *b, u32 size)
 {
-	while (size--)
-		if (*a++ != *b++)
+	for (; size; a += 8, b += 8, size -= size < 8 ? size : 8)
+		if (word(a, size) != word(b, size))
 			return 0;
 	return 1;
+}
+
+/* The first byte in [at, end) that is `this` or `that`, else `end`. */
+static const u8 *either(const u8 *at, const u8 *end, u8 this, u8 that)
+{
+	for (; at < end; at += 16) {
+		block bytes;
+
+		__builtin_memcpy(&bytes, at, 16);
+		u32 found = __builtin_wasm_bitmask_i8x16((bytes == (signed char)this) | (bytes == (signed char)that));
+		if (found) {
+			at += __builtin_ctz(found);
+			return at < end ? at : end;
+		}
+	}
+	return end;
+}
+
+static const u8 *until(const u8 *at, const u8 *end, u8 what)
+{
+	return either(at, end, what, what);
 }
 
 static void remember(struct sample *sample, const u8 *at, const u8 *end)
@@ -100,18 +132,11 @@ static void remember(struct sample *sample, const u8 *at, const u8 *end)
 	sample->size = size;
 }
 
-/* Eight bytes at a time; what is read behind the end is masked off, and every buffer has room for it. */
 static u64 hash(u64 state, const u8 *at, u32 size)
 {
-	for (; size; at += 8) {
-		u64 word;
-
-		__builtin_memcpy(&word, at, 8);
-		if (size < 8)
-			word &= (1ULL << (8 * size)) - 1;
-		state = (state ^ word) * 0x9E3779B97F4A7C15ULL;
+	for (; size; at += 8, size -= size < 8 ? size : 8) {
+		state = (state ^ word(at, size)) * 0x9E3779B97F4A7C15ULL;
 		state ^= state >> 29;
-		size = size < 8 ? 0 : size - 8;
 	}
 	state *= 0xD6E8FEB86659FD93ULL;
 	return state ^ state >> 32;
@@ -269,26 +294,19 @@ static int type_of(const u8 *at, u32 size, u32 *kind)
 	return 0;
 }
 
-static const u8 *until(const u8 *at, const u8 *end, u8 what)
-{
-	while (at < end && *at != what)
-		at++;
-	return at;
-}
-
 /* The parts of [at, end); 0 when it is no metric. */
 static int split(struct line *line, const u8 *at, const u8 *end)
 {
-	const u8 *colon = until(at, end, ':'), *bar = until(colon, end, '|');
+	const u8 *colon = either(at, end, ':', '|'), *bar = until(colon, end, '|');
 
-	if (colon == at || bar == end || bar == colon + 1)
+	if (colon == at || bar == colon || bar == end || bar == colon + 1)
 		return 0;
 	line->name = at;
 	line->name_size = colon - at;
 	line->value = colon + 1;
 	line->value_size = bar - line->value;
 	const u8 *next = until(bar + 1, end, '|');
-	if (!type_of(bar + 1, next - bar - 1, &line->kind) || until(at, colon, '|') < colon)
+	if (!type_of(bar + 1, next - bar - 1, &line->kind))
 		return 0;
 	while (next < end) {
 		const u8 *from = next + 1;
@@ -321,7 +339,7 @@ static void take(u32 source, const u8 *at, const u8 *end)
 		remember(&report.changed_sample, at, end);
 		return;
 	}
-	f64 weight = line.kind == COUNTER || line.kind == TIMER ? 1 / line.rate : 1;
+	f64 weight = line.rate < 1 && (line.kind == COUNTER || line.kind == TIMER) ? 1 / line.rate : 1;
 	if (line.kind == GAUGE && (*line.value == '+' || *line.value == '-'))
 		value += key->last;
 	add(key, value, weight);
@@ -425,3 +443,5 @@ EXPORT(place) u32 place(u32 what, u32 unused, u32 unused2)
 
 	return what < sizeof(places) / sizeof(*places) ? (u32)places[what] : 0;
 }
+
+#pragma clang attribute pop
