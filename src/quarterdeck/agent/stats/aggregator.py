@@ -20,7 +20,8 @@ from quarterdeck.model.stats import STATS_TABLE, StatSource
 from quarterdeck.model.tables import Table
 from quarterdeck.wasm.engine import Engine
 
-#: intervals without a sample after which a key is forgotten: a gauge's value, and the kind it must keep
+#: intervals without a sample after which a key is forgotten (a gauge's value, the kind it must keep); when there is no
+#: room for another key, one such interval is enough
 IDLE_INTERVALS = 360
 
 #: table, rows, body (compressed Arrow IPC), module, losses; any thread, never waits
@@ -66,7 +67,7 @@ class Aggregator:
             sources = {number: source for source, number in self._numbers.items()}
             batch = stats_rows(tally, sources, gid=gid, nid=nid, time_ns=time_ns, interval_ns=interval_ns)
             losses = _losses(tally, time_ns)
-            tally.turn(idle=IDLE_INTERVALS)
+            tally.turn(idle=1 if tally.report.keyless else IDLE_INTERVALS)
             used = set(tally.keys()["source"].tolist())
             self._numbers = {source: number for number, source in sources.items() if number in used}
         if batch.rows:
