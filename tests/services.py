@@ -28,9 +28,12 @@ from quarterdeck.model.tokens import CreateJoinToken
 from quarterdeck.server.artefacts import Artefacts
 from quarterdeck.server.audit import Audit
 from quarterdeck.server.ca import CertificateAuthority
+from quarterdeck.server.commands import Commands
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.instances import Instances
+from quarterdeck.server.jobs import Jobs
 from quarterdeck.server.joins import Joins
+from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links
 from quarterdeck.server.modules import Modules
 from quarterdeck.server.nodes import Nodes
@@ -90,11 +93,19 @@ class FakeSessions:
 
     def __init__(self) -> None:
         self.woken: list[NodeKey] = []
+        self.woken_for_jobs: list[NodeKey] = []
+        self.here: set[NodeKey] = set()  #: nodes with a live session
         self.cut: list[tuple[str, str]] = []
         self.token_changes = 0
 
     async def push_desired(self, gid: int, nid: int) -> None:
         self.woken.append(NodeKey(gid, nid))
+
+    def push_jobs(self, gid: int, nid: int) -> None:
+        self.woken_for_jobs.append(NodeKey(gid, nid))
+
+    def connected(self, gid: int, nid: int) -> bool:
+        return NodeKey(gid, nid) in self.here
 
     async def disconnect(self, agent_id: str, error: QuarterdeckError | None = None) -> None:
         self.cut.append((agent_id, error.code if error else ""))
@@ -128,10 +139,17 @@ class Services:
         self.artefacts = Artefacts(database, clock=self.clock)
         self.desired = Desired(database, artefacts=self.artefacts, clock=self.clock)
         self.instances = Instances(database, desired=self.desired, clock=self.clock)
-        self.nodes = Nodes(database, desired=self.desired, links=links, offline_after_s=30.0, clock=self.clock)
-        self.joins = Joins(database, authority=self.authority, desired=self.desired, links=links, clock=self.clock)
-        self.tokens = Tokens(database, ca_fingerprint=self.authority.fingerprint, gid=1, links=links, clock=self.clock)
         self.audit = Audit(database, clock=self.clock)
+        ledger = Ledger(self.audit, clock=self.clock)
+        self.commands = Commands(database, ledger=ledger, links=links, kept=3, clock=self.clock)
+        self.jobs = Jobs(database, ledger=ledger, clock=self.clock)
+        self.nodes = Nodes(
+            database, desired=self.desired, links=links, ledger=ledger, offline_after_s=30.0, clock=self.clock
+        )
+        self.joins = Joins(
+            database, authority=self.authority, desired=self.desired, links=links, ledger=ledger, clock=self.clock
+        )
+        self.tokens = Tokens(database, ca_fingerprint=self.authority.fingerprint, gid=1, links=links, clock=self.clock)
         self.modules = Modules(
             database,
             artefacts=self.artefacts,

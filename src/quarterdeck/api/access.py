@@ -21,6 +21,11 @@ from quarterdeck.server.server import Server
 ROLE, PUBLIC, AUDIT = "role", "public", "audit"
 
 
+def describe(scope: Scope, *, target: str, detail: str) -> None:
+    """What the audit log says of this request, where its path does not say it all."""
+    scope["state"]["audit"] = (target, detail)
+
+
 class Access(ASGIMiddleware):
     """Authenticates, authorises and audits."""
 
@@ -63,6 +68,9 @@ class Access(ASGIMiddleware):
     async def _audit(self, scope: Scope, token: ApiToken, result: str) -> None:
         if not scope["route_handler"].opt.get(AUDIT):
             return
-        target = "/".join(str(value) for value in scope["path_params"].values())
+        path = "/".join(str(value) for value in scope["path_params"].values())
+        target, detail = scope["state"].get("audit", (path, ""))
         action = str(getattr(scope["route_handler"], "operation_id", None) or scope["path"])
-        await self.server.audit.record(actor=token.name, role=token.role, action=action, target=target, result=result)
+        await self.server.audit.record(
+            actor=token.name, role=token.role, action=action, target=target, result=result, detail=detail
+        )

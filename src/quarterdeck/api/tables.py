@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -12,12 +11,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
+from quarterdeck.api.events import kept_alive, one_line
 from quarterdeck.model.queries import Answer, Query, QueryFormat, TableInfo, TailRows
 from quarterdeck.model.tokens import Role
 from quarterdeck.server.server import Server
 
-#: seconds between comments that keep an idle stream open
-KEEPALIVE_S = 10.0
 _CONTENT_TYPES = {QueryFormat.CSV: "text/csv", QueryFormat.ARROW: "application/vnd.apache.arrow.stream"}
 
 
@@ -47,25 +45,12 @@ async def tail_table(
 ) -> ServerSentEvent:
     """The rows of a table as they are stored, as server-sent events. `cursor` resumes after an event's own `cursor`."""
     rows = await server.tail.open(table, where=where, cursor=cursor)
-    return ServerSentEvent(_events(rows))
+    return ServerSentEvent(kept_alive(_events(rows)))
 
 
 async def _events(rows: AsyncIterator[TailRows]) -> AsyncIterator[ServerSentEventMessage]:
-    """The rows as events, with a comment whenever nothing came for `KEEPALIVE_S`."""
-    upcoming = asyncio.ensure_future(anext(rows))
-    try:
-        while True:
-            done, _ = await asyncio.wait({upcoming}, timeout=KEEPALIVE_S)
-            if not done:
-                yield ServerSentEventMessage(comment="still here")
-                continue
-            event = upcoming.result()
-            yield ServerSentEventMessage(data=msgspec.json.encode(event).decode(), id=event.cursor)
-            upcoming = asyncio.ensure_future(anext(rows))
-    except StopAsyncIteration:
-        return
-    finally:
-        upcoming.cancel()
+    async for event in rows:
+        yield ServerSentEventMessage(data=one_line(event), id=event.cursor)
 
 
 ROUTES = (list_tables, run_query, tail_table)

@@ -57,4 +57,5 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     query_memory_bytes: int = 1_000_000_000  #: memory one query may use
     store_memory_bytes: int = 1_000_000_000  #: memory the embedded store may use
     audit_entries: int = 100_000  #: newest entries of the audit log that are kept
+    commands_kept: int = 10_000  #: newest commands that are over and kept, with their jobs and results
     modules: str = ""  #: folder of built-in modules; default: those in the package

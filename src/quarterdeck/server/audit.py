@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from quarterdeck.model.audit import AuditEntry
 from quarterdeck.store.state import audit as rows
 from quarterdeck.store.state.database import Database
@@ -27,17 +29,33 @@ class Audit:
     ) -> None:
         """`actor` (a token's name) with `role` asked for `action` on `target`; `result` is "ok" or an error's code."""
         async with self._database.write() as transaction:
-            await rows.add(
-                transaction,
-                time=self._clock(),
-                actor=actor,
-                role=role,
-                action=action,
-                target=_storable(target),
-                result=result,
-                detail=_storable(detail),
-                kept=self._entries,
+            await self.add(
+                transaction, actor=actor, role=role, action=action, target=target, result=result, detail=detail
             )
+
+    async def add(
+        self,
+        transaction: AsyncConnection,
+        *,
+        actor: str,
+        role: str,
+        action: str,
+        target: str,
+        result: str = "ok",
+        detail: str = "",
+    ) -> None:
+        """The same as part of a change: both are on disk, or neither."""
+        await rows.add(
+            transaction,
+            time=self._clock(),
+            actor=actor,
+            role=role,
+            action=action,
+            target=_storable(target),
+            result=result,
+            detail=_storable(detail),
+            kept=self._entries,
+        )
 
     async def list(self, *, limit: int = 100) -> Entries:
         """The last entries, the newest first."""

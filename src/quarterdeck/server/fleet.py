@@ -27,6 +27,7 @@ from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.artefacts import Artefacts
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.instances import Instances
+from quarterdeck.server.jobs import JobReport, Jobs, NextJobs
 from quarterdeck.server.joins import Joins
 from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.tokens import Tokens
@@ -51,6 +52,7 @@ class Fleet:
         desired: Desired,
         instances: Instances,
         artefacts: Artefacts,
+        jobs: Jobs,
         telemetry: Telemetry,
     ) -> None:
         self._nodes = nodes
@@ -59,6 +61,7 @@ class Fleet:
         self._desired = desired
         self._instances = instances
         self._artefacts = artefacts
+        self._jobs = jobs
         self._telemetry = telemetry
 
     async def join(self, token_id: str, request: JoinRequest) -> JoinReply:
@@ -104,6 +107,14 @@ class Fleet:
     async def artefact(self, sha256: str, offset: int) -> ArtefactChunk:
         """A piece of an artefact."""
         return await self._artefacts.chunk(sha256, offset)
+
+    async def next_jobs(self, agent: AgentIdentity, number: int) -> NextJobs:
+        """Offers, and what to kill."""
+        return await self._jobs.next(agent, number)
+
+    async def jobs_reported(self, agent: AgentIdentity, reports: Sequence[JobReport]) -> tuple[str, ...]:
+        """What became of jobs."""
+        return await self._jobs.reported(agent, reports)
 
     async def telemetry(self, agent: AgentIdentity, batch: TelemetryBatch) -> None:
         """Rows. Returns when they are stored."""

@@ -23,6 +23,7 @@ from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Node
 from quarterdeck.model.tokens import JoinToken
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.desired import Desired
+from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links
 from quarterdeck.server.names import check_facts, check_labels, check_name
 from quarterdeck.store.state import instances, nodes, tokens
@@ -39,6 +40,7 @@ class _Joined(NamedTuple):
     agent_id: str
     certificate: x509.Certificate
     replaced: str
+    lost: frozenset[int] = frozenset()  #: commands that lost a job with it
 
 
 class Joins:
@@ -51,12 +53,14 @@ class Joins:
         authority: CertificateAuthority,
         desired: Desired,
         links: Links,
+        ledger: Ledger,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._authority = authority
         self._desired = desired
         self._links = links
+        self._ledger = ledger
         self._clock = clock
 
     async def join(self, token_id: str, request: JoinRequest) -> JoinReply:
@@ -84,6 +88,7 @@ class Joins:
         if joined.replaced:
             await self._links.cut(joined.replaced, Revoked("Another agent took this node's place."))
         await self._links.wake(touched)
+        self._ledger.tell(joined.lost)
         return JoinReply(
             certificate_pem=certificate_to_pem(joined.certificate),
             ca_pem=self._authority.pem,
@@ -125,7 +130,7 @@ class Joins:
             raise TokenExpired
         agent_id = str(uuid.uuid4())
         if token.nid is None:
-            key, replaced = await nodes.allocate(transaction, token.gid), ""
+            key, replaced, lost = await nodes.allocate(transaction, token.gid), "", frozenset[int]()
             node = Node(
                 gid=key.gid,
                 nid=key.nid,
@@ -139,7 +144,7 @@ class Joins:
             await nodes.add(transaction, node, agent_labels=labels)
         else:
             key = NodeKey(token.gid, token.nid)
-            replaced = await self._replace(transaction, key, token, agent_id=agent_id)
+            replaced, lost = await self._replace(transaction, key, token, agent_id=agent_id)
             await nodes.replace_agent(
                 transaction, key, agent_id=agent_id, name=name, facts=request.facts, labels=labels
             )
@@ -156,10 +161,12 @@ class Joins:
         await nodes.add_agent(transaction, record, seen_at=now)
         certificate = await self._issue(transaction, request.csr_pem, agent_id, key)
         await tokens.use_join(transaction, token.id, agent_id=agent_id, key_sha256=_key_sha256(certificate), now=now)
-        return _Joined(key, agent_id, certificate, replaced)
+        return _Joined(key, agent_id, certificate, replaced, lost)
 
-    async def _replace(self, transaction: AsyncConnection, key: NodeKey, token: JoinToken, *, agent_id: str) -> str:
-        """Ends the agent that stood for the node; its id."""
+    async def _replace(
+        self, transaction: AsyncConnection, key: NodeKey, token: JoinToken, *, agent_id: str
+    ) -> tuple[str, frozenset[int]]:
+        """Ends the agent that stood for the node, and with it what it may have taken; its id, and those commands."""
         node = await nodes.find(transaction, key)
         if node is None:
             raise NotFound(
@@ -172,7 +179,10 @@ class Joins:
         await instances.clear_statuses(transaction, [key])
         self._desired.forget(key)
         log.info("agent %s takes the place of %s as node %d/%d", agent_id, node.agent_id, key.gid, key.nid)
-        return node.agent_id
+        lost = await self._ledger.end_node(
+            transaction, key, reason="Another agent took the node's place.", only_offered=True
+        )
+        return node.agent_id, frozenset(lost)
 
     async def _issue(
         self, transaction: AsyncConnection, csr_pem: bytes, agent_id: str, key: NodeKey

@@ -18,6 +18,10 @@ class LiveSessions(Protocol):
 
     async def push_desired(self, gid: int, nid: int) -> None: ...
 
+    def push_jobs(self, gid: int, nid: int) -> None: ...
+
+    def connected(self, gid: int, nid: int) -> bool: ...
+
     async def disconnect(self, agent_id: str, error: QuarterdeckError | None = None) -> None: ...
 
     async def tokens_changed(self) -> None: ...
@@ -38,6 +42,17 @@ class Links:
         if self._sessions is not None:
             for key in keys:
                 await self._sessions.push_desired(key.gid, key.nid)
+
+    def wake_for_jobs(self, keys: Iterable[NodeKey]) -> None:
+        """These nodes have new jobs, or jobs to kill."""
+        if self._sessions is not None:
+            for key in keys:
+                self._sessions.push_jobs(key.gid, key.nid)
+
+    def here(self, keys: Iterable[NodeKey]) -> set[NodeKey]:
+        """Which of these nodes are connected now."""
+        sessions = self._sessions
+        return set() if sessions is None else {key for key in keys if sessions.connected(key.gid, key.nid)}
 
     async def cut(self, agent_id: str, error: QuarterdeckError) -> None:
         """This agent may not stay."""

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from quarterdeck.model.errors import AlreadyExists, Conflict, InUse, NoSuchNodes, NotFound, QuarterdeckError
+from quarterdeck.model.errors import AlreadyExists, Conflict, InUse, NotFound, QuarterdeckError
 from quarterdeck.model.modules import (
     MODULE_TRANSITIONS,
     Build,
@@ -33,6 +33,7 @@ from quarterdeck.server.artefacts import Artefacts
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.instances import Instances
 from quarterdeck.server.links import Links
+from quarterdeck.server.selection import no_match
 from quarterdeck.server.tables import BUILT_IN
 from quarterdeck.store.state import instances as instance_rows
 from quarterdeck.store.state import modules as rows
@@ -315,8 +316,4 @@ async def _check_selector(transaction: AsyncConnection, selector: Selector) -> N
     placings = await nodes.find_placings(transaction)
     if any(selector.matches(gid=p.key.gid, nid=p.key.nid, name=p.name, labels=p.labels) for p in placings):
         return
-    if not placings:
-        raise NoSuchNodes("No node has joined yet.", hint="Create a token with `qd token create`, and join one.")
-    meant = [f"{key}={value}" for key, value in selector.labels.items()] + list(selector.nodes)
-    meant += [] if selector.gid is None else [f"gid {selector.gid}"]
-    raise NoSuchNodes(f"No node matches {', '.join(meant)}.", hint="See `qd node ls` for names and labels.")
+    raise no_match(selector, joined=len(placings))

@@ -19,6 +19,7 @@ from quarterdeck.model.errors import Conflict, NotFound, Revoked, Unavailable
 from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Facts, Node, Selector
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.desired import Desired
+from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links
 from quarterdeck.server.names import check_facts, check_labels
 from quarterdeck.store.state import instances
@@ -51,12 +52,14 @@ class Nodes:
         *,
         desired: Desired,
         links: Links,
+        ledger: Ledger,
         offline_after_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._desired = desired
         self._links = links
+        self._ledger = ledger
         self._offline_after_s = offline_after_s
         self._clock = clock
         self._presence = Coalescer[_Presence, AgentState](self._store_presence)
@@ -107,12 +110,15 @@ class Nodes:
         return node
 
     async def remove(self, reference: str) -> None:
-        """The node is gone, its agent TERMINATED, its certificate worthless; a live session ends."""
+        """The node is gone, its agent TERMINATED, its certificate worthless; a live session ends, its jobs are LOST."""
         async with self._database.write() as transaction:
             node = await _one(transaction, reference)
             await rows.set_state(transaction, [node.agent_id], AgentState.TERMINATED, now=self._clock())
-            await rows.remove(transaction, NodeKey(node.gid, node.nid))
-        self._desired.forget(NodeKey(node.gid, node.nid))
+            key = NodeKey(node.gid, node.nid)
+            await rows.remove(transaction, key)
+            told = await self._ledger.end_node(transaction, key, reason="The node was removed.")
+        self._ledger.tell(told)
+        self._desired.forget(key)
         await self._links.cut(node.agent_id, Revoked())
 
     # ── what agents do ───────────────────────────────────────────────────────────────────────────────────────────────

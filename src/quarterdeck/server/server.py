@@ -23,13 +23,16 @@ from quarterdeck.modulekit.builtin import Builtins
 from quarterdeck.server.artefacts import Artefacts
 from quarterdeck.server.audit import Audit
 from quarterdeck.server.ca import CertificateAuthority
+from quarterdeck.server.commands import Commands
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.fleet import Fleet
 from quarterdeck.server.home import Home
 from quarterdeck.server.ingest import Ingest
 from quarterdeck.server.inserts import Inserts
 from quarterdeck.server.instances import Instances
+from quarterdeck.server.jobs import Jobs
 from quarterdeck.server.joins import Joins
+from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links
 from quarterdeck.server.modules import Modules
 from quarterdeck.server.nodes import Nodes
@@ -51,6 +54,7 @@ class Server:
     nodes: Nodes
     tokens: Tokens
     modules: Modules
+    commands: Commands
     audit: Audit
     tables: Tables
     queries: Queries
@@ -135,6 +139,7 @@ class Server:
         self._ending.push_async_callback(self._sessions.stop)
         await self._sessions.start()
         self._run(self.nodes.watch(), "silence")
+        self._run(self.commands.watch(), "expired jobs")
         self._run(self.modules.register_builtins(), "built-in modules")
         self._started_at = time.time()
 
@@ -154,7 +159,11 @@ class Server:
         desired = Desired(database, artefacts=artefacts)
         instances = Instances(database, desired=desired)
         self.audit = Audit(database, entries=config.audit_entries)
-        self.nodes = Nodes(database, desired=desired, links=links, offline_after_s=config.offline_after_s)
+        ledger = Ledger(self.audit)
+        self.nodes = Nodes(
+            database, desired=desired, links=links, ledger=ledger, offline_after_s=config.offline_after_s
+        )
+        self.commands = Commands(database, ledger=ledger, links=links, kept=config.commands_kept)
         self.tokens = Tokens(database, ca_fingerprint=self._authority.fingerprint, gid=config.gid, links=links)
         self.modules = Modules(
             database,
@@ -168,11 +177,12 @@ class Server:
         )
         return Fleet(
             nodes=self.nodes,
-            joins=Joins(database, authority=self._authority, desired=desired, links=links),
+            joins=Joins(database, authority=self._authority, desired=desired, links=links, ledger=ledger),
             tokens=self.tokens,
             desired=desired,
             instances=instances,
             artefacts=artefacts,
+            jobs=Jobs(database, ledger=ledger),
             telemetry=ingest,
         )
 

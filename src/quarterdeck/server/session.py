@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from quarterdeck.link.messages import (
@@ -13,9 +13,13 @@ from quarterdeck.link.messages import (
     FromAgent,
     Heartbeat,
     Hello,
+    JobResults,
+    JobsStarted,
+    JobsTaken,
     NewCertificate,
     Refused,
     RenewCertificate,
+    ResultsStored,
     ToAgent,
     UnknownMessage,
     WantArtefact,
@@ -25,11 +29,14 @@ from quarterdeck.link.wire import Stream
 from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import BadFrame, NotFound, QuarterdeckError, Unavailable
 from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.server.jobs import JobReport, NextJobs
 
 log = logging.getLogger(__name__)
 
 #: how long a parting word may take
 _FAREWELL_S = 1.0
+#: messages about jobs that wait to be stored; an agent that sends more has to wait
+_JOB_REPORTS = 64
 
 
 class SessionHandler(Protocol):
@@ -40,6 +47,10 @@ class SessionHandler(Protocol):
     async def renew(self, agent: AgentIdentity, csr_pem: bytes) -> NewCertificate: ...
 
     async def artefact(self, sha256: str, offset: int) -> ArtefactChunk: ...
+
+    async def next_jobs(self, agent: AgentIdentity, number: int) -> NextJobs: ...
+
+    async def jobs_reported(self, agent: AgentIdentity, reports: Sequence[JobReport]) -> tuple[str, ...]: ...
 
 
 class Session:
@@ -62,10 +73,17 @@ class Session:
         self._seen = seen
         self._stale = asyncio.Event()
         self._stale.set()
+        self._jobs = asyncio.Event()
+        self._jobs.set()  # those that were there before this connection
+        self._job_reports = asyncio.Queue[JobReport](_JOB_REPORTS)
 
     def push(self) -> None:
         """Send the desired set anew. Pushes that come while one is under way become one."""
         self._stale.set()
+
+    def push_jobs(self) -> None:
+        """Send the jobs that this connection was not told of yet, and what is to be killed."""
+        self._jobs.set()
 
     def end(self, error: QuarterdeckError) -> None:
         """End the link, telling the agent why."""
@@ -76,7 +94,7 @@ class Session:
     async def run(self) -> None:
         """Serve until the agent leaves (returns) or the link must end (raises)."""
         try:
-            await until_first(self._receive(), self._push(), self.ended)
+            await until_first(self._receive(), self._push(), self._push_jobs(), self._store_jobs(), self.ended)
         finally:
             if self.ended.done():
                 await self._farewell()
@@ -95,6 +113,28 @@ class Session:
             await self._stale.wait()
             self._stale.clear()
             await self._stream.send(Desired(desired=await self._desired()))
+
+    async def _push_jobs(self) -> None:
+        number = 0
+        while True:
+            await self._jobs.wait()
+            self._jobs.clear()
+            upcoming = await self._handler.next_jobs(self.agent, number)
+            for message in upcoming.messages:
+                await self._stream.send(message)
+            number = upcoming.number
+            if upcoming.more:
+                self._jobs.set()
+
+    async def _store_jobs(self) -> None:
+        """Stores what came while the last was stored in one go; the results that are on disk are confirmed."""
+        while True:
+            reports = [await self._job_reports.get()]
+            while not self._job_reports.empty():
+                reports.append(self._job_reports.get_nowait())
+            stored = await self._handler.jobs_reported(self.agent, reports)
+            if stored:
+                await self._stream.send(ResultsStored(ids=stored))
 
     async def _receive(self) -> None:
         while True:
@@ -118,6 +158,8 @@ class Session:
                 await self._stream.send(await self._artefact(message))
             case RenewCertificate():
                 await self._stream.send(await self._handler.renew(self.agent, message.csr_pem))
+            case JobsTaken() | JobsStarted() | JobResults():
+                await self._job_reports.put(message)
             case _:
                 await self._report(message)
 

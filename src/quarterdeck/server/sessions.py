@@ -45,6 +45,7 @@ from quarterdeck.model.errors import (
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.intake import Intake
+from quarterdeck.server.jobs import JobReport, NextJobs
 from quarterdeck.server.link_credentials import LinkCredentials
 from quarterdeck.server.session import Session
 
@@ -92,6 +93,14 @@ class AgentHandler(Protocol):
 
     async def artefact(self, sha256: str, offset: int) -> ArtefactChunk:
         """A chunk of the artefact; `NotFound` when there is none."""
+        ...
+
+    async def next_jobs(self, agent: AgentIdentity, number: int) -> NextJobs:
+        """What the node is to be told of its jobs, after those of the commands up to `number`."""
+        ...
+
+    async def jobs_reported(self, agent: AgentIdentity, reports: Sequence[JobReport]) -> tuple[str, ...]:
+        """What an agent says of its jobs; the ids of the results that it may forget."""
         ...
 
     async def telemetry(self, agent: AgentIdentity, batch: TelemetryBatch) -> None:
@@ -153,6 +162,16 @@ class Sessions:
         session = self._nodes.get((gid, nid))
         if session is not None:
             session.push()
+
+    def push_jobs(self, gid: int, nid: int) -> None:
+        """Offer that node its new jobs and tell it what to kill, if it is here."""
+        session = self._nodes.get((gid, nid))
+        if session is not None:
+            session.push_jobs()
+
+    def connected(self, gid: int, nid: int) -> bool:
+        """Whether that node has a live session."""
+        return (gid, nid) in self._nodes
 
     async def disconnect(self, agent_id: str, error: QuarterdeckError | None = None) -> None:
         """End that agent's session, if there is one; by default because it was revoked."""

@@ -12,16 +12,22 @@ from quarterdeck.link.messages import (
     ArtefactChunk,
     FromAgent,
     Hello,
+    JobOffers,
+    JobResults,
     JoinReply,
     JoinRequest,
+    KillJobs,
     NewCertificate,
     TelemetryBatch,
+    ToAgent,
     Welcome,
 )
 from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import NotFound, QuarterdeckError, Revoked, TokenExpired, TokenUsed
+from quarterdeck.model.jobs import JobOffer
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.ca import CertificateAuthority
+from quarterdeck.server.jobs import JobReport, NextJobs
 
 
 class MemoryFleet:
@@ -43,6 +49,10 @@ class MemoryFleet:
         self.sets: dict[tuple[int, int], DesiredSet] = {}
         self.artefacts: dict[str, bytes] = {}
         self.batches: dict[tuple[str, str, int], TelemetryBatch] = {}
+        self.offers: list[JobOffer] = []  #: to every node; more are sent when the test calls `Sessions.push_jobs`
+        self.killed: list[str] = []
+        self.job_reports: list[tuple[AgentIdentity, JobReport]] = []
+        self.stores_results = True
         self.repeats = 0
         self.refuse_telemetry: QuarterdeckError | None = None
 
@@ -111,6 +121,19 @@ class MemoryFleet:
             raise NotFound
         chunk = content[offset : offset + ARTEFACT_CHUNK_BYTES]
         return ArtefactChunk(sha256=sha256, offset=offset, size=len(content), data=chunk)
+
+    async def next_jobs(self, agent: AgentIdentity, number: int) -> NextJobs:  # noqa: ARG002
+        messages: list[ToAgent] = []
+        if self.offers[number:]:
+            messages.append(JobOffers(jobs=tuple(self.offers[number:])))
+        if self.killed:
+            messages.append(KillJobs(ids=tuple(self.killed)))
+        return NextJobs(messages, len(self.offers), more=False)
+
+    async def jobs_reported(self, agent: AgentIdentity, reports: Sequence[JobReport]) -> tuple[str, ...]:
+        self.job_reports += [(agent, report) for report in reports]
+        results = [each for report in reports if isinstance(report, JobResults) for each in report.results]
+        return tuple(result.id for result in results) if self.stores_results else ()
 
     async def telemetry(self, agent: AgentIdentity, batch: TelemetryBatch) -> None:
         if self.refuse_telemetry is not None:

@@ -6,6 +6,8 @@ epoch. The migrations below `migrations/` build exactly these tables: a test com
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -20,6 +22,7 @@ from sqlalchemy import (
 )
 
 from quarterdeck.model import tables
+from quarterdeck.model.jobs import JobResult, JobState
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import Build, InstanceStats, InstanceStatus, ModuleState
 from quarterdeck.model.nodes import AgentState, Facts, Selector
@@ -177,6 +180,52 @@ instance = Table(
     ForeignKeyConstraint(["gid", "nid"], ["node.gid", "node.nid"], ondelete="CASCADE"),
 )
 Index(None, instance.c.gid, instance.c.nid)
+
+
+# ── commands and jobs ────────────────────────────────────────────────────────────────────────────────────────────────
+class CommandColumns(TypedColumns):
+    """What was asked of some nodes. `number` grows with every command, and orders them."""
+
+    number: Named[int] = Column(primary_key=True)
+    id: Named[str] = Column(nullable=False, unique=True)
+    cmd: Named[str]
+    args: Named[dict[str, Any]] = Column(Json(dict[str, Any]))
+    data: Named[str] = Column(Json(str))
+    selector: Named[Selector] = Column(Json(Selector))
+    actor: Named[str]
+    role: Named[str]
+    create_time: Named[float]
+    expires_at: Named[float | None]
+    ended_at: Named[float | None]  #: when the last of its jobs got its result
+
+
+class JobColumns(TypedColumns):
+    """A command on one node. It outlives the node. `change` grows with every change of any job, and is a resume token.
+
+    `offered`: the node may have been offered it, so that only the node can say what became of it.
+    """
+
+    command: Named[int] = Column(ForeignKey("command.number", ondelete="CASCADE"), primary_key=True)
+    gid: Named[int] = Column(primary_key=True, autoincrement=False)
+    nid: Named[int] = Column(primary_key=True, autoincrement=False)
+    node_name: Named[str]
+    state: Named[JobState] = Column(Word(JobState))
+    reason: Named[str]
+    offered: Named[bool]
+    killed: Named[bool]  #: somebody asked for its end
+    result: Named[JobResult | None] = Column(Json(JobResult))
+    create_time: Named[float]
+    accept_time: Named[float]
+    last_update_time: Named[float]
+    change: Named[int] = Column(BigInteger)
+
+
+command = Table("command", metadata, CommandColumns)
+job = Table("job", metadata, JobColumns)
+Index(None, command.c.ended_at)
+Index(None, job.c.state, job.c.gid, job.c.nid)
+Index(None, job.c.gid, job.c.nid)
+Index(None, job.c.change, unique=True)
 
 
 # ── audit ────────────────────────────────────────────────────────────────────────────────────────────────────────────

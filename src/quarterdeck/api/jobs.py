@@ -1,0 +1,106 @@
+"""Commands and their jobs over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from quarterdeck.api.access import describe
+from quarterdeck.api.events import kept_alive, one_line
+from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, KillCommand
+from quarterdeck.model.tokens import Role
+from quarterdeck.server.commands import Change
+from quarterdeck.server.server import Server
+
+Asked = Request[Any, Any, Any]
+
+
+@post("/commands", operation_id="createCommand", role=Role.OPERATOR, audit=True)
+async def create_command(
+    server: NamedDependency[Server], request: Asked, data: JSONBody[CreateCommand]
+) -> CommandWithJobs:
+    """Asks nodes to do something, once. On disk before the answer; nodes that are away get it when they are back."""
+    describe(request.scope, target=data.id, detail=data.cmd)
+    made = await server.commands.create(data, request.user)
+    describe(request.scope, target=made.id, detail=_asked(made))
+    return made
+
+
+@get("/commands", operation_id="listCommand", role=Role.VIEWER)
+async def list_commands(server: NamedDependency[Server], limit: FromQuery[int] = 100) -> list[Command]:
+    """What was asked of nodes, newest first."""
+    return await server.commands.list(limit=limit)
+
+
+@get("/commands/{command:str}", operation_id="getCommand", role=Role.VIEWER)
+async def get_command(server: NamedDependency[Server], command: FromPath[str]) -> CommandWithJobs:
+    """One command with what became of it on every node."""
+    return await server.commands.show(command)
+
+
+@get("/commands/{command:str}/events", operation_id="followCommand", role=Role.VIEWER)
+async def follow_command(
+    server: NamedDependency[Server],
+    command: FromPath[str],
+    last_event: Annotated[str, HeaderParameter(name="Last-Event-ID")] = "",
+) -> ServerSentEvent:
+    """Every job as it is now, then each change, as server-sent events `job`; `end` when all have their result.
+
+    `Last-Event-ID` resumes after an event's own id.
+    """
+    changes = await server.commands.follow(command, last_event)
+    return ServerSentEvent(kept_alive(_events(changes)))
+
+
+async def _events(changes: AsyncIterator[Change]) -> AsyncIterator[ServerSentEventMessage]:
+    async for job, cursor in changes:
+        yield ServerSentEventMessage(event="job", id=cursor, data=one_line(job))
+    yield ServerSentEventMessage(event="end", data="{}")
+
+
+@post("/commands/{command:str}/kill", operation_id="killCommand", status_code=200, role=Role.OPERATOR, audit=True)
+async def kill_command(
+    server: NamedDependency[Server], request: Asked, command: FromPath[str], data: JSONBody[KillCommand]
+) -> CommandWithJobs:
+    """Ends the jobs that have no result yet, on the nodes that are named or on all."""
+    describe(request.scope, target=command, detail=f"on {', '.join(data.nodes) or 'all its nodes'}")
+    return await server.commands.kill(command, data.nodes, request.user)
+
+
+@post("/commands/{command:str}/rerun", operation_id="rerunCommand", role=Role.OPERATOR, audit=True)
+async def rerun_command(server: NamedDependency[Server], request: Asked, command: FromPath[str]) -> CommandWithJobs:
+    """A new command: the same, on the nodes of the old one's jobs."""
+    made = await server.commands.rerun(command, request.user)
+    describe(request.scope, target=command, detail=f"as {made.id}: {_asked(made)}")
+    return made
+
+
+@get("/jobs", operation_id="listJob", role=Role.VIEWER)
+async def list_jobs(
+    server: NamedDependency[Server],
+    node: FromQuery[str | None] = None,
+    state: FromQuery[JobState | None] = None,
+    limit: FromQuery[int] = 100,
+) -> list[Job]:
+    """Jobs, the newest first, of one node or in one state or all."""
+    return await server.commands.jobs(node=node, state=state, limit=limit)
+
+
+def _asked(made: CommandWithJobs) -> str:
+    return f"{made.cmd} on {', '.join(job.node_name for job in made.jobs)}"
+
+
+ROUTES = (
+    create_command,
+    list_commands,
+    get_command,
+    follow_command,
+    kill_command,
+    rerun_command,
+    list_jobs,
+)

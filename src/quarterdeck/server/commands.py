@@ -1,0 +1,321 @@
+"""Commands as people see them: asked of nodes, listed, followed, killed, run again.
+
+Owns the check of what is asked, the choice of nodes, and what happens to a job that no node was offered: it expires or
+is killed here. Everything is on disk before the answer. What agents say of their jobs is in `jobs.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from quarterdeck.link.messages import encode
+from quarterdeck.model.errors import AlreadyExists, BadInput, NoSuchNodes, NotFound, TooLarge, Unavailable
+from quarterdeck.model.jobs import ID_LIMIT, Command, CommandWithJobs, CreateCommand, Job, JobOffer, JobState
+from quarterdeck.model.nodes import AgentState, Node, Selector
+from quarterdeck.model.tokens import ApiToken
+from quarterdeck.server.jobs import is_id
+from quarterdeck.server.ledger import Ledger, moved
+from quarterdeck.server.links import Links
+from quarterdeck.server.selection import no_match
+from quarterdeck.store.state import jobs as rows
+from quarterdeck.store.state import nodes
+from quarterdeck.store.state.database import Database
+from quarterdeck.store.state.jobs import JobRow, Shown, StoredCommand
+from quarterdeck.store.state.nodes import NodeKey
+
+log = logging.getLogger(__name__)
+
+CommandList = list[Command]
+JobList = list[Job]
+#: bytes of a command with its arguments and data; larger things are sent as files
+COMMAND_LIMIT_BYTES = 256 * 1024
+#: the longest time that a command may wait for nodes
+EXPIRES_LIMIT_S = 10 * 366 * 86400.0
+#: commands or jobs in one list
+LIST_LIMIT = 10_000
+#: how often jobs that nobody was offered are looked at for their end
+SWEEP_S = 2.0
+#: jobs that expire in one transaction
+SWEEP_JOBS = 2000
+#: jobs that a follower reads at one time
+PAGE_JOBS = 200
+
+
+class Change(NamedTuple):
+    """A job as it is now, and the cursor to go on after it."""
+
+    job: Job
+    cursor: str
+
+
+class Commands:
+    """Asks nodes to do things; of those that are over the newest `kept` are kept."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        ledger: Ledger,
+        links: Links,
+        kept: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._links = links
+        self._kept = max(1, kept)
+        self._clock = clock
+
+    # ── what people ask ──────────────────────────────────────────────────────────────────────────────────────────────
+    async def create(self, request: CreateCommand, actor: ApiToken) -> CommandWithJobs:
+        """Asks the nodes that match now, or with `any` one of them that is online.
+
+        `AlreadyExists` (the id), `NoSuchNodes`, `BadInput`, `TooLarge`.
+        """
+        new = self._new(request, actor)
+        async with self._database.write() as transaction:
+            if await rows.find_command(transaction, new.id) is not None:
+                raise AlreadyExists(
+                    f"There is already a command '{new.id}'.", hint="Choose another id, or none to have one made."
+                )
+            chosen = _select(await nodes.find_all(transaction), request, command_id=new.id)
+            jobs = {NodeKey(node.gid, node.nid): node.name for node in chosen}
+            number = await rows.add(transaction, new, jobs, here=self._links.here(jobs))
+            shown = await self._show(transaction, msgspec.structs.replace(new, number=number))
+        self._links.wake_for_jobs(jobs)
+        return shown
+
+    async def list(self, *, limit: int = 100) -> CommandList:
+        """The last commands, the newest first."""
+        async with self._database.read() as transaction:
+            return await rows.find_newest(transaction, _within(limit))
+
+    async def show(self, command_id: str) -> CommandWithJobs:
+        """One command with its jobs; `NotFound`."""
+        async with self._database.read() as transaction:
+            return await self._show(transaction, await _find(transaction, command_id))
+
+    async def jobs(self, *, node: str | None = None, state: JobState | None = None, limit: int = 100) -> JobList:
+        """The last jobs, the newest first, of one node (by name, nid or gid/nid) or in one state or all."""
+        async with self._database.read() as transaction:
+            key = None
+            if node is not None:
+                named = await nodes.find_named(transaction, node)
+                if len(named) != 1:
+                    raise NotFound(
+                        f"There {'is no node' if not named else 'is more than one node'} '{node}'.",
+                        hint="See `qd node ls`; gid/nid is always one.",
+                    )
+                key = NodeKey(named[0].gid, named[0].nid)
+            return [_read(s) for s in await rows.find(transaction, key=key, state=state, limit=_within(limit))]
+
+    async def kill(self, command_id: str, named: Sequence[str], actor: ApiToken) -> CommandWithJobs:
+        """Ends the jobs that have no result yet, on these nodes or on all. `NotFound`, `NoSuchNodes`.
+
+        A job that its node may have is ended by the node alone, now or when it is back.
+        """
+        async with self._database.write() as transaction:
+            command = await _find(transaction, command_id)
+            keys = _chosen(await rows.find(transaction, number=command.number), command_id, named)
+            killed: list[JobRow] = []
+            for row in await rows.find_unfinished(transaction, number=command.number):
+                if row.key not in keys or row.killed:
+                    continue
+                if row.offered:
+                    reason = f"'{actor.name}' asked for its end; the node has not answered yet."
+                    killed.append(msgspec.structs.replace(row, killed=True, reason=reason))
+                elif ended := moved(row, JobState.KILLED, reason=f"'{actor.name}' ended it before the node had it."):
+                    killed.append(ended)
+            told = await self._ledger.store(transaction, killed)
+            shown = await self._show(transaction, command)
+        self._ledger.tell(told)
+        self._links.wake_for_jobs({row.key for row in killed})
+        return shown
+
+    async def rerun(self, command_id: str, actor: ApiToken) -> CommandWithJobs:
+        """A new command: the same, on the nodes of the old one's jobs, with as much time as that had."""
+        async with self._database.read() as transaction:
+            old = await _find(transaction, command_id)
+            jobs = [shown.job for shown in await rows.find(transaction, number=old.number)]
+        request = CreateCommand(
+            cmd=old.cmd,
+            args=old.args,
+            data=old.data,
+            selector=Selector(nodes=tuple(f"{job.gid}/{job.nid}" for job in jobs)),
+            expires_s=None if old.expires_at is None else old.expires_at - old.create_time,
+        )
+        return await self.create(request, actor)
+
+    async def follow(self, command_id: str, cursor: str = "") -> AsyncIterator[Change]:
+        """Every job as it is now, or that changed after `cursor`; then each change, until all have a result.
+
+        `NotFound`; `BadInput` when the cursor is none.
+        """
+        if cursor and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
+            raise BadInput(
+                f"{cursor[:100]!r} is not the id of an event.", hint="Send the id of the last event you got."
+            )
+        async with self._database.read() as transaction:
+            command = await _find(transaction, command_id)
+        return self._changes(command.number, int(cursor or 0))
+
+    async def _changes(self, number: int, after: int) -> AsyncGenerator[Change]:
+        with self._ledger.follow(number) as news:
+            while True:
+                news.clear()
+                async with self._database.read() as transaction:
+                    found = await rows.find_changed(transaction, number, after=after, limit=PAGE_JOBS)
+                    # of the same state of the store as the page: what comes after it is not missed
+                    command = (await rows.find_bodies(transaction, [number])).get(number)
+                for shown in found:
+                    after = shown.change
+                    yield Change(_read(shown), str(after))
+                if len(found) == PAGE_JOBS:
+                    continue
+                if command is None or command.ended_at is not None:
+                    return
+                await news.wait()
+
+    # ── what time does ───────────────────────────────────────────────────────────────────────────────────────────────
+    async def watch(self) -> None:
+        """Runs for ever: ends what has expired, forgets what is old."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                await self.sweep()
+            except Unavailable as error:
+                log.warning("which jobs have expired cannot be stored now: %s", error)
+            except Exception:
+                log.exception("which jobs have expired cannot be found out; it is tried again")
+
+    async def sweep(self) -> None:
+        """Jobs that no node was offered in time are EXPIRED; old commands that are over are forgotten."""
+        now = self._clock()
+        async with self._database.read() as transaction:  # most often nothing: then nothing is written
+            expired = bool(await rows.find_expired(transaction, now=now, limit=1))
+            old = await rows.has_more_than(transaction, self._kept)
+        while expired:
+            async with self._database.write() as transaction:
+                found = await rows.find_expired(transaction, now=now, limit=SWEEP_JOBS)
+                reason = "The node was not here before the command expired."
+                ended = [each for row in found if (each := moved(row, JobState.EXPIRED, reason=reason))]
+                told = await self._ledger.store(transaction, ended)
+            self._ledger.tell(told)
+            expired = len(found) == SWEEP_JOBS
+        if old:
+            async with self._database.write() as transaction:
+                log.info("forgot %d old commands", await rows.prune(transaction, self._kept))
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _new(self, request: CreateCommand, actor: ApiToken) -> StoredCommand:
+        """The command as it will be stored, if it may be."""
+        now = self._clock()
+        new = StoredCommand(
+            id=_checked_id(request.id) if request.id else str(uuid.uuid4()),
+            cmd=request.cmd,
+            args=request.args,
+            data=request.data,
+            selector=request.selector,
+            actor=actor.name,
+            role=actor.role,
+            create_time=now,
+            expires_at=None if request.expires_s is None else now + request.expires_s,
+        )
+        if not is_id(new.cmd):
+            raise BadInput(f"A command's name is 1 to {ID_LIMIT} printable characters; found {new.cmd[:300]!r}.")
+        if request.expires_s is not None and not 0 < request.expires_s <= EXPIRES_LIMIT_S:
+            raise BadInput(
+                f"A command expires after more than 0 and at most {EXPIRES_LIMIT_S:.0f} s; found {request.expires_s:g}."
+            )
+        try:
+            size = len(encode(JobOffer(id=new.id, cmd=new.cmd, args=new.args, data=new.data)))
+        except (OverflowError, RecursionError, UnicodeEncodeError) as error:
+            raise BadInput(f"The arguments cannot be sent to a node: {error}.") from error
+        if size > COMMAND_LIMIT_BYTES:
+            raise TooLarge(
+                f"A command takes at most {COMMAND_LIMIT_BYTES} bytes with its arguments and data; found {size}."
+            )
+        return new
+
+    async def _show(self, transaction: AsyncConnection, command: StoredCommand) -> CommandWithJobs:
+        jobs = [_read(shown) for shown in await rows.find(transaction, number=command.number)]
+        states = await rows.count_states(transaction, [command.number])
+        return CommandWithJobs(
+            id=command.id,
+            cmd=command.cmd,
+            args=command.args,
+            selector=command.selector,
+            actor=command.actor,
+            create_time=command.create_time,
+            expires_at=command.expires_at,
+            states=states.get(command.number, {}),
+            jobs=tuple(jobs),
+        )
+
+
+async def _find(transaction: AsyncConnection, command_id: str) -> StoredCommand:
+    # what cannot be an id is not looked for: the database may not even take it
+    command = await rows.find_command(transaction, command_id) if is_id(command_id) else None
+    if command is None:
+        raise NotFound(f"There is no command '{command_id}'.", hint="See `qd job ls`; old ones are forgotten.")
+    return command
+
+
+def _checked_id(text: str) -> str:
+    """`text` as it is; `BadInput` unless it can be an id, also as a part of a path."""
+    if not is_id(text) or text in {".", ".."}:
+        raise BadInput(f"A command's id is 1 to {ID_LIMIT} printable characters; found {text[:300]!r}.")
+    return text
+
+
+def _select(every: Sequence[Node], request: CreateCommand, *, command_id: str) -> Sequence[Node]:
+    """The nodes that are asked. For `any` one that is online: which one is spread by the id."""
+    selector = request.selector
+    found = [node for node in every if selector.matches(gid=node.gid, nid=node.nid, name=node.name, labels=node.labels)]
+    if not found:
+        raise no_match(selector, joined=len(every))
+    if not request.any:
+        return found
+    online = [node for node in found if node.state is AgentState.ONLINE]
+    if not online:
+        raise NoSuchNodes(f"None of the {len(found)} nodes that match is online.", hint="See `qd node ls`.")
+    return [online[zlib.crc32(command_id.encode()) % len(online)]]
+
+
+def _chosen(jobs: Sequence[Shown], command_id: str, named: Sequence[str]) -> set[NodeKey]:
+    """The nodes of a command that are meant by these names; by none, all."""
+    chosen: set[NodeKey] = set()
+    for name in named or ("",):
+        selector = Selector(nodes=(name,) if name else ())
+        found = {
+            NodeKey(job.gid, job.nid)
+            for job, *_ in jobs
+            if selector.matches(gid=job.gid, nid=job.nid, name=job.node_name, labels={})
+        }
+        if not found:
+            raise NoSuchNodes(f"The command '{command_id}' has no job on '{name}'.", hint="See `qd job show`.")
+        chosen |= found
+    return chosen
+
+
+def _read(shown: Shown) -> Job:
+    """The job, with why it waits if its node is not here."""
+    job = shown.job
+    if job.state not in rows.UNFINISHED or shown.agent_state in {None, AgentState.ONLINE}:
+        return job
+    since = datetime.fromtimestamp(shown.seen_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return msgspec.structs.replace(job, reason=f"The node is offline since {since}. {job.reason}".rstrip())
+
+
+def _within(limit: int) -> int:
+    return max(0, min(limit, LIST_LIMIT))
