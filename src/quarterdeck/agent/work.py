@@ -18,6 +18,7 @@ from quarterdeck.agent.components import Components
 from quarterdeck.agent.connection import Connection, LiveLink
 from quarterdeck.agent.desired import DesiredFile
 from quarterdeck.agent.identity import Identity, save_identity
+from quarterdeck.agent.jobs.jobs import Jobs
 from quarterdeck.agent.joining import Joining
 from quarterdeck.agent.memory import trim
 from quarterdeck.agent.outbox import Outbox
@@ -31,10 +32,14 @@ from quarterdeck.link.messages import (
     Desired,
     Hello,
     InstanceReport,
+    JobOffers,
+    KillJobs,
     NewCertificate,
+    ResultsStored,
     StatsReport,
     ToAgent,
 )
+from quarterdeck.link.race import until_first
 from quarterdeck.link.wire import AgentWire
 from quarterdeck.model.config import AgentConfig
 from quarterdeck.model.desired import DesiredSet
@@ -123,31 +128,34 @@ class Work:
             who=lambda: self._identity.agent,
             cache=home / "wasm",
         )
+        self._jobs = Jobs(home, config=config.jobs)
         self._renewal = Renewal(identity=lambda: self._identity, renewed=self._renewed)
         self._connection = Connection(
             wire,
             credentials=lambda: self._identity.credentials,
             hello=self._hello,
             received=self._received,
-            while_linked=(self._reporter.run, self._artefacts.run, self._renewal.run, self._ship),
+            while_linked=(self._reporter.run, self._artefacts.run, self._renewal.run, self._ship, self._jobs.linked),
             refused=self._refused,
             heartbeat_s=config.heartbeat_s,
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until `stopping`; then everything is ended, and what is in memory goes to disk."""
+        """Until `stopping` or a job asks for a restart; then all is ended, and what is in memory goes to disk."""
         components = Components()
         components.start("modules", self._apply)
         components.start("stats", self._stats.run)
         components.start("outbox", self._outbox.keep)
+        components.start("jobs", self._jobs.run)
         components.start("connection", self._connection.run)
         components.start("memory", trim)
         async with AsyncExitStack() as ending:  # the last first: what emits ends before the outbox does
             ending.push_async_callback(self._outbox.close)
             ending.push_async_callback(asyncio.to_thread, self._stats.close)
             ending.push_async_callback(self._instances.close)
+            ending.push_async_callback(self._jobs.close)
             ending.push_async_callback(components.stop)
-            await stopping.wait()
+            await until_first(stopping.wait(), self._jobs.restarting())
 
     def _hello(self) -> Hello:
         return Hello(
@@ -167,6 +175,8 @@ class Work:
                 self._news.set()
             case ArtefactChunk():
                 self._artefacts.received(message)
+            case JobOffers() | KillJobs() | ResultsStored():
+                self._jobs.received(message)
             case NewCertificate():
                 self._renewal.received(message)
             case _:

@@ -1,0 +1,71 @@
+"""The commands that the agent carries out itself: `ping`, `get_…_info`, `kill` and `restart`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from quarterdeck.agent.commands import host
+from quarterdeck.agent.commands.command import Command, NoArguments, Outcome, Run, answer, arguments
+from quarterdeck.agent.commands.disks import Disks
+from quarterdeck.model.errors import BadInput, NotFound
+from quarterdeck.model.jobs import JobOffer
+from quarterdeck.model.struct import Struct
+
+
+class KillArguments(Struct, frozen=True, kw_only=True):
+    """Of `kill`."""
+
+    id: str  #: the job to end
+
+
+def builtin_commands(*, kill: Callable[[str, str], bool], restart: Callable[[str], None]) -> dict[str, Command]:
+    """The registry of built-in commands.
+
+    `kill(id, reason)` ends a job of this node, and says whether there was one. `restart(id)` has the agent end soon,
+    when the result of the job `id` is safe.
+    """
+
+    async def ping(job: JobOffer) -> Outcome:
+        arguments(job, NoArguments)
+        return answer(host.pong())
+
+    async def end_other(job: JobOffer) -> Outcome:
+        other = arguments(job, KillArguments).id
+        if other == job.id:
+            raise BadInput("kill ends another job; found its own id.")
+        if not kill(other, f"ended by the job '{job.id}'"):
+            raise NotFound(f"No job '{other}' waits or runs on this node.")
+        return Outcome()
+
+    async def end_agent(job: JobOffer) -> Outcome:
+        arguments(job, NoArguments)
+        restart(job.id)
+        return Outcome()
+
+    async def restarted(_: JobOffer) -> Outcome:
+        """The agent ended before it noted the result: it was restarted, which is what was asked."""
+        return Outcome()
+
+    return {
+        "ping": Command(run=ping),
+        "get_cpu_info": Command(run=_look(host.cpu_info)),
+        "get_mem_info": Command(run=_look(host.mem_info)),
+        "get_disk_info": Command(run=_look(Disks().info)),
+        "get_nic_info": Command(run=_look(host.nic_info)),
+        "get_os_info": Command(run=_look(host.os_info)),
+        "kill": Command(run=end_other, immediate=True),
+        "restart": Command(run=end_agent, resume=restarted, immediate=True),
+    }
+
+
+def _look(read: Callable[[], msgspec.Struct]) -> Run:
+    """A command that takes no arguments and answers with what `read` finds."""
+
+    async def run(job: JobOffer) -> Outcome:
+        arguments(job, NoArguments)
+        return answer(await asyncio.to_thread(read))
+
+    return run

@@ -1,0 +1,131 @@
+"""The host's disks and mounted file systems, for `get_disk_info`.
+
+Asking a mount for its size may hang for ever, as NFS does when its server is away, and cannot be interrupted. So it is
+asked in a thread of its own, that neither the agent's work nor its end waits for; a mount that hangs is reported as
+such, and not asked again until its thread has come back.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+import msgspec
+import psutil
+
+from quarterdeck.model.hosts import Disk, DiskInfo, Partition
+
+#: seconds a mount gets to answer
+ANSWER_S = 2.0
+
+
+class Disks:
+    """Reads disks and mounts; remembers which mounts hang. `measure` fills in a partition's sizes."""
+
+    def __init__(self, *, answer_s: float = ANSWER_S, measure: Callable[[Partition], Partition] | None = None) -> None:
+        self._answer_s = answer_s
+        self._measure = measure or measured
+        self._lock = threading.Lock()
+        self._hanging: dict[str, threading.Thread] = {}  # by mount point
+
+    def info(self) -> DiskInfo:
+        """Disks and file systems as they are now. Waits `answer_s` for each mount that newly hangs."""
+        return DiskInfo(disks=_disks(), partitions=self.partitions(_mounts()))
+
+    def partitions(self, mounts: Sequence[Partition]) -> tuple[Partition, ...]:
+        """Those of `mounts` that have a size, or do not answer."""
+        with self._lock:
+            answered: list[Partition] = []
+            asked = [mount for mount in mounts if not self._still_hangs(mount)]
+            answered += [self._silent(mount) for mount in mounts if mount not in asked]
+            while asked:
+                done = self._ask(asked)
+                answered += done
+                asked = asked[len(done) :]
+                if asked:
+                    answered.append(self._silent(asked.pop(0)))
+        return tuple(sorted((p for p in answered if p.size or p.problem), key=lambda p: p.mount_point))
+
+    def _ask(self, mounts: Sequence[Partition]) -> list[Partition]:
+        """The mounts' answers, in order, up to the first that hangs."""
+        answers: queue.SimpleQueue[Partition] = queue.SimpleQueue()
+
+        def work() -> None:
+            for mount in mounts:
+                answers.put(self._measure(mount))
+
+        thread = threading.Thread(target=work, name="disks", daemon=True)
+        thread.start()
+        done: list[Partition] = []
+        while len(done) < len(mounts):
+            try:
+                done.append(answers.get(timeout=self._answer_s))
+            except queue.Empty:
+                self._hanging[mounts[len(done)].mount_point] = thread
+                break
+        return done
+
+    def _still_hangs(self, mount: Partition) -> bool:
+        thread = self._hanging.get(mount.mount_point)
+        if thread is not None and not thread.is_alive():
+            del self._hanging[mount.mount_point]
+            thread = None
+        return thread is not None
+
+    def _silent(self, mount: Partition) -> Partition:
+        return msgspec.structs.replace(mount, problem=f"it did not answer within {self._answer_s:g} s")
+
+
+def measured(mount: Partition) -> Partition:
+    """With its sizes; one that this user may not look at keeps its problem in words."""
+    try:
+        usage = psutil.disk_usage(mount.mount_point)
+    except OSError as error:
+        if isinstance(error, PermissionError) and "/" not in mount.device:
+            return mount  # debugfs and the like, which have no size anyway
+        return msgspec.structs.replace(mount, problem=error.strerror or str(error))
+    inodes = free = 0
+    if sys.platform != "win32":
+        try:
+            status = os.statvfs(mount.mount_point)
+        except OSError as error:
+            return msgspec.structs.replace(mount, problem=error.strerror or str(error))
+        inodes, free = status.f_files, status.f_ffree
+    return msgspec.structs.replace(
+        mount,
+        size=usage.total,
+        used=usage.used,
+        free=usage.free,
+        inodes=inodes,
+        inodes_used=inodes - free,
+        inodes_free=free,
+    )
+
+
+def _mounts() -> list[Partition]:
+    """What is mounted where, without asking the mounts; of several on one point, the last hides the others."""
+    # to ask an autofs mount would mount what is behind it
+    mounts = {mount.mountpoint: mount for mount in psutil.disk_partitions(all=True) if mount.fstype != "autofs"}
+    return [
+        Partition(device=mount.device, mount_point=mount.mountpoint, type=mount.fstype, options=mount.opts)
+        for mount in mounts.values()
+    ]
+
+
+def _disks() -> tuple[Disk, ...]:
+    counters = psutil.disk_io_counters(perdisk=True) or {}  # none in some containers
+    return tuple(
+        Disk(
+            name=name,
+            reads=disk.read_count,
+            writes=disk.write_count,
+            read_bytes=disk.read_bytes,
+            written_bytes=disk.write_bytes,
+            read_ms=disk.read_time,
+            write_ms=disk.write_time,
+        )
+        for name, disk in sorted(counters.items())
+    )

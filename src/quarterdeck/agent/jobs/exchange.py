@@ -1,0 +1,88 @@
+"""What the server is still to be told of jobs, sent while a link is up, together what is due together.
+
+Over each new link all results begin anew; what was taken does not, because the server then offers every job without a
+result again, and is answered. Owns nothing that must survive: the ledger has it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+
+from quarterdeck.agent.connection import LiveLink
+from quarterdeck.link.messages import JobResults, JobsStarted, JobsTaken
+from quarterdeck.model.jobs import JobResult
+
+#: characters of results, and how many of anything, that go into one message
+_MESSAGE_CHARACTERS, _MESSAGE_ITEMS = 4 * 1024 * 1024, 1000
+
+
+class Exchange:
+    """Tells the server. `unsent` gives the results that it does not have."""
+
+    def __init__(self, unsent: Callable[[], Iterable[JobResult]]) -> None:
+        self._unsent = unsent
+        self._news = asyncio.Event()
+        self._taken: dict[str, None] = {}
+        self._started: dict[str, None] = {}
+        self._results: dict[str, JobResult] = {}
+        self._sent: set[str] = set()  # results sent over this link, and not yet stored
+
+    def taken(self, id_: str) -> None:
+        """The ledger has this job."""
+        self._taken[id_] = None
+        self._news.set()
+
+    def started(self, id_: str) -> None:
+        """This job begins."""
+        self._started[id_] = None
+        self._news.set()
+
+    def finished(self, result: JobResult) -> None:
+        """The ledger has this result. Passed over when it is on its way."""
+        if result.id in self._sent:
+            return
+        self._results[result.id] = result
+        self._news.set()
+
+    def stored(self, ids: Iterable[str]) -> None:
+        """The server has these results."""
+        self._sent.difference_update(ids)
+
+    async def run(self, live: LiveLink) -> None:
+        """While a link is up."""
+        self._sent.clear()
+        self._results |= {result.id: result for result in self._unsent()}
+        while True:
+            self._news.clear()
+            await self._send(live)
+            if not self._news.is_set():
+                await self._news.wait()
+
+    async def _send(self, live: LiveLink) -> None:
+        taken, self._taken = tuple(self._taken), {}
+        results, self._results = tuple(self._results.values()), {}
+        ended = {result.id for result in results}
+        started, self._started = tuple(id_ for id_ in self._started if id_ not in ended), {}
+        for begin in range(0, len(taken), _MESSAGE_ITEMS):
+            await live.send(JobsTaken(ids=taken[begin : begin + _MESSAGE_ITEMS]))
+        for begin in range(0, len(started), _MESSAGE_ITEMS):
+            await live.send(JobsStarted(ids=started[begin : begin + _MESSAGE_ITEMS]))
+        for part in _parts(results):
+            self._sent.update(result.id for result in part)
+            await live.send(JobResults(results=part))
+
+
+def _parts(results: Iterable[JobResult]) -> Iterator[tuple[JobResult, ...]]:
+    """Messages' worth of results."""
+    part: list[JobResult] = []
+    size = 0
+    for result in results:
+        characters = len(result.data) + sum(map(len, result.streams))
+        if part and (len(part) == _MESSAGE_ITEMS or size + characters > _MESSAGE_CHARACTERS):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(result)
+        size += characters
+    if part:
+        yield tuple(part)
