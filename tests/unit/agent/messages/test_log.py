@@ -1,0 +1,164 @@
+"""The log: a bounded queue in front of the store; messages are stored and forwarded, or counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.agent.messages import log as module
+from quarterdeck.agent.messages.lines import LineParser
+from quarterdeck.agent.messages.log import MessageLog
+from quarterdeck.agent.messages.runs import Routing, Run, Source
+from quarterdeck.agent.messages.store import MessageStore
+from quarterdeck.model.errors import StorageFull
+from quarterdeck.model.losses import Loss
+from quarterdeck.model.messages import Level, LogLevels, MessageFilter
+from quarterdeck.model.tables import Table
+from tests.support import until
+
+USUAL = Routing.of(LogLevels())
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAIT_S", 0.005)
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+
+
+class Disk:
+    """Lets the store append only while it has room."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = False
+        self.tries = 0
+        append: Callable[[MessageStore, Sequence[Run]], None] = MessageStore.append
+
+        def guarded(store: MessageStore, runs: Sequence[Run]) -> None:
+            self.tries += 1
+            if self.full and runs:
+                raise StorageFull
+            append(store, runs)
+
+        monkeypatch.setattr(MessageStore, "append", guarded)
+
+
+def run(stream: bytes, job: str = "job") -> Run:
+    return Run.of(Source(job), LineParser(Level.STDOUT).feed(stream), epoch_ms=1000)
+
+
+class Forwarded(list[int]):
+    """How many rows each batch had."""
+
+    def emit(self, table: Table, rows: int, body: bytes, module: str, losses: Sequence[Loss]) -> None:
+        self.append(rows)
+
+    def lose(self, loss: Loss) -> None:
+        raise AssertionError(loss)
+
+
+@asynccontextmanager
+async def opened(folder: Path, forwarded: Forwarded | None = None, **limits: int) -> AsyncIterator[MessageLog]:
+    sink = Forwarded() if forwarded is None else forwarded
+    log = MessageLog(folder, emit=sink.emit, lose=sink.lose, **limits)
+    keeping = asyncio.create_task(log.keep())
+    try:
+        yield log
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await log.close()
+
+
+async def texts(log: MessageLog, **wanted: str) -> list[str]:
+    return [message.data for message in (await log.select(MessageFilter(**wanted))).messages]  # type: ignore[arg-type]
+
+
+async def test_what_is_put_can_be_found_at_once(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await log.put(run(b"one\n7::two\n"), USUAL)
+        page = await log.select(MessageFilter())
+        assert [(message.id, message.level, message.data) for message in page.messages] == [
+            (0, 1, "one"),
+            (1, 7, "two"),
+        ]
+        assert await log.delete(MessageFilter(levels="7")) == 1
+        assert await texts(log) == ["one"]
+
+
+async def test_levels_say_what_is_kept_and_forwarded(tmp_path: Path) -> None:
+    forwarded = Forwarded()
+    async with opened(tmp_path, forwarded) as log:
+        await log.put(run(b"out\n10::a:1|c\n7::warn\n8::bad\n"), USUAL)
+        await log.put(run(b"11::debug\n"), Routing.of(LogLevels(loglevels="1-9")))
+        assert await texts(log) == ["out", "warn", "bad"]
+        await until(lambda: forwarded)
+    assert forwarded == [2]
+
+
+async def test_messages_are_stored_without_being_asked_for(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await log.put(run(b"one\n"), USUAL)
+        await until(lambda: log.stored)
+
+
+async def test_close_stores_and_forwards_what_waits(tmp_path: Path) -> None:
+    forwarded = Forwarded()
+    log = MessageLog(tmp_path, emit=forwarded.emit, lose=forwarded.lose)
+    await log.put(run(b"one\n9::two\n"), USUAL)
+    await log.close()
+    assert forwarded == [1]
+    async with opened(tmp_path) as log:
+        assert await texts(log) == ["one", "two"]
+        await log.put(run(b"three\n"), USUAL)
+        assert [message.id for message in (await log.select(MessageFilter())).messages] == [0, 1, 2]
+
+
+async def test_who_puts_waits_while_the_queue_is_full(tmp_path: Path) -> None:
+    log = MessageLog(tmp_path, emit=Forwarded().emit, lose=Forwarded().lose, queue_bytes=1000)
+    await log.put(run(b"x" * 2000 + b"\n"), USUAL)
+    waiting = asyncio.create_task(log.put(run(b"second\n"), USUAL))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await log.flush()
+    await waiting
+    await log.close()
+    assert log.dropped == 0
+
+
+async def test_a_full_disk_stops_nobody_and_what_is_dropped_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    forwarded = Forwarded()
+    async with opened(tmp_path, forwarded, queue_bytes=10_000) as log:
+        disk.full = True
+        for number in range(40):
+            await log.put(run(b"7::" + b"%04d" % number + b"x" * 1000 + b"\n", job=f"job{number % 2}"), USUAL)
+            await log.flush()
+        assert 0 < log.dropped < 40
+        disk.full = False
+        await until(lambda: log.stored)
+        found = await texts(log)
+        said = await texts(log, levels="8", job_id="job1")
+    assert len(found) == 40 - log.dropped + 2
+    assert [text[:4] for text in found[:5]] == ["0000", "0001", "0002", "0003", "0004"]
+    assert said == [f"{log.dropped // 2} messages were dropped here: the disk took no more."]
+    assert sum(forwarded) == 40
+
+
+async def test_what_waits_for_a_full_disk_is_stored_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    async with opened(tmp_path) as log:
+        disk.full = True
+        await log.put(run(b"one\n"), USUAL)
+        await until(lambda: disk.tries > 2)
+        disk.full = False
+        await until(lambda: log.stored)
+        assert await texts(log) == ["one"]
+    assert log.dropped == 0
