@@ -58,8 +58,13 @@ def annotations(kind: type) -> dict[str, str]:
 
 
 def struct(kind: type[msgspec.Struct]) -> str:
-    """A table of a struct's keys: type, default, meaning."""
-    said, typed = comments(kind), annotations(kind)
+    """A table of a struct's keys, those that it inherits too: type, default, meaning."""
+    said: dict[str, str] = {}
+    typed: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("quarterdeck."):
+            said |= comments(base)
+            typed |= annotations(base)
     rows = [
         (code(field.encode_name), code(typed[field.name]), default(field), said[field.name])
         for field in msgspec.structs.fields(kind)

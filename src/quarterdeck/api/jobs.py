@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from litestar import Request, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from quarterdeck.api.access import describe
@@ -84,11 +84,11 @@ async def rerun_command(server: NamedDependency[Server], request: Asked, command
 async def list_jobs(
     server: NamedDependency[Server],
     node: FromQuery[str | None] = None,
-    state: FromQuery[JobState | None] = None,
+    in_state: Annotated[JobState | None, QueryParameter(name="state")] = None,
     limit: FromQuery[int] = 100,
 ) -> list[Job]:
     """Jobs, the newest first, of one node or in one state or all."""
-    return await server.commands.jobs(node=node, state=state, limit=limit)
+    return await server.commands.jobs(node=node, state=in_state, limit=limit)
 
 
 def _asked(made: CommandWithJobs) -> str:

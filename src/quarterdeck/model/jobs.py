@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from quarterdeck.model.nodes import Selector
 from quarterdeck.model.struct import Struct, Wire
 from quarterdeck.model.transitions import Transitions
@@ -113,7 +115,7 @@ class Command(Struct, frozen=True, kw_only=True):
     id: str
     cmd: str
     args: dict[str, Any] = {}
-    selector: Selector = Selector()
+    selector: Selector = msgspec.field(default_factory=Selector)
     actor: str = ""  #: name of the API token
     create_time: float = 0.0
     expires_at: float | None = None  #: nodes that have not got it by then do not run it
@@ -133,7 +135,7 @@ class CreateCommand(Struct, frozen=True, kw_only=True):
     args: dict[str, Any] = {}
     data: str = ""
     id: str = ""
-    selector: Selector = Selector()
+    selector: Selector = msgspec.field(default_factory=Selector)
     any: bool = False  #: of the nodes that match, one that is online; else all
     expires_s: float | None = None  #: how long nodes that are away may take to come back; default: for ever
 
