@@ -15,6 +15,7 @@ EXPERIMENTS = (
     "deploy_latency",
     "agent_idle",
     "agents",
+    "messages",
     "statsd",
 )
 
