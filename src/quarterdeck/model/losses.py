@@ -11,8 +11,8 @@ from quarterdeck.model.tables import Column, ColumnType, Table
 class LossReason(StrEnum):
     """Why rows are missing. Every hop that can lose a row has a reason here."""
 
-    RING_FULL = "ring_full"  #: the kernel found no room in the ring or perf buffer
-    MAP_FULL = "map_full"  #: the kernel found no room in a hash map
+    RING_FULL = "ring_full"  #: the kernel found no room in the ring, perf or socket buffer
+    MAP_FULL = "map_full"  #: the kernel found no room in a hash map, or the agent among its statsd keys
     THROTTLED = "throttled"  #: over the instance's rate limit
     TRAP = "trap"  #: the WASM transform trapped
     TIME_LIMIT = "time_limit"  #: the WASM transform ran too long

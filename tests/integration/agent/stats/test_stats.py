@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from quarterdeck.model.losses import Loss
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.stats import StatsConfig, StatSource
 from quarterdeck.model.tables import Table
+from tests.support import until
 
 
 class Node:
@@ -54,12 +55,6 @@ class Node:
             with suppress(asyncio.CancelledError):
                 await task
             await asyncio.to_thread(self.stats.close)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what it looks at tells nobody
-            await asyncio.sleep(0.02)
 
 
 async def test_packets_and_lines_become_rows_each_interval() -> None:
