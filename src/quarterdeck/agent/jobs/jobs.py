@@ -57,6 +57,7 @@ class Jobs:
             finished=self.exchange.finished,
         )
         self._open = asyncio.Event()
+        self._level = logging.WARNING  # of the complaint that nothing can be taken: once each time
         self._inbox: list[JobOffers | KillJobs | ResultsStored] = []
         self._news = asyncio.Event()
         self._offers: dict[str, _Offered] = {}  # not yet taken
@@ -124,20 +125,22 @@ class Jobs:
         inbox, self._inbox = self._inbox, []
         stored = [id_ for message in inbox if isinstance(message, ResultsStored) for id_ in message.ids]
         killed = [id_ for message in inbox if isinstance(message, KillJobs) for id_ in message.ids]
-        self._ended |= {id_ for id_ in killed if id_ in self._offers}
-        written = True
-        try:
-            await self._take(tuple(self._offers.values()))
-        except Unavailable as error:
-            log.warning("%d jobs are not taken yet: %s", len(self._offers), error)
-            written = False
-        for id_ in killed:
-            self._kill(id_, "ended by request")
         self.exchange.stored(stored)
         try:
             await self._ledger.stored(stored)
         except Unavailable as error:
             log.debug("results are sent again over the next link: %s", error)
+        self._ended |= {id_ for id_ in killed if id_ in self._offers}
+        written = True
+        try:
+            await self._take(tuple(self._offers.values()))
+        except Unavailable as error:
+            log.log(self._level, "%d jobs are not taken yet: %s", len(self._offers), error)
+            self._level, written = logging.DEBUG, False
+        else:
+            self._level = logging.WARNING
+        for id_ in killed:
+            self._kill(id_, "ended by request")
         return written
 
     async def _take(self, offers: Sequence[_Offered]) -> None:

@@ -1,0 +1,218 @@
+"""A node's jobs over several lives: taken once, run once, answered until the server has the result."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.agent.commands.command import Command, Outcome
+from quarterdeck.agent.jobs import jobs as jobs_module
+from quarterdeck.model.errors import NotFound
+from quarterdeck.model.jobs import JobOffer, JobState
+from tests.support import until
+from tests.unit.agent.jobs.rig import Gate, node
+
+
+def gated(gate: Gate) -> dict[str, Command]:
+    return {"gate": Command(run=gate.run)}
+
+
+async def test_a_job_is_taken_started_and_answered(tmp_path: Path) -> None:
+    async with node(tmp_path) as server:
+        server.offer("a")
+        result = await server.result("a")
+        assert (result.state, result.cmd, result.level) == (JobState.OK, "ping", 20)
+        assert result.starttime > 0
+        assert server.taken == ["a"]
+
+
+async def test_an_offer_again_is_answered_and_not_run_again(tmp_path: Path) -> None:
+    gate = Gate()
+    async with node(tmp_path, gated(gate)) as server:
+        server.offer("a", "a", cmd="gate")
+        await until(lambda: server.started)
+        server.offer("a", cmd="gate", taken=True)
+        await until(lambda: server.taken == ["a", "a"])
+        gate.open.set()
+        await server.result("a")
+        server.store("a")
+        server.offer("a", cmd="gate")
+        await until(lambda: len(server.results) == 2)
+        assert gate.began == ["a"]
+        assert server.results[0] == server.results[1]
+
+
+async def test_a_result_is_sent_over_each_link_until_it_is_stored(tmp_path: Path) -> None:
+    async with node(tmp_path) as server:
+        server.offer("a")
+        first = await server.result("a")
+    async with node(tmp_path) as server:
+        assert await server.result("a") == first
+        server.store("a")
+        server.offer("b")
+        await server.result("b")
+    async with node(tmp_path) as server:
+        await server.result("b")
+        assert [result.id for result in server.results] == ["b"]
+
+
+async def test_what_waited_runs_in_the_next_life_and_what_ran_is_lost(tmp_path: Path) -> None:
+    gate = Gate()
+    async with node(tmp_path, gated(gate)) as server:
+        server.offer("runs", "waits", "waits too", cmd="gate", args={"queue": "q"}, data="in")
+        await until(lambda: server.started == ["runs"] and len(server.taken) == 3)
+    assert gate.began == ["runs"]
+    gate = Gate()
+    gate.open.set()
+    async with node(tmp_path, gated(gate)) as server:
+        lost = await server.result("runs")
+        assert (lost.state, lost.reason) == (JobState.LOST, "The agent was restarted while it ran.")
+        assert (await server.result("waits too")).data == "in"
+        assert gate.began == ["waits", "waits too"]
+
+
+async def test_a_command_that_can_be_resumed_is(tmp_path: Path) -> None:
+    gate = Gate()
+
+    async def resume(job: JobOffer) -> Outcome:
+        return Outcome(data=f"{job.id} goes on")
+
+    commands = {"gate": Command(run=gate.run, resume=resume)}
+    async with node(tmp_path, commands) as server:
+        server.offer("a", cmd="gate")
+        await until(lambda: server.started)
+    async with node(tmp_path, commands) as server:
+        assert (await server.result("a")).data == "a goes on"
+    assert gate.began == ["a"]
+
+
+async def test_a_job_that_the_server_thinks_taken_and_nobody_knows_is_lost(tmp_path: Path) -> None:
+    async with node(tmp_path) as server:
+        server.offer("a", taken=True)
+        result = await server.result("a")
+        assert result.state is JobState.LOST
+        assert "no record" in result.reason
+        assert server.started == server.taken == []
+
+
+async def test_a_job_that_comes_too_late_expires(tmp_path: Path) -> None:
+    async with node(tmp_path) as server:
+        server.offer("late", expires_in_s=0.0)
+        server.offer("in time", expires_in_s=60.0)
+        assert (await server.result("late")).state is JobState.EXPIRED
+        assert (await server.result("in time")).state is JobState.OK
+
+
+async def test_the_nodes_own_configuration_refuses(tmp_path: Path) -> None:
+    async with node(tmp_path, allow=("get_*_info", "ping")) as server:
+        server.offer("a", cmd="restart")
+        server.offer("b", cmd="get_mem_info")
+        server.offer("c", cmd="get_the_moon_info")
+        refused = await server.result("a")
+        assert refused.state is JobState.REFUSED
+        assert "agent.jobs.allow" in refused.reason
+        assert (await server.result("b")).state is JobState.OK
+        assert (await server.result("c")).state is JobState.UNKNOWN_CMD
+
+
+async def test_jobs_end_by_request_whether_they_wait_or_run(tmp_path: Path) -> None:
+    gate = Gate()
+    async with node(tmp_path, gated(gate)) as server:
+        server.offer("runs", "waits", cmd="gate", args={"queue": "q"})
+        await until(lambda: server.started)
+        server.kill("waits", "runs", "nobody")
+        assert {(await server.result(id_)).state for id_ in ("runs", "waits")} == {JobState.KILLED}
+        assert gate.began == ["runs"]
+        server.offer("next", cmd="gate", args={"queue": "q"})
+        await until(lambda: gate.began == ["runs", "next"])
+
+
+async def test_a_job_ends_another(tmp_path: Path) -> None:
+    gate = Gate()
+    async with node(tmp_path, gated(gate), max_jobs=1) as server:
+        server.offer("long", cmd="gate")
+        await until(lambda: server.started)
+        server.offer("axe", cmd="kill", args={"id": "long"})
+        assert (await server.result("axe")).state is JobState.OK
+        killed = await server.result("long")
+        assert (killed.state, killed.reason) == (JobState.KILLED, "It was ended by the job 'axe'.")
+        server.offer("again", cmd="kill", data='{"id": "long"}')
+        server.offer("self", cmd="kill", args={"id": "self"})
+        again = await server.result("again")
+        assert (again.state, again.reason) == (JobState.ERROR, "No job 'long' waits or runs on this node.")
+        assert (await server.result("self")).state is JobState.ERROR
+
+
+async def test_max_time_ends_a_job_and_a_commands_own_timeout_is_an_error(tmp_path: Path) -> None:
+    async def times_out(_: JobOffer) -> Outcome:
+        raise TimeoutError("its own")
+
+    async with node(tmp_path, {"gate": Command(run=Gate().run), "own": Command(run=times_out)}) as server:
+        server.offer("a", cmd="gate", args={"max_time": 0.01})
+        server.offer("b", cmd="own", args={"max_time": 60})
+        late = await server.result("a")
+        assert (late.state, late.reason) == (JobState.TIMEOUT, "It ran longer than its max_time of 0.01 s.")
+        assert (await server.result("b")).state is JobState.ERROR
+
+
+async def test_no_more_than_max_jobs_run(tmp_path: Path) -> None:
+    gate = Gate()
+    async with node(tmp_path, gated(gate), max_jobs=2) as server:
+        server.offer("a", "b", "c", cmd="gate")
+        await until(lambda: len(gate.began) == 2 and len(server.taken) == 3)
+        gate.open.set()
+        await server.result("c")
+        assert gate.began == ["a", "b", "c"]
+
+
+async def test_whatever_a_command_does_is_a_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def refuses(_: JobOffer) -> Outcome:
+        raise NotFound("There is no such thing.", hint="Look elsewhere.")
+
+    async def breaks(_: JobOffer) -> Outcome:
+        raise ValueError("broken")
+
+    async def floods(_: JobOffer) -> Outcome:
+        return Outcome(data="x" * (13 * 1024 * 1024))
+
+    commands = {"refuses": Command(run=refuses), "breaks": Command(run=breaks), "floods": Command(run=floods)}
+    async with node(tmp_path, commands) as server:
+        for name in commands:
+            server.offer(name, cmd=name)
+        server.offer("bad", args={"max_time": "soon"})
+        refused, broken = await server.result("refuses"), await server.result("breaks")
+        assert (refused.state, refused.reason) == (JobState.ERROR, "There is no such thing. Look elsewhere.")
+        assert (broken.state, broken.reason) == (JobState.ERROR, "A fault of the agent: ValueError: broken.")
+        assert "over the limit" in (await server.result("floods")).reason
+        bad = await server.result("bad")
+        assert bad.state is JobState.ERROR
+        assert "max_time" in bad.reason
+    assert "ValueError: broken" in caplog.text
+
+
+async def test_a_restart_waits_until_the_server_has_its_result(tmp_path: Path) -> None:
+    async with node(tmp_path) as server:
+        restarting = asyncio.create_task(server.jobs.restarting())
+        server.offer("again", cmd="restart")
+        assert (await server.result("again")).state is JobState.OK
+        assert not restarting.done()
+        server.store("again")
+        await restarting
+
+
+async def test_a_restart_without_a_server_is_answered_in_the_next_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "RESTART_WAIT_S", 0.05)
+    async with node(tmp_path, linked=False) as server:
+        server.offer("again", cmd="restart")
+        await server.jobs.restarting()
+    async with node(tmp_path) as server:
+        server.offer("again", cmd="restart", taken=True)
+        assert (await server.result("again")).state is JobState.OK
+        server.store("again")
+        server.offer("ping")
+        await server.result("ping")
+        assert [result.id for result in server.results] == ["again", "ping"]
