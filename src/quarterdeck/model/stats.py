@@ -16,6 +16,7 @@ from quarterdeck.model.tables import Column, ColumnType, Table
 UNKNOWN = "unknown"
 #: every interval is a batch
 MIN_FLUSH_S = 0.1
+_LAST_PORT = 65_535
 
 
 class StatKind(StrEnum):
@@ -49,7 +50,10 @@ class StatsConfig(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.flush_s >= MIN_FLUSH_S:
-            raise BadConfig(f"flush_s: expected at least {MIN_FLUSH_S:g} (seconds), found {self.flush_s:g}.")
+            raise BadConfig(f"stats.flush_s: expected at least {MIN_FLUSH_S:g} (seconds), found {self.flush_s:g}.")
+        host, _, port = self.statsd_udp.rpartition(":")
+        if self.statsd_udp and not (host and port.isascii() and port.isdigit() and int(port) <= _LAST_PORT):
+            raise BadConfig(f"stats.statsd_udp: expected host:port, found '{self.statsd_udp}'.")
 
 
 STATS_TABLE = Table(

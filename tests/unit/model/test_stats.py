@@ -1,5 +1,7 @@
 import pytest
 
+from quarterdeck.cli.config import load
+from quarterdeck.model.config import AgentConfig
 from quarterdeck.model.errors import BadConfig
 from quarterdeck.model.stats import STATS_TABLE, StatsConfig, StatSource
 
@@ -14,6 +16,18 @@ def test_a_key_is_prefixed_as_documented() -> None:
 def test_an_interval_that_would_emit_nothing_or_too_often_is_refused(seconds: float) -> None:
     with pytest.raises(BadConfig, match="expected at least"):
         StatsConfig(flush_s=seconds)
+
+
+@pytest.mark.parametrize("address", ["8125", "localhost", "localhost:", ":8125", "localhost:http", "localhost:65536"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(BadConfig, match="expected host:port"):
+        StatsConfig(statsd_udp=address)
+
+
+def test_a_person_gets_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QD_AGENT_STATS__STATSD_UDP", "nowhere")
+    with pytest.raises(BadConfig, match=r"stats\.statsd_udp: expected host:port, found 'nowhere'\."):
+        load(AgentConfig, flags={})
 
 
 def test_intervals_are_seconds() -> None:

@@ -20,7 +20,6 @@ from pathlib import Path
 from quarterdeck.agent.stats.aggregator import Aggregator
 from quarterdeck.agent.stats.packets import Packets
 from quarterdeck.agent.stats.tally import PACKETS
-from quarterdeck.model.errors import BadConfig
 from quarterdeck.model.stats import StatSource
 
 #: between two looks at a socket that was found empty
@@ -88,10 +87,8 @@ class Listener:
 
 
 def udp_socket(address: str) -> socket.socket:
-    """A socket bound to "host:port"; OSError when it cannot be."""
+    """A socket bound to "host:port"; OSError (or, for what cannot be a host's name, ValueError) when it cannot be."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise BadConfig(f"statsd_udp: expected host:port, found '{address}'.")
     family, kind, protocol, _, place = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
     with _kept(socket.socket(family, kind, protocol)) as endpoint:
         endpoint.bind(place)
@@ -101,7 +98,7 @@ def udp_socket(address: str) -> socket.socket:
 def unix_socket(path: Path) -> socket.socket:
     """A datagram socket at `path`, to which every user may write; one that a dead process left is replaced."""
     if sys.platform == "win32":
-        raise BadConfig("statsd_unix: there are no such sockets on Windows.", hint="Use statsd_udp.")
+        raise OSError("there are no Unix datagram sockets on Windows")
     with _kept(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as endpoint:
         if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
             try:

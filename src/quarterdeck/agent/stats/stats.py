@@ -74,7 +74,7 @@ class Stats:
                 continue
             try:
                 self._listeners[name] = Listener(opener(), name=name, aggregator=self._aggregator)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 if name not in self._refused:
                     log.warning("statsd cannot listen by %s, trying on: %s", name, error)
                 self._refused.add(name)

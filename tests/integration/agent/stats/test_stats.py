@@ -97,6 +97,15 @@ async def test_a_port_in_use_is_told_once_and_taken_when_it_is_free(caplog: pyte
     assert caplog.text.count("statsd listens by udp") == 1
 
 
+@pytest.mark.parametrize("address", ["no..host:8125", "192.0.2.1:8125"])
+async def test_a_listener_that_cannot_be_had_stops_nothing(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    node = Node(StatsConfig(statsd_udp=address, flush_s=0.1))
+    async with node.running():
+        node.stats.feed(StatSource(cmd="ping"), b"c:1|c")
+        await until(lambda: node.rows)
+    assert "statsd cannot listen by udp" in caplog.text
+
+
 async def test_a_unix_socket_is_removed_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "statsd.sock"
     node = Node(StatsConfig(statsd_udp="", statsd_unix=str(path)))
