@@ -77,6 +77,7 @@ def test_the_wheel_holds_the_built_in_modules_compiled_and_their_sources(wheel: 
         assert f"quarterdeck/modules/{module}/module.toml" in names
     assert {
         "quarterdeck/wasm/guests/spans.wasm",
+        "quarterdeck/wasm/guests/statsd.wasm",
         "quarterdeck/wasm/include/quarterdeck.h",
         "quarterdeck/modulekit/include/bpf/bpf_helpers.h",
         "quarterdeck/agent/modules/gather.wat",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fleet import Fleet
 
-PACKETS = 5_000
+PACKETS = 2_000
 
 
 @pytest.fixture
