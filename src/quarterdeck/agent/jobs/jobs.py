@@ -107,7 +107,8 @@ class Jobs:
         try:
             records = await self._ledger.open()
         except Unavailable as error:
-            log.warning("no job can be taken yet: %s", error)
+            log.log(self._level, "no job can be taken yet: %s", error)
+            self._level = logging.DEBUG
             await asyncio.sleep(executor.RETRY_S)
             return
         self._open.set()

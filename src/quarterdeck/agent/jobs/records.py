@@ -6,6 +6,7 @@ in words; a file that is no database any more is set aside, never deleted, and a
 
 from __future__ import annotations
 
+import functools
 import logging
 import sqlite3
 import time
@@ -93,20 +94,20 @@ class RecordFile:
             rows = [
                 row
                 for id_ in ids
-                for row in connection.execute("SELECT id, stage, record FROM job WHERE id = ?", (id_,))
+                for row in connection.execute("SELECT id, stage, CAST(record AS BLOB) FROM job WHERE id = ?", (id_,))
             ]
         return {id_: _unpack(id_, stage, packed) for id_, stage, packed in rows}
 
     def live(self) -> list[Record]:
         """All whose result the server does not have, in the order of acceptance."""
-        query = "SELECT id, stage, record FROM job WHERE stored_at IS NULL ORDER BY number"
+        query = "SELECT id, stage, CAST(record AS BLOB) FROM job WHERE stored_at IS NULL ORDER BY number"
         with _Transaction(self) as connection:
             rows = connection.execute(query).fetchall()
         return [_unpack(*row) for row in rows]
 
     def forget(self, now: float) -> None:
         """Strip results that the server has had for `RESULT_KEPT_S`; drop ids that are too old or too many."""
-        whole = "SELECT id, stage, record FROM job WHERE stored_at < ? AND stage = ?"
+        whole = "SELECT id, stage, CAST(record AS BLOB) FROM job WHERE stored_at < ? AND stage = ?"
         with _Transaction(self) as connection:
             connection.execute("DELETE FROM job WHERE stored_at < ?", (now - ID_KEPT_S,))
             connection.execute(_DELETE_SURPLUS, (IDS_KEPT,))
@@ -190,6 +191,8 @@ class _Transaction:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
+    # rotten bytes are met where a record is read, and spoil no other
+    connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
     # exclusive: only this process uses it, and so the index of the log needs no shared memory file
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
