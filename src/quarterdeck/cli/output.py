@@ -28,6 +28,17 @@ _STATE_STYLES = {
     "IN_PROGRESS": "yellow",
     "FAILED": "red",
     "TERMINATED": "red",
+    "QUEUED": "yellow",
+    "ACCEPTED": "yellow",
+    "RUNNING": "yellow",
+    "OK": "green",
+    "ERROR": "red",
+    "TIMEOUT": "red",
+    "KILLED": "red",
+    "UNKNOWN_CMD": "red",
+    "REFUSED": "red",
+    "EXPIRED": "red",
+    "LOST": "red",
 }
 
 

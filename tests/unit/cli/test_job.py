@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from quarterdeck.cli import job, main
+from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobResult, JobState
+from quarterdeck.model.nodes import Selector
+
+
+def a_job(name: str, state: JobState, *, reason: str = "", result: JobResult | None = None) -> Job:
+    return Job(id="one", gid=1, nid=len(name), node_name=name, cmd="ping", state=state, reason=reason, result=result)
+
+
+def done(name: str, state: JobState = JobState.OK, *, data: str = '{"pong":true}', reason: str = "") -> Job:
+    result = JobResult(id="one", state=state, cmd="ping", data=data, level=20, reason=reason, starttime=1, time=7)
+    return a_job(name, state, reason=reason, result=result)
+
+
+class FakeClient:
+    """Answers as a server would to which these events happen."""
+
+    def __init__(self, first: Sequence[Job], events: Sequence[Job | BaseException] = ()) -> None:
+        self.first = tuple(first)
+        self.events = events
+        self.asked: list[Any] = []
+
+    def create_command(self, request: CreateCommand) -> CommandWithJobs:
+        self.asked.append(request)
+        return CommandWithJobs(id="one", cmd=request.cmd, jobs=self.first)
+
+    def show_command(self, command_id: str) -> CommandWithJobs:
+        return CommandWithJobs(id=command_id, cmd="ping", jobs=self.first, states={JobState.OK: 2, JobState.QUEUED: 1})
+
+    def rerun_command(self, command_id: str) -> CommandWithJobs:
+        self.asked.append(("rerun", command_id))
+        return CommandWithJobs(id="two", cmd="ping", jobs=self.first)
+
+    def kill_command(self, command_id: str, nodes: Sequence[str]) -> CommandWithJobs:
+        self.asked.append(("kill", command_id, tuple(nodes)))
+        return CommandWithJobs(id=command_id, cmd="ping", jobs=self.first)
+
+    def list_commands(self, *, limit: int) -> list[Command]:
+        self.asked.append(("commands", limit))
+        return []
+
+    def list_jobs(self, *, node: str | None, state: JobState | None, limit: int) -> list[Job]:
+        self.asked.append(("jobs", node, state, limit))
+        return list(self.first)
+
+    def follow_command(self, command_id: str) -> Iterator[Job]:
+        assert command_id in {"one", "two"}
+        yield from self.first
+        for event in self.events:
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+
+
+def run(client: FakeClient, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit code of `qd job` with these arguments."""
+
+    @contextmanager
+    def connect() -> Generator[FakeClient]:
+        yield client
+
+    monkeypatch.setattr(job, "connect", connect)
+    monkeypatch.setattr(sys, "argv", ["qd", "job", *arguments])
+    try:
+        main.main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_start_asks_what_the_arguments_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeClient([done("a")])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("from a pipe"))
+    arguments = ("--arg", "n=3", "--arg", "path=/etc", "--data", "-", "--on", "role=web", "--gid", "2")
+    assert run(client, "start", "ping", *arguments, "--any", "--expires", "1h", monkeypatch=monkeypatch) == 0
+    (request,) = client.asked
+    assert request == CreateCommand(
+        cmd="ping",
+        args={"n": 3, "path": "/etc"},
+        data="from a pipe",
+        selector=Selector(labels={"role": "web"}, gid=2),
+        any=True,
+        expires_s=3600,
+    )
+
+
+def test_results_are_printed_as_they_come_behind_their_node(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = [a_job("a", JobState.QUEUED), a_job("bb", JobState.QUEUED, reason="offline since noon")]
+    client = FakeClient(first, [a_job("a", JobState.RUNNING), done("a"), done("bb")])
+    assert run(client, "start", "ping", monkeypatch=monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "a OK 7 ms", "a | {", 'a |   "pong": true', "a | }",
+        "bb OK 7 ms", "bb | {", 'bb |   "pong": true', "bb | }",
+    ]  # fmt: skip
+    assert err.splitlines() == ["bb QUEUED: offline since noon", "2 OK on 2 nodes"], "no progress line in a file"
+
+
+@pytest.mark.parametrize("state", [JobState.ERROR, JobState.EXPIRED, JobState.LOST, JobState.KILLED])
+def test_one_result_that_is_not_ok_makes_the_exit_code_1(
+    state: JobState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient(
+        [a_job("a", JobState.QUEUED), a_job("bb", JobState.QUEUED)],
+        [done("a"), done("bb", state, data="", reason="[why] it is so")],
+    )
+    assert run(client, "start", "ping", monkeypatch=monkeypatch) == 1
+    out, err = capsys.readouterr()
+    assert f"bb {state} 7 ms: [why] it is so" in out
+    assert f"1 OK, 1 {state} on 2 nodes" in err
+
+
+def test_a_result_that_says_json_and_is_not_is_shown_as_it_came(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([a_job("a", JobState.QUEUED)], [done("a", data="{half")])
+    assert run(client, "start", "ping", monkeypatch=monkeypatch) == 0
+    assert "a | {half" in capsys.readouterr().out
+
+
+def test_ctrl_c_stops_following_and_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([a_job("a", JobState.QUEUED), a_job("bb", JobState.QUEUED)], [done("a"), KeyboardInterrupt()])
+    assert run(client, "start", "ping", monkeypatch=monkeypatch) == 130
+    err = capsys.readouterr().err
+    assert "1 node had no result yet" in err
+    assert "qd job show one --follow" in err
+    assert "qd job kill one" in err
+    assert len(client.asked) == 1, "nothing but the command itself"
+
+
+def test_detached_it_returns_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeClient([a_job("a", JobState.QUEUED)])
+    assert run(client, "start", "ping", "--detach", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().out == "one: ping on 1 node\n"
+
+
+def test_json_is_the_command_with_its_jobs_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([done("a")])
+    assert run(client, "start", "ping", "--json", monkeypatch=monkeypatch) == 0
+    assert msgspec.json.decode(capsys.readouterr().out, type=CommandWithJobs) == client.show_command("one")
+
+
+def test_show_prints_every_job_and_follows_when_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([a_job("a", JobState.QUEUED, reason="away")], [done("a")])
+    assert run(client, "show", "one", monkeypatch=monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert "a QUEUED: away" in out
+    assert "2 OK" in out
+    assert "1 QUEUED" in out
+    assert run(client, "show", "one", "--follow", monkeypatch=monkeypatch) == 0
+    assert "a OK 7 ms" in capsys.readouterr().out
+
+
+def test_kill_and_rerun_name_what_they_mean(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([a_job("a", JobState.QUEUED)], [done("a")])
+    assert run(client, "kill", "one", "--node", "a", "--node", "1/2", monkeypatch=monkeypatch) == 0
+    assert run(client, "rerun", "one", monkeypatch=monkeypatch) == 0
+    assert client.asked == [("kill", "one", ("a", "1/2")), ("rerun", "one")]
+    assert "a OK" in capsys.readouterr().out
+
+
+def test_ls_lists_commands_or_the_jobs_of_a_node_or_state(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([a_job("a", JobState.LOST, reason="the agent was restarted")])
+    assert run(client, "ls", monkeypatch=monkeypatch) == 0
+    assert "Nothing was asked yet" in capsys.readouterr().err
+    assert run(client, "ls", "--node", "a", "--state", "LOST", monkeypatch=monkeypatch) == 0
+    assert client.asked == [("commands", 20), ("jobs", "a", JobState.LOST, 20)]
+    assert "the agent was restarted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1), ("true", True), ('"1"', "1"), ("[1, 2]", [1, 2]), ('{"a": 1}', {"a": 1}), ("a b", "a b"), ("", "")],
+)
+def test_an_argument_is_json_where_it_is_json(text: str, value: object) -> None:
+    assert job.arguments([f"name={text}"]) == {"name": value}
