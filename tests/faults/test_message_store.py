@@ -135,6 +135,7 @@ def test_a_store_opens_on_a_full_disk_and_starts_when_there_is_room(small_disk: 
     store.close()
     heavy = ballast(small_disk)
     store = MessageStore(folder)
+    assert store.last_id in (None, 9)
     with pytest.raises(StorageFull):
         store.append([run(500, first=10, size=4000)])
     heavy.unlink()
@@ -188,6 +189,17 @@ def test_a_damaged_full_file_costs_its_own_messages_only(tmp_path: Path) -> None
     assert ids[-1] == count - 1
     assert everything(store) == (found, [])
     assert store.counts.damaged == 1
+
+
+def test_who_follows_finds_what_comes_after_a_damaged_file(tmp_path: Path) -> None:
+    store = MessageStore(tmp_path)
+    store.append([run(10)])
+    resume = store.select(MessageFilter()).resume
+    store.close()
+    (tmp_path / "current.db").write_bytes(b"no database")
+    store = MessageStore(tmp_path)
+    store.append([run(3, first=10)])
+    assert [message.id for message in store.select(MessageFilter(cursor=resume)).messages] == [10, 11, 12]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -41,6 +41,12 @@ _DAMAGED = (
 _SIDES = ("-wal", "-shm", "-journal")
 #: what a row takes beside its text: its numbers, and its places in two indexes
 _ROW_BYTES = 64
+_EDGES = (
+    "SELECT min(seq) FROM messages",
+    "SELECT max(seq) FROM messages",
+    "SELECT min(epoch) FROM messages",
+    "SELECT max(epoch) FROM messages",
+)
 #: beyond all places and times
 _FAR = 1 << 62
 
@@ -69,7 +75,8 @@ class MessageFile:
             run("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut what came since the last checkpoint
             run(f"PRAGMA journal_size_limit = {4 << 20}")
             self._database.executescript(_SCHEMA)
-        found = run("SELECT min(seq), max(seq), min(epoch), max(epoch) FROM messages").fetchone()
+        # Each by itself: asked for together, SQLite reads the whole table.
+        found = [self._one(sql) for sql in _EDGES]
         if not all(each is None or _is_number(each) for each in found):
             raise StorageCorrupt(f"{self.path} is damaged: places and times are {found}.")
         self.first, self.last, self.oldest_ms, self.newest_ms = found

@@ -72,12 +72,13 @@ class MessageStore:
 
     @property
     def last_id(self) -> int | None:
-        """The number of the newest message that is stored."""
-        for path in (self._path, *reversed(self._full())):
-            found = self._read(path, lambda file: file.last_id)
-            if found is not None:
-                return found
-        return None
+        """The number of the newest message that is stored; None when there is none, or it cannot be read now."""
+        try:
+            found = (self._read(path, lambda file: file.last_id) for path in (self._path, *reversed(self._full())))
+            return next((number for number in found if number is not None), None)
+        except StorageFull as error:
+            log.warning("the newest message cannot be read: %s", error)
+            return None
 
     def append(self, runs: Sequence[Run]) -> None:
         """Store runs, all or none of them. `StorageFull`: none, the disk does not take them now."""

@@ -89,6 +89,11 @@ def test_a_text_longer_than_a_piece_comes_in_several_of_one_level() -> None:
     ]
 
 
+def test_a_text_as_long_as_a_piece_is_one_whatever_its_line_end() -> None:
+    assert parse(b"x" * 16 + b"\r\n", piece=16) == [(1, b"x" * 16, Mark.CRLF)]
+    assert parse(b"5:::" + b"x" * 16 + b"\r\n:::\n", piece=16) == [(5, b"x" * 16, Mark.CRLF)]
+
+
 def test_no_piece_ends_within_a_character() -> None:
     pieces = [text for _, text, _ in parse("€".encode() * 20 + b"\n", piece=16)]
     assert "".join(piece.decode() for piece in pieces) == "€" * 20
@@ -106,7 +111,7 @@ def test_a_line_of_many_megabytes_is_not_kept_in_memory() -> None:
 
 @given(STREAMS, st.lists(st.integers(0, 400)))
 @example(b"x" * 17 + b"\r\n", [17, 18])
-@example(b"5:::" + b"x" * 15 + b"\r\n:::\n", [20, 21])
+@example(b"5:::" + b"x" * 16 + b"\r\n:::\n", [20, 21, 22])
 def test_it_does_not_matter_where_chunks_are_cut(stream: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     chunks = [stream[start:stop] for start, stop in pairwise(places)]

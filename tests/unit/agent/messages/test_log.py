@@ -142,9 +142,10 @@ async def test_a_full_disk_stops_nobody_and_what_is_dropped_is_said(
         assert 0 < log.dropped < 40
         disk.full = False
         await until(lambda: log.stored)
+        await log.put(run(b"after\n"), USUAL)
         found = await texts(log)
         said = await texts(log, levels="8", job_id="job1")
-    assert len(found) == 40 - log.dropped + 2
+    assert len(found) == 40 - log.dropped + 2 + 1
     assert [text[:4] for text in found[:5]] == ["0000", "0001", "0002", "0003", "0004"]
     assert said == [f"{log.dropped // 2} messages were dropped here: the disk took no more."]
     assert sum(forwarded) == 40
