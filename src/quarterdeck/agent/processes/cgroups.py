@@ -1,0 +1,258 @@
+"""Which cgroups this host lets us make, what a process gets of them, and what its tree uses.
+
+Version 2 where it is mounted and ours to write, version 1 with the controllers there are, or both side by side; where
+neither can be written, process groups. `Cgroups.detect` finds out by trying and says what it found. Making, entering,
+killing and removing is the keeper's work (`trees.py`); this only says which and with what limits, and reads what the
+kernel counted.
+
+A version 2 cgroup with processes of its own cannot give controllers to those below it. So under systemd the agent's
+unit needs `Delegate=yes` and `DelegateSubgroup=agent`; the children's cgroups are made beside that one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+
+from quarterdeck.model.struct import Struct
+
+log = logging.getLogger(__name__)
+
+#: the cgroup of the agent's own unit, beside which those of the children are made
+AGENT_CGROUP = "agent"
+#: the folder of ours in each hierarchy; behind it stands which agent's, for there may be more on one host
+OURS = "quarterdeck"
+PERIOD_US = 100_000
+_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "freezer", "io", "blkio")
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}")
+_RLIMIT_NPROC = 6
+
+
+class CgroupVersion(StrEnum):
+    """What a tree is held together by."""
+
+    V2 = "v2"
+    V1 = "v1"
+    HYBRID = "hybrid"  #: version 2 to kill and count, version 1 for the limits
+    NONE = "none"  #: process groups, sessions and marks
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a process and everything it starts may use together. None: as much as the agent itself."""
+
+    memory_bytes: int | None = None
+    cpus: float | None = None  #: 0.5 is half of one CPU
+    pids: int | None = None  #: processes and threads
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What the keeper is told: cgroups with their limits, the best to kill with first."""
+
+    groups: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    rlimits: tuple[tuple[int, int], ...] = ()
+    unenforced: tuple[str, ...] = ()  #: limits that this host cannot hold, in words
+
+
+class TreeUsage(Struct, frozen=True, kw_only=True):
+    """What the kernel counted for a whole tree, those that have ended included. None: it does not count that here."""
+
+    cpu_s: float | None = None
+    memory_bytes: int | None = None  #: page cache included
+    memory_peak_bytes: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    pids: int | None = None
+
+
+class Cgroups:
+    """The cgroups of this agent's children. `folders`: controller → our folder in its hierarchy; "" is version 2's."""
+
+    def __init__(self, folders: dict[str, Path], *, reason: str = "") -> None:
+        self._folders = folders
+        self._unified = _enabled(folders[""]) if "" in folders else frozenset[str]()
+        self.reason = reason  #: why not more, in words
+
+    @classmethod
+    def detect(
+        cls, home: Path, *, mounts: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")
+    ) -> Cgroups:
+        """Find what this process may make, by making it. `home`: the agent's own folder."""
+        if sys.platform != "linux":
+            return cls({}, reason="there are no cgroups on this system")
+        ours = f"{OURS}-{hashlib.sha256(bytes(home.resolve())).hexdigest()[:12]}"
+        folders: dict[str, Path] = {}
+        refused: list[str] = []
+        try:
+            bases = dict(_bases(mounts.read_text(), own.read_text()))
+        except OSError as error:
+            return cls({}, reason=f"what cgroups there are cannot be read ({error})")
+        for controller, base in bases.items():
+            try:
+                folders[controller] = _ours(base / ours, unified=not controller)
+            except OSError as error:
+                refused.append(f"{base} ({error.strerror})")
+        if "" in folders and "freezer" in folders:
+            folders.pop("freezer").rmdir()  # version 2 kills without it
+        reason = f"not writable: {', '.join(refused)}" if refused else "" if folders else "no cgroups are mounted"
+        found = cls(folders, reason=reason)
+        log.info("processes are held together by %s", found)
+        return found
+
+    @property
+    def version(self) -> CgroupVersion:
+        """What a tree is held together by."""
+        if not self._folders:
+            return CgroupVersion.NONE
+        if "" not in self._folders:
+            return CgroupVersion.V1
+        return CgroupVersion.HYBRID if len(self._folders) > 1 else CgroupVersion.V2
+
+    @property
+    def controllers(self) -> tuple[str, ...]:
+        """What can be limited or counted."""
+        return tuple(sorted((self._folders.keys() | self._unified) - {""}))
+
+    def __str__(self) -> str:
+        if self.version is CgroupVersion.NONE:
+            return f"process groups: {self.reason}"
+        why = f"; {self.reason}" if self.reason else ""
+        return f"cgroups {self.version} ({', '.join(self.controllers) or 'no controllers'}){why}"
+
+    def plan(self, process_id: str, limits: Limits) -> Plan:
+        """The cgroups of a process."""
+        name = process_id if _SAFE.fullmatch(process_id) else hashlib.sha256(process_id.encode()).hexdigest()[:32]
+        files: dict[str, list[tuple[str, str]]] = {controller: [] for controller in self._folders}
+        rlimits: list[tuple[int, int]] = []
+        unenforced: list[str] = []
+        if limits.memory_bytes is not None and not self._limit(
+            files, "memory", ("memory.max", "memory.limit_in_bytes"), str(limits.memory_bytes)
+        ):
+            unenforced.append("memory: no memory controller can be used here")
+        if limits.cpus is not None:
+            quota = max(1000, int(limits.cpus * PERIOD_US))
+            if not self._limit(files, "cpu", ("cpu.max", "cpu.cfs_quota_us"), str(quota)):
+                unenforced.append("cpus: no cpu controller can be used here")
+        if limits.pids is not None and not self._limit(files, "pids", ("pids.max", "pids.max"), str(limits.pids)):
+            rlimits.append((_RLIMIT_NPROC, limits.pids))
+            unenforced.append("pids: held for all processes of an ordinary user together, not for root")
+        order = sorted(files, key=lambda controller: ("", "freezer", "pids").index(controller)
+                       if controller in ("", "freezer", "pids") else 9)  # fmt: skip
+        groups = {str(self._folders[at] / name): tuple[tuple[str, str], ...]() for at in order}
+        for at in order:  # controllers that are mounted together share a folder
+            groups[str(self._folders[at] / name)] += tuple(files[at])
+        return Plan(groups=tuple(groups.items()), rlimits=tuple(rlimits), unenforced=tuple(unenforced))
+
+    def usage(self, process_id: str) -> TreeUsage:
+        """What the tree of a process used until now."""
+        paths = [Path(path) for path, _ in self.plan(process_id, Limits()).groups]
+        stat = dict(line.split()[:2] for line in _read(paths, "cpu.stat").splitlines())
+        cpu = float(stat["usage_usec"]) / 1e6 if "usage_usec" in stat else None
+        if cpu is None:
+            nanoseconds = _number(paths, "cpuacct.usage")
+            cpu = nanoseconds / 1e9 if nanoseconds is not None else None
+        read, written = _io(paths)
+        return TreeUsage(
+            cpu_s=cpu,
+            memory_bytes=_number(paths, "memory.current", "memory.usage_in_bytes"),
+            memory_peak_bytes=_number(paths, "memory.peak", "memory.max_usage_in_bytes"),
+            read_bytes=read,
+            written_bytes=written,
+            pids=_number(paths, "pids.current"),
+        )
+
+    def pids(self, process_id: str) -> tuple[int, ...] | None:
+        """Who is in the tree now; None where no cgroup tells."""
+        groups = self.plan(process_id, Limits()).groups
+        if not groups:
+            return None
+        found: list[int] = []
+        with suppress(OSError):
+            for folder, _, _ in os.walk(groups[0][0]):
+                found += map(int, Path(folder, "cgroup.procs").read_text().split())
+        return tuple(found)
+
+    def _limit(
+        self, files: dict[str, list[tuple[str, str]]], controller: str, names: tuple[str, str], value: str
+    ) -> bool:
+        if controller in self._unified:
+            files[""].append((names[0], f"{value} {PERIOD_US}" if names[0] == "cpu.max" else value))
+        elif controller in files:
+            files[controller].append((names[1], value))
+        else:
+            return False
+        return True
+
+
+def _bases(mounts: str, own: str) -> Iterator[tuple[str, Path]]:
+    """Of each hierarchy that is mounted, the folder of this process: by controller, "" for version 2."""
+    paths: dict[str, str] = {}
+    for line in own.splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            paths[controller] = path
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        fields, (kind, _, options) = before.split(), after.split()[:3]
+        if kind not in ("cgroup", "cgroup2"):
+            continue
+        mounted = {""} if kind == "cgroup2" else {each for each in options.split(",") if each in _CONTROLLERS}
+        for controller in mounted & paths.keys():
+            path = paths[controller]
+            relative = os.path.relpath(path, fields[3]) if path.startswith(fields[3]) else "."
+            base = Path(fields[4]) / relative
+            yield controller, base.parent if base.name == AGENT_CGROUP else base
+
+
+def _ours(folder: Path, *, unified: bool) -> Path:
+    """Our folder, with the controllers that version 2 gives us. `OSError`: not ours to make."""
+    folder.mkdir(exist_ok=True)
+    probe = folder / f"probe-{os.getpid()}"
+    probe.mkdir(exist_ok=True)
+    probe.rmdir()
+    if unified:
+        for parent in (folder.parent, folder):
+            for controller in _enabled(parent):
+                with suppress(OSError):
+                    (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+    return folder
+
+
+def _enabled(folder: Path) -> frozenset[str]:
+    """The controllers that version 2 gives to the cgroups of this folder."""
+    try:
+        return frozenset((folder / "cgroup.controllers").read_text().split()) & set(_CONTROLLERS)
+    except OSError:
+        return frozenset()
+
+
+def _read(folders: list[Path], *names: str) -> str:
+    for folder in folders:
+        for name in names:
+            with suppress(OSError):
+                if text := (folder / name).read_text():
+                    return text
+    return ""
+
+
+def _number(folders: list[Path], *names: str) -> int | None:
+    text = _read(folders, *names).strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _io(folders: list[Path]) -> tuple[int | None, int | None]:
+    """Bytes that reached the disks."""
+    if text := _read(folders, "io.stat"):
+        pairs = re.findall(r"\b([rw])bytes=(\d+)", text)
+    else:
+        text = _read(folders, "blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes")
+        pairs = [(way[0].lower(), amount) for way, amount in re.findall(r" (Read|Write) (\d+)", text)]
+    if not text:
+        return None, None
+    return tuple(sum(int(amount) for way, amount in pairs if way == which) for which in "rw")  # pyright: ignore[reportReturnType]

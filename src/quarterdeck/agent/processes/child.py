@@ -1,0 +1,245 @@
+"""One child of the keeper: how it is started, its pipes, what it printed, how it ended.
+
+It owns the descriptors of its pipes, its backlog, its tree and its file (by which a later keeper finds what this
+one leaves). It never waits: the keeper calls it when something can be read, written or reaped. Standard
+library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from contextlib import suppress
+
+if sys.platform == "win32":
+    raise ImportError("The keeper and its children need a POSIX system.")
+
+from quarterdeck.agent.processes.backlog import LOST, Backlog, Record
+from quarterdeck.agent.processes.trees import MARK, Tree
+
+TYPE_CHECKING = False  # typing itself costs memory
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from quarterdeck.agent.processes.frames import Header
+
+READ_BYTES = 64 * 1024
+#: what waits in files for an agent, unless the start says otherwise
+SPOOL_BYTES = 8 * 1024 * 1024
+#: Python's own, which a program does not expect to inherit
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Child:
+    """A process that the keeper started, or that an earlier keeper left."""
+
+    def __init__(self, header: Header, file: str) -> None:
+        self.id: str = header["id"]
+        self.file = file
+        self.tree = Tree.of(self.id, header.get("groups") or [])
+        self.backlog = Backlog(f"{file}.output", int(header.get("spool_bytes") or SPOOL_BYTES))
+        self.pid = 0
+        self.began = 0.0  #: seconds since the epoch
+        self.stdin = -1
+        self.input = memoryview(b"")  #: what is still to be written to its standard input
+        self.outputs: dict[int, int] = {}  #: descriptor → stream
+        self.failing = -1  #: where it says that it could not be started; closed by a start that succeeded
+        self.failure: Header | None = None
+        self.killed = False  #: somebody asked for its end
+        self.exit: Header | None = None  #: once it was reaped
+        self.exit_sent = False
+        self.grace_until = 0.0  #: until then its tree is not killed, monotonic
+        self.swept = False  #: nobody of its tree is left
+
+    def spawn(self, header: Header, body: bytes) -> None:
+        """Start it. `OSError` when not even a process or a cgroup can be made; more is said through `failing`."""
+        self.tree.make()
+        pipes: list[int] = []
+        try:
+            for _ in range(4):
+                pipes += os.pipe()
+            pid = os.fork()
+        except OSError:
+            for descriptor in pipes:
+                os.close(descriptor)
+            self.tree.remove()
+            raise
+        in_read, self.stdin, out, out_write, err, err_write, self.failing, fail_write = pipes
+        if pid == 0:
+            self._become(header, (in_read, out_write, err_write), fail_write)
+        for descriptor in (in_read, out_write, err_write, fail_write):
+            os.close(descriptor)
+        for descriptor in (self.stdin, out, err, self.failing):
+            os.set_blocking(descriptor, False)
+        self.pid = self.tree.pid = pid
+        self.began = time.time()
+        self.outputs = {out: 1, err: 2}
+        self.input = memoryview(body)
+        self.save(self.describe() | {"start": _start_ticks(pid), "boot": boot_id()})
+
+    def _become(self, header: Header, streams: tuple[int, int, int], failing: int) -> NoReturn:
+        """In the new process: be the program, or say why not."""
+        stage = "session"
+        try:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            for number in _DEFAULT_SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            stage = "cgroup"
+            for group in self.tree.groups:
+                group.enter()
+            for target, descriptor in enumerate(streams):
+                os.dup2(descriptor, target)
+            stage = "limits"
+            limits: list[tuple[int, int]] = header.get("rlimits") or []
+            for number, value in limits:
+                resource.setrlimit(number, (value, value))
+            stage = "user"
+            if user := header.get("user"):
+                os.setgroups(user["groups"])
+                os.setgid(user["gid"])
+                os.setuid(user["uid"])
+            stage = "folder"
+            os.chdir(header.get("cwd") or "/")
+            stage = "program"
+            argv: list[str] = header["argv"]
+            os.execvpe(argv[0], argv, {**(header.get("env") or {}), MARK: self.id})  # noqa: S606
+        except OSError as error:
+            os.write(failing, json.dumps({"stage": stage, "errno": error.errno, "why": error.strerror}).encode())
+        except BaseException as error:  # noqa: BLE001 (whatever it is: this process must end here)
+            os.write(failing, json.dumps({"stage": stage, "errno": 0, "why": repr(error)}).encode())
+        os._exit(127)
+
+    def read(self, descriptor: int) -> bool:
+        """Take what a stream has; False at its end."""
+        try:
+            data = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            return True
+        if data:
+            self.backlog.put(self.outputs[descriptor], data)
+        return bool(data)
+
+    def write(self) -> bool:
+        """Give its standard input what it takes; False when that is all, or it wants no more."""
+        try:
+            self.input = self.input[os.write(self.stdin, self.input) :]
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return bool(self.input)
+
+    def read_failure(self) -> bool:
+        """Whether it is known how the start went; nothing to read at the end means well."""
+        try:
+            text = os.read(self.failing, 4096)
+        except BlockingIOError:
+            return False
+        if text:
+            self.failure = json.loads(text)
+        return True
+
+    def reaped(self, status: int, usage: Any) -> None:
+        """It ended. `usage`: of it and of those of its own that it waited for."""
+        self.exit = {
+            "code": os.waitstatus_to_exitcode(status),
+            "ended": time.time(),
+            "user_s": usage.ru_utime,
+            "system_s": usage.ru_stime,
+            "max_rss": usage.ru_maxrss * 1024,
+        }
+
+    def lost(self) -> None:
+        """An earlier keeper's: its end was not seen. Nothing of it may go on."""
+        self.tree.kill()
+        self.swept = True
+        if self.exit is None:
+            self.exit = {"code": None, "ended": time.time(), "lost": True}
+
+    def survived(self, count: int) -> None:
+        """So many of its tree could not be killed."""
+        self.exit = (self.exit or {}) | {"survivors": count}
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come of it but what is in the backlog."""
+        return self.swept and not self.outputs
+
+    def describe(self) -> Header:
+        """As `list` and `started` say it."""
+        return {
+            "id": self.id,
+            "pid": self.pid,
+            "began": self.began,
+            "killed": self.killed,
+            "exit": self.exit,
+            "groups": [group.path for group in self.tree.groups],
+        }
+
+    def told(self, record: Record) -> tuple[Header, bytes]:
+        """A record of its backlog, as it is said."""
+        header: Header = {"id": self.id, "seq": record.seq}
+        if record.stream == LOST:
+            return header | {"t": "lost", "bytes": list(record.lost)}, b""
+        return header | {"t": "output", "stream": record.stream, "offset": record.offset}, record.data
+
+    def exit_frame(self) -> Header:
+        """The last thing that is said of it."""
+        exit_ = self.exit or {}
+        return {"t": "exit", "id": self.id, "seq": self.backlog.last_seq + 1, "killed": self.killed, **exit_}
+
+    def save(self, told: Header) -> None:
+        """Write what a later keeper must know. A full disk must not keep a program from running."""
+        with suppress(OSError):
+            descriptor = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(descriptor, json.dumps(told).encode() + b"\n")
+            finally:
+                os.close(descriptor)
+
+    def remove(self) -> None:
+        """Everything of it is acknowledged: remove its files and cgroups."""
+        self.backlog.remove()
+        self.tree.remove()
+        with suppress(FileNotFoundError):
+            os.unlink(self.file)  # noqa: PTH108
+
+
+def left_behind(file: str) -> Child | None:
+    """The child that an earlier keeper left, by its file; None when that cannot be read."""
+    try:
+        with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
+            told, *more = map(json.loads, opened.read().splitlines())
+        child = Child({"id": told["id"], "groups": [[path, []] for path in told["groups"]]}, file)
+        child.pid, child.began = int(told["pid"]), float(told["began"])
+        if more:
+            child.exit = dict(more[0])
+        if told["boot"] == boot_id() and told["start"] == _start_ticks(child.pid):
+            child.tree.pid = child.pid
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    child.backlog.adopt()
+    return child
+
+
+def boot_id() -> str:
+    """Which run of the kernel this is: process ids mean nothing in the next."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _start_ticks(pid: int) -> int:
+    """When a process began, as the kernel counts: with the id it names one process for good."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError):
+        return 0

@@ -1,0 +1,69 @@
+"""What agent and keeper say to each other, as bytes: a JSON header and, behind it, bytes as they are.
+
+    size u32 · size of the header u32 · header (JSON object with the key "t") · body            (big-endian)
+
+Both sides use this file, and the keeper is kept small: the standard library only. Owns no socket and no meaning.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+
+TYPE_CHECKING = False  # typing itself costs memory
+if TYPE_CHECKING:
+    from typing import Any
+
+    Header = dict[str, Any]
+
+#: what this version speaks; a keeper outlives its agent's upgrade, so an agent goes on speaking the older ones
+VERSION = 1
+#: larger than any frame that is meant: a peer that sends more is not one of ours
+FRAME_LIMIT_BYTES = 64 * 1024 * 1024
+
+_SIZES = struct.Struct("!II")
+
+
+class NotAFrame(ValueError):
+    """The peer sent what is no frame; what follows cannot be read either."""
+
+
+def frame(header: Header, body: bytes = b"") -> bytes:
+    """One frame."""
+    head = json.dumps(header, separators=(",", ":")).encode()
+    return b"".join((_SIZES.pack(len(head) + len(body) + 4, len(head)), head, body))
+
+
+class Frames:
+    """Frames out of bytes, however they are cut."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[Header, bytes]]:
+        """The frames that are whole now. `NotAFrame`: the connection is of no use any more."""
+        self._buffer += data
+        at = 0
+        try:
+            while len(self._buffer) - at >= _SIZES.size:
+                size, head = _SIZES.unpack_from(self._buffer, at)
+                if size > FRAME_LIMIT_BYTES or head + 4 > size:
+                    raise NotAFrame(f"a frame of {size} bytes with a header of {head}")
+                if len(self._buffer) - at < size + 4:
+                    return
+                start = at + _SIZES.size
+                at += size + 4
+                yield _header(bytes(self._buffer[start : start + head])), bytes(self._buffer[start + head : at])
+        finally:
+            del self._buffer[:at]
+
+
+def _header(text: bytes) -> Header:
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise NotAFrame("a header that is not JSON") from error
+    if not isinstance(header, dict) or not isinstance(header.get("t"), str):  # pyright: ignore[reportUnknownMemberType]
+        raise NotAFrame("a header that does not say what it is")
+    return header  # pyright: ignore[reportUnknownVariableType]

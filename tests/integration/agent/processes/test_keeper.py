@@ -1,0 +1,141 @@
+"""The keeper with real children: what they print, how they end, and that nothing of them is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.agent.processes.cgroups import Limits
+from quarterdeck.agent.processes.client import Keeper, StartRefused, User
+from quarterdeck.model.errors import AlreadyExists
+from tests.keeping import Kept, runs
+from tests.support import require, until
+
+
+async def test_a_child_has_its_output_its_exit_and_its_surroundings(kept: Kept, tmp_path: Path) -> None:
+    script = "read line; echo $line $WHO; pwd; echo err >&2; exit 7"
+    await kept.shell("a", script, stdin=b"hello\n", env={"WHO": "you"}, cwd=str(tmp_path))
+    exited = await kept.exit("a")
+    assert (exited.code, exited.killed, exited.lost) == (7, False, False)
+    assert kept.outputs == {("a", 1): f"hello you\n{tmp_path}\n".encode(), ("a", 2): b"err\n"}
+
+
+async def test_a_child_ended_by_a_signal_says_which(kept: Kept) -> None:
+    await kept.shell("a", "kill -USR1 $$")
+    assert (await kept.exit("a")).code == -signal.SIGUSR1
+
+
+async def test_what_cannot_be_started_says_why(kept: Kept) -> None:
+    with pytest.raises(StartRefused, match=r"program.*No such file"):
+        await kept.start("a", "/no/such/program")
+    with pytest.raises(StartRefused, match=r"folder.*No such file"):
+        await kept.start("a", "/bin/true", cwd="/no/such/folder")
+    await kept.start("a", "/bin/true")
+    assert (await kept.exit("a")).code == 0
+
+
+async def test_an_id_is_used_once_until_its_exit_is_acknowledged(kept: Kept) -> None:
+    kept.acknowledging = False
+    await kept.start("a", "/bin/true")
+    exited = await kept.exit("a")
+    with pytest.raises(AlreadyExists):
+        await kept.start("a", "/bin/true")
+    await kept.keeper.acknowledge({"a": exited.seq})
+    kept.exits.clear()
+    await kept.start("a", "/bin/false")
+    assert (await kept.exit("a")).code == 1
+
+
+async def test_another_user_runs_it(kept: Kept) -> None:
+    require(os.geteuid() == 0, "becoming another user needs root")
+    await kept.start("a", "id", "-un", user=User.named("nobody"))
+    await kept.exit("a")
+    assert kept.outputs["a", 1] == b"nobody\n"
+
+
+async def test_a_child_that_ignores_term_is_killed_after_its_grace(kept: Kept) -> None:
+    await kept.shell("a", "trap '' TERM; echo ready; while :; do sleep 1; done")
+    await kept.output("a", b"ready")
+    await kept.keeper.kill("a", grace_s=0.2)
+    exited = await kept.exit("a")
+    assert (exited.code, exited.killed) == (-signal.SIGKILL, True)
+
+
+async def test_a_tree_has_its_grace_too(kept: Kept) -> None:
+    script = "(trap 'sleep 0.3; echo late; exit' TERM; echo ready; while :; do sleep 0.05; done) & wait"
+    await kept.shell("a", script)
+    await kept.output("a", b"ready")
+    await kept.keeper.kill("a", grace_s=20)
+    assert (await kept.exit("a")).code == -signal.SIGTERM
+    assert b"late" in kept.outputs["a", 1]
+
+
+async def test_a_daemon_that_forked_twice_is_killed_too(kept: Kept) -> None:
+    script = "(setsid sh -c 'sleep 1000 & echo $! ; exec sleep 1000 >/dev/null' &) ; sleep 1000"
+    await kept.shell("a", script)
+    await kept.output("a", b"\n")
+    daemon = int(kept.outputs["a", 1])
+    assert runs(daemon)
+    await kept.keeper.kill("a", grace_s=0)
+    assert (await kept.exit("a")).survivors == 0
+    assert not runs(daemon)
+
+
+async def test_a_tree_ends_with_its_first_process(kept: Kept) -> None:
+    await kept.shell("a", "setsid sleep 1000 & echo $!")
+    assert (await kept.exit("a")).code == 0
+    assert not runs(int(kept.outputs["a", 1]))
+
+
+async def test_what_is_to_be_remembered_is_gone_when_all_is_acknowledged(kept: Kept) -> None:
+    await kept.start("a", "/bin/true")
+    await kept.exit("a")
+    await until(lambda: not list((kept.home / "children").iterdir()))
+    assert not any(map(os.path.exists, dict(kept.cgroups.plan("a", Limits()).groups)))
+
+
+async def test_the_socket_is_its_users_alone(kept: Kept) -> None:
+    await kept.keeper.connect()
+    assert (kept.home / "keeper.sock").stat().st_mode & 0o777 in (0o600, 0o700)
+    assert kept.home.stat().st_mode & 0o077 == 0
+
+
+async def test_a_keeper_with_nothing_to_do_ends(kept: Kept) -> None:
+    await kept.start("a", "/bin/true")
+    await kept.exit("a")
+    await kept.keeper.close()
+    await until(lambda: not (kept.home / "keeper.sock").exists())
+
+
+async def test_two_agents_find_one_keeper(kept: Kept) -> None:
+    others = [Keeper(kept.home, linger_s=0.2) for _ in range(3)]
+    await asyncio.gather(*(other.connect() for other in others))
+    assert len({other.pid for other in others}) == 1
+    for other in others:
+        await other.close()
+
+
+async def test_limits_hold(kept: Kept) -> None:
+    require(os.geteuid() == 0, "limits need cgroups of our own")
+    require("pids" in kept.cgroups.controllers, "limits need a pids controller")
+    limits = Limits(pids=10, memory_bytes=64 << 20, cpus=0.5)
+    await kept.shell("a", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 100 & done; echo done", limits=limits)
+    assert (await kept.exit("a")).code != 0
+    await kept.start("b", sys.executable, "-Sc", "x = bytearray(200 << 20)", limits=limits)
+    assert (await kept.exit("b")).code == -signal.SIGKILL
+
+
+async def test_usage_is_of_the_whole_tree(kept: Kept) -> None:
+    require("cpuacct" in kept.cgroups.controllers or "cpu" in kept.cgroups.controllers, "no cgroups to count in")
+    await kept.shell("a", "for i in 1 2 3; do sh -c 'sleep 1000' & done; echo $!; wait")
+    await kept.output("a", b"\n")
+    usage = kept.cgroups.usage("a")
+    pids = kept.cgroups.pids("a")
+    assert pids is not None
+    assert len(pids) >= 4
+    assert usage.cpu_s

@@ -1,0 +1,93 @@
+"""A keeper under test: started by the client, its events gathered, and every trace of it removed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from quarterdeck.agent.processes.cgroups import Cgroups, Limits
+from quarterdeck.agent.processes.client import Child, Exited, Keeper, Output, OutputLost, Start
+
+ENV = {"PATH": os.environ["PATH"]}
+
+
+class Kept:
+    """A keeper, and what it told: acknowledged as it comes unless `acknowledging` is False."""
+
+    def __init__(self, home: Path, cgroups: Cgroups) -> None:
+        self.home, self.cgroups = home, cgroups
+        self.keeper = Keeper(home, linger_s=0.2)
+        self.outputs: dict[tuple[str, int], bytes] = {}
+        self.lost: Counter[str] = Counter()
+        self.exits: dict[str, list[Exited]] = {}
+        self.seqs: dict[str, list[int]] = {}
+        self.acknowledging = True
+
+    async def start(self, child_id: str, *argv: str, limits: Limits | None = None, **more: object) -> Child:
+        plan = self.cgroups.plan(child_id, limits or Limits())
+        more.setdefault("env", ENV)
+        return await self.keeper.start(Start(id=child_id, argv=argv, plan=plan, **more))  # type: ignore[arg-type]
+
+    async def shell(self, child_id: str, script: str, **more: object) -> Child:
+        return await self.start(child_id, "/bin/sh", "-c", script, **more)  # type: ignore[arg-type]
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Take what the keeper tells until the condition holds."""
+        while not condition():
+            try:
+                async with asyncio.timeout(0.05):
+                    events = await self.keeper.events()
+            except TimeoutError:
+                continue
+            for event in events:
+                self.seqs.setdefault(event.id, []).append(event.seq)
+                match event:
+                    case Output():
+                        before = self.outputs.get((event.id, event.stream), b"")
+                        self.outputs[event.id, event.stream] = before + event.data
+                    case OutputLost():
+                        self.lost[event.id] += sum(event.bytes)
+                    case Exited():
+                        self.exits.setdefault(event.id, []).append(event)
+            if self.acknowledging:
+                await self.keeper.acknowledge({event.id: event.seq for event in events})
+
+    async def exit(self, child_id: str) -> Exited:
+        await self.until(lambda: child_id in self.exits)
+        assert len(self.exits[child_id]) == 1
+        return self.exits[child_id][0]
+
+    async def output(self, child_id: str, text: bytes) -> None:
+        """Wait until it has printed this."""
+        await self.until(lambda: text in self.outputs.get((child_id, 1), b""))
+
+    async def clean_up(self) -> None:
+        """No child, no keeper, no cgroup is left."""
+        self.acknowledging = True
+        for child in await self.keeper.connect():
+            await self.keeper.kill(child.id, grace_s=0)
+        await self.keeper.stop()
+        await self.keeper.close()
+        while (self.home / "keeper.sock").exists():
+            async with asyncio.timeout(5):
+                for child in await self.keeper.connect():
+                    await self.keeper.kill(child.id, grace_s=0)
+                    await self.keeper.acknowledge({child.id: 1 << 62})
+                await self.keeper.stop()
+                await self.keeper.close()
+                await asyncio.sleep(0.02)
+        for path, _ in self.cgroups.plan("any", Limits()).groups:
+            with suppress(FileNotFoundError):
+                Path(path).parent.rmdir()
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there that is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
