@@ -141,7 +141,7 @@ class Services:
         self.instances = Instances(database, desired=self.desired, clock=self.clock)
         self.audit = Audit(database, clock=self.clock)
         ledger = Ledger(self.audit, clock=self.clock)
-        self.commands = Commands(database, ledger=ledger, links=links, kept=3, clock=self.clock)
+        self.commands = Commands(database, ledger=ledger, links=links, clock=self.clock)
         self.jobs = Jobs(database, ledger=ledger, clock=self.clock)
         self.nodes = Nodes(
             database, desired=self.desired, links=links, ledger=ledger, offline_after_s=30.0, clock=self.clock

@@ -299,7 +299,7 @@ async def find_killed(connection: AsyncConnection, keys: Sequence[NodeKey]) -> d
 async def set_offered(connection: AsyncConnection, offers: Sequence[Offered]) -> None:
     """These jobs are about to be offered to their nodes."""
     await connection.execute(
-        update(job).where(_IS, _UNFINISHED).values(offered=True),
+        update(job).where(_IS).values(offered=True),
         [{"b_command": each.number, "b_gid": each.key.gid, "b_nid": each.key.nid} for each in offers],
     )
 

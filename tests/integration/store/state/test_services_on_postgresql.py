@@ -2,6 +2,7 @@
 
 from tests.unit.server.test_artefacts import *  # noqa: F403
 from tests.unit.server.test_audit import *  # noqa: F403
+from tests.unit.server.test_commands import *  # noqa: F403
 from tests.unit.server.test_joins import *  # noqa: F403
 from tests.unit.server.test_modules import *  # noqa: F403
 from tests.unit.server.test_nodes import *  # noqa: F403
