@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from quarterdeck.agent.messages.forward import Emit, Forwarder, Lose
 from quarterdeck.agent.messages.ids import MessageIds
 from quarterdeck.agent.messages.runs import Routing, Run, Source
@@ -86,7 +88,12 @@ class MessageLog:
     async def select(self, wanted: MessageFilter) -> MessagePage:
         """The next page of what matches; everything put before is in it."""
         await self.flush()
-        return await self._in_thread(lambda: self._store.select(wanted))
+        page = await self._in_thread(lambda: self._store.select(wanted))
+        waiting, dropped = sum(map(len, self._unstored)), sum(self._dropped.values())
+        if not waiting:
+            return page
+        words = f"{waiting} messages wait in memory and {dropped} were dropped: the disk takes no more now."
+        return msgspec.structs.replace(page, problems=(*page.problems, words))
 
     async def delete(self, wanted: MessageFilter) -> int:
         """Delete all that match; how many they were."""

@@ -59,7 +59,6 @@ class MessageStore:
         self._total_bytes = total_bytes
         self._now = now
         self.counts = Counts()
-        self._problems: list[str] = []
         self._open: MessageFile | None = None
         self._next = 1
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,14 +98,26 @@ class MessageStore:
         cursor = int(wanted.cursor) if wanted.cursor else None
         found: list[Message] = []
         size = 0
-        known = len(self._problems)
-        for seq, message in self._matching(wanted, cursor):
-            if len(found) == wanted.limit or (found and size + len(message.data) > PAGE_BYTES):
-                return self._page(found, wanted, cursor, more=True, known=known)
+        problems: list[str] = []
+        more = False
+        for seq, message in self._matching(wanted, cursor, problems):
+            more = len(found) == wanted.limit or (bool(found) and size + len(message.data) > PAGE_BYTES)
+            if more:
+                break
             found.append(message)
             size += len(message.data) + len(message.raw)
             cursor = seq
-        return self._page(found, wanted, cursor, more=False, known=known)
+        problems += (
+            f"{path.name} was damaged and is set aside; its messages are missing until it is repaired or removed."
+            for path in self._damaged()
+        )
+        here = str(cursor) if more else str(self._next - 1)
+        return MessagePage(
+            messages=tuple(found),
+            cursor=here if more else None,
+            resume="" if wanted.newest_first else here,
+            problems=tuple(problems),
+        )
 
     def delete(self, wanted: MessageFilter) -> int:
         """Delete all that match, whatever the filter's limit and cursor; how many they were."""
@@ -168,11 +179,12 @@ class MessageStore:
             raise StorageFull(f"{error.message} It cannot be set aside: {refused}.") from error
         self._next += _GAP
         self.counts.damaged += 1
-        words = f"{error.message} It was set aside as {aside.name}; its messages are missing."
-        self._problems.append(words)
-        log.error("%s", words)
-        for old in sorted(self._folder.glob("*.damaged"), key=lambda file: file.stat().st_mtime)[:-SET_ASIDE]:
+        log.error("%s It was set aside as %s; its messages are missing.", error.message, aside.name)
+        for old in self._damaged()[:-SET_ASIDE]:
             remove(old)
+
+    def _damaged(self) -> list[Path]:
+        return sorted(self._folder.glob("*.damaged"), key=lambda file: file.stat().st_mtime)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def _append(self, runs: list[Run]) -> None:
@@ -201,11 +213,16 @@ class MessageStore:
             log.info("%s was removed with the %d oldest messages: the store is full", oldest.name, count)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _matching(self, wanted: MessageFilter, cursor: int | None) -> Iterator[tuple[int, Message]]:
-        """What matches in every file beyond the cursor, in order."""
+    def _matching(
+        self, wanted: MessageFilter, cursor: int | None, problems: list[str]
+    ) -> Iterator[tuple[int, Message]]:
+        """What matches in every file beyond the cursor, in order; what cannot be read is added to `problems`."""
         files = [*self._full(), self._path]
         for path in reversed(files) if wanted.newest_first else files:
-            yield from self._in_file(path, wanted, cursor)
+            try:
+                yield from self._in_file(path, wanted, cursor)
+            except StorageFull as error:
+                problems.append(str(error))
 
     def _in_file(self, path: Path, wanted: MessageFilter, cursor: int | None) -> Iterator[tuple[int, Message]]:
         if not path.exists():
@@ -220,17 +237,6 @@ class MessageStore:
         finally:
             if file is not None and path != self._path:
                 file.close()
-
-    def _page(
-        self, found: list[Message], wanted: MessageFilter, cursor: int | None, *, more: bool, known: int
-    ) -> MessagePage:
-        here = str(cursor) if more else str(self._next - 1)
-        return MessagePage(
-            messages=tuple(found),
-            cursor=here if more else None,
-            resume="" if wanted.newest_first else here,
-            problems=tuple(self._problems[known:]),
-        )
 
 
 def _may_match(file: MessageFile, wanted: MessageFilter, cursor: int | None) -> bool:
