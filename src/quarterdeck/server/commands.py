@@ -273,8 +273,8 @@ async def _find(transaction: AsyncConnection, command_id: str) -> StoredCommand:
 
 def _checked_id(text: str) -> str:
     """`text` as it is; `BadInput` unless it can be an id, also as a part of a path."""
-    if not is_id(text) or text in {".", ".."}:
-        raise BadInput(f"A command's id is 1 to {ID_LIMIT} printable characters; found {text[:300]!r}.")
+    if not is_id(text) or "/" in text or text in {".", ".."}:
+        raise BadInput(f"A command's id is 1 to {ID_LIMIT} printable characters without '/'; found {text[:300]!r}.")
     return text
 
 

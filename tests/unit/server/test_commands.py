@@ -34,15 +34,15 @@ def states(command: CommandWithJobs) -> list[JobState]:
 
 async def test_an_id_is_given_once(fleet: Services) -> None:
     await fleet.join("web-1")
-    await ask(fleet, "deploy/7 ⚓")
-    with pytest.raises(AlreadyExists, match="deploy/7"):
-        await ask(fleet, "deploy/7 ⚓")
+    await ask(fleet, "deploy-7 ⚓")
+    with pytest.raises(AlreadyExists, match="deploy-7"):
+        await ask(fleet, "deploy-7 ⚓")
     made, other = await ask(fleet), await ask(fleet)
     assert made.id != other.id
     assert [command.id for command in await fleet.commands.list(limit=2)] == [other.id, made.id]
 
 
-@pytest.mark.parametrize("bad", ["a\nb", "a\0", "x" * 129, "."])
+@pytest.mark.parametrize("bad", ["a\nb", "a\0", "x" * 129, ".", "a/b"])
 async def test_what_cannot_be_an_id_is_refused(fleet: Services, bad: str) -> None:
     await fleet.join("web-1")
     with pytest.raises(BadInput, match="1 to 128 printable"):

@@ -1,0 +1,109 @@
+"""Commands over HTTP: asked, followed and resumed as server-sent events, and audited; the agent is a test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from quarterdeck.api.app import create_app
+from quarterdeck.api.serve import HttpServer
+from quarterdeck.client import AsyncClient, Endpoint, events
+from quarterdeck.link.messages import Desired, JobOffers, JobResults, ResultsStored
+from quarterdeck.model.config import ServerConfig
+from quarterdeck.model.errors import AlreadyExists, NoSuchNodes, NotFound, TooLarge
+from quarterdeck.model.jobs import CreateCommand, JobResult, JobState
+from quarterdeck.model.nodes import Selector
+from quarterdeck.server.commands import COMMAND_LIMIT_BYTES
+from quarterdeck.server.server import Server
+from tests.integration.server.test_jobs import say
+from tests.integration.server.test_server import config, joined, server
+
+__all__ = ["config", "server"]
+
+
+@pytest.fixture
+async def client(server: Server, config: ServerConfig) -> AsyncGenerator[AsyncClient]:
+    http = HttpServer(create_app(server), "127.0.0.1:0")
+    await http.start()
+    token = (Path(config.home) / "admin.token").read_text().strip()
+    async with AsyncClient(Endpoint(url=f"http://{http.address}", token=token)) as opened:
+        yield opened
+    await http.stop()
+
+
+async def test_a_command_is_asked_followed_and_audited(server: Server, client: AsyncClient) -> None:
+    agent = await joined(server)
+    await agent.connect()
+    await agent.expect(Desired)
+    # what a reader of lines may take for the end of one
+    data = "one\N{LINE SEPARATOR}two\x85three\r\nfour"
+    made = await client.create_command(CreateCommand(cmd="ping", args={"n": 1}, data=data, id="deploy 7?"))
+    offers = await agent.expect(JobOffers)
+    assert (offers.jobs[0].args, offers.jobs[0].data) == ({"n": 1}, data)
+
+    seen: list[tuple[JobState, str]] = []
+    async for job in client.follow_command(made.id):
+        seen.append((job.state, job.result.data if job.result else ""))
+        if job.state is JobState.QUEUED:
+            await say(agent, JobResults(results=(JobResult(id="deploy 7?", state=JobState.OK, data=data),)))
+    assert seen == [(JobState.QUEUED, ""), (JobState.OK, data)]
+    assert (await agent.expect(ResultsStored)).ids == ("deploy 7?",)
+
+    shown = await client.show_command("deploy 7?")
+    assert shown.states == {JobState.OK: 1}
+    assert [command.id for command in await client.list_commands()] == ["deploy 7?"]
+    assert await client.list_jobs(node="1/1", state=JobState.OK) == list(shown.jobs)
+    assert (await client.kill_command("deploy 7?", ["web-1"])).states == {JobState.OK: 1}, "it is over"
+    again = await client.rerun_command("deploy 7?")
+    assert [job.node_name for job in again.jobs] == ["web-1"]
+    entries = {entry.action: entry for entry in await client.list_audit()}
+    assert (entries["createCommand"].target, entries["createCommand"].detail) == ("deploy 7?", "ping on web-1")
+    assert (entries["endCommand"].actor, entries["endCommand"].detail) == ("local", "ping: OK 1")
+    assert (entries["killCommand"].target, entries["killCommand"].detail) == ("deploy 7?", "on web-1")
+    assert again.id in entries["rerunCommand"].detail
+    await agent.close()
+
+
+async def test_a_stream_goes_on_after_the_last_event_that_arrived(server: Server, client: AsyncClient) -> None:
+    await joined(server)
+    await client.create_command(CreateCommand(cmd="ping", id="c"))
+    await client.kill_command("c")
+    whole = [event async for event in client.follow_command("c")]
+    assert [job.state for job in whole] == [JobState.KILLED]
+    (change,) = [each async for each in await server.commands.follow("c")]
+    request = events.follow("c", cursor=change.cursor)
+    async with (
+        httpx.AsyncClient(base_url=client.endpoint.url) as http,
+        http.stream(**request.arguments(client.endpoint.token)) as response,
+    ):
+        resumed = [event async for event in events.decode_jobs_async(response.aiter_lines())]
+    assert [event.job for event in resumed] == [None]
+
+
+async def test_what_cannot_be_asked_is_said_in_words(server: Server, client: AsyncClient) -> None:
+    with pytest.raises(NoSuchNodes, match="No node has joined yet"):
+        await client.create_command(CreateCommand(cmd="ping"))
+    await joined(server)
+    with pytest.raises(NoSuchNodes, match="role=db"):
+        await client.create_command(CreateCommand(cmd="ping", selector=Selector(labels={"role": "db"})))
+    with pytest.raises(TooLarge, match=str(COMMAND_LIMIT_BYTES)):
+        await client.create_command(CreateCommand(cmd="ping", data="x" * COMMAND_LIMIT_BYTES))
+    await client.create_command(CreateCommand(cmd="ping", id="c"))
+    with pytest.raises(AlreadyExists, match="'c'"):
+        await client.create_command(CreateCommand(cmd="ping", id="c"))
+    with pytest.raises(NotFound, match="no command 'd'"):
+        await anext(client.follow_command("d"))
+    refused = {entry.result for entry in await client.list_audit() if entry.action == "createCommand"}
+    assert refused == {"ok", "no_such_nodes", "too_large", "already_exists"}
+
+
+async def test_a_body_that_is_no_command_is_refused(client: AsyncClient) -> None:
+    headers = {"Authorization": f"Bearer {client.endpoint.token}"}
+    async with httpx.AsyncClient(base_url=client.endpoint.url, headers=headers) as http:
+        for body in ({}, {"cmd": 1}, {"cmd": "ping", "what": 1}, {"cmd": "ping", "args": {"n": 10**30}}):
+            answer = await http.post("/api/v1/commands", content=msgspec.json.encode(body))
+            assert answer.status_code == 400, body
