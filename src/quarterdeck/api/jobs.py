@@ -24,7 +24,10 @@ Asked = Request[Any, Any, Any]
 async def create_command(
     server: NamedDependency[Server], request: Asked, data: JSONBody[CreateCommand]
 ) -> CommandWithJobs:
-    """Asks nodes to do something, once. On disk before the answer; nodes that are away get it when they are back."""
+    """Asks nodes to do something, once. On disk before the answer; nodes that are away get it when they are back.
+
+    An `id` is 1 to 128 printable characters without '/'. The command takes at most 256 KiB with its arguments and data.
+    """
     describe(request.scope, target=data.id, detail=data.cmd)
     made = await server.commands.create(data, request.user)
     describe(request.scope, target=made.id, detail=_asked(made))
