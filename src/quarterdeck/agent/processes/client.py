@@ -215,6 +215,7 @@ class Keeper:
 
     async def events(self) -> list[Event]:
         """What happened since the last call; waits until there is something."""
+        await self.connect()
         await self._news.wait()
         self._news.clear()
         events, self._events = self._events, []

@@ -1,0 +1,152 @@
+"""The rules of supervision: those of the document, one by one, and what holds whatever happens."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quarterdeck.agent.processes.supervision import (
+    BACKOFF_CAP_S,
+    BACKOFF_FIRST_S,
+    GOOD_RUN_S,
+    Ending,
+    Outcome,
+    Phase,
+    Rules,
+    Supervised,
+    backoff,
+)
+from quarterdeck.model.errors import BadInput
+
+RULES = st.builds(
+    Rules,
+    max_time=st.sampled_from([-1, 0, 1, 60, 1000]),
+    max_restart=st.integers(-1, 4),
+    recurring_period=st.sampled_from([0.0, 5.0]),
+)
+
+
+def fail(state: Supervised, *, lived: float = 1.0, code: int | None = 1) -> Supervised:
+    assert state.due is not None
+    return state.started(state.due).ended(state.due + lived, code=code)
+
+
+def test_a_run_that_is_well_is_not_repeated() -> None:
+    done = fail(Supervised(rules=Rules(max_restart=3)), code=0)
+    assert (done.phase, done.outcome, done.exhausted) == (Phase.DONE, Outcome.OK, False)
+
+
+def test_a_failed_run_is_repeated_until_the_count_is_used_up_and_then_it_is_critical() -> None:
+    state = Supervised(rules=Rules(max_restart=2))
+    waits: list[float] = []
+    for _ in range(2):
+        ended = (state.due or 0.0) + 1.0
+        state = fail(state)
+        assert (state.phase, state.exhausted) == (Phase.WAITING, False)
+        waits.append((state.due or 0.0) - ended)
+    assert 0 < waits[0] < waits[1]
+    state = fail(state)
+    assert (state.phase, state.outcome, state.exhausted) == (Phase.DONE, Outcome.FAILED, True)
+
+
+def test_a_run_of_five_minutes_clears_the_count() -> None:
+    state = fail(fail(Supervised(rules=Rules(max_restart=2))))
+    assert state.restarts == 2
+    state = fail(state, lived=GOOD_RUN_S)
+    assert (state.phase, state.restarts) == (Phase.WAITING, 1)
+
+
+def test_time_that_is_over_ends_it_and_counts_as_such() -> None:
+    state = Supervised(rules=Rules(max_time=10, max_restart=3)).started(100.0)
+    assert not state.is_due(109.9)
+    assert state.is_due(110.0)
+    state = state.told(Ending.TIMEOUT).ended(111.0, code=-15)
+    assert (state.phase, state.outcome) == (Phase.DONE, Outcome.TIMEOUT)
+
+
+def test_time_goes_on_while_the_agent_is_restarted() -> None:
+    state = Supervised(rules=Rules(max_time=10)).started(100.0, began=95.0)
+    assert state.is_due(105.0)
+
+
+def test_no_limit_of_time_is_never_over() -> None:
+    for max_time in (0, -1):
+        assert not Supervised(rules=Rules(max_time=max_time)).started(0.0).is_due(1e12)
+
+
+def test_one_that_runs_for_ever_starts_again_when_it_ends_well_too() -> None:
+    state = fail(Supervised(rules=Rules(max_time=-1, max_restart=1)), code=0)
+    assert state.phase is Phase.WAITING
+    assert fail(state, code=0).exhausted
+
+
+def test_a_recurring_one_comes_again_after_its_period_whatever_came_of_it() -> None:
+    rules = Rules(recurring_period=7.0)
+    state = Supervised(rules=rules)
+    for code in (0, 1, None):
+        began = state.due or 0.0
+        state = fail(state, code=code)
+        assert (state.phase, state.due) == (Phase.WAITING, began + 8.0)
+
+
+@pytest.mark.parametrize(
+    "rules", [Rules(max_time=-1, max_restart=-1), Rules(recurring_period=5.0), Rules(max_restart=9)]
+)
+def test_what_was_killed_is_not_started_again(rules: Rules) -> None:
+    state = Supervised(rules=rules).started(0.0).told(Ending.KILLED).ended(1.0, code=-9)
+    assert (state.phase, state.outcome) == (Phase.DONE, Outcome.KILLED)
+    assert Supervised(rules=rules).told(Ending.KILLED).phase is Phase.DONE
+
+
+def test_killall_leaves_the_remembered_and_the_recurring_to_start_again() -> None:
+    def after(rules: Rules) -> tuple[Phase, float | None]:
+        state = Supervised(rules=rules).started(0.0).told(Ending.KILLALL).ended(1.0, code=-9)
+        return state.phase, state.due
+
+    assert after(Rules(max_time=-1)) == (Phase.WAITING, 1.0)
+    assert after(Rules(recurring_period=5.0)) == (Phase.WAITING, 6.0)
+    assert after(Rules(max_restart=9)) == (Phase.DONE, None)
+
+
+def test_a_kill_wins_over_what_was_asked_before_and_after() -> None:
+    state = Supervised(rules=Rules(max_time=-1)).started(0.0)
+    for first, second in ((Ending.KILLED, Ending.RESTART), (Ending.TIMEOUT, Ending.KILLED)):
+        assert state.told(first).told(second).ended(1.0, code=-9).phase is Phase.DONE
+
+
+@pytest.mark.parametrize("bad", [{"max_time": -2}, {"max_restart": -2}, {"recurring_period": -1.0}])
+def test_rules_that_mean_nothing_are_refused(bad: dict[str, int]) -> None:
+    with pytest.raises(BadInput, match=next(iter(bad))):
+        Rules(**bad)
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1))
+def test_backoff_grows_to_its_cap(restarts: int, jitter: float) -> None:
+    assert BACKOFF_FIRST_S / 2 <= backoff(restarts, jitter) <= BACKOFF_CAP_S
+    assert backoff(restarts, jitter) <= backoff(restarts + 1, jitter)
+
+
+@given(RULES, st.lists(st.tuples(st.floats(0, 2000), st.sampled_from([0, 1, None]), st.sampled_from([None, *Ending]))))
+def test_whatever_happens_the_count_holds_and_a_kill_is_final(
+    rules: Rules, runs: list[tuple[float, int | None, Ending | None]]
+) -> None:
+    state = Supervised(rules=rules)
+    for lived, code, ending in runs:
+        if state.phase is Phase.DONE:
+            break
+        assert state.phase is Phase.WAITING
+        assert state.due is not None
+        began = state.due
+        state = state.started(began)
+        if ending is not None:
+            state = state.told(ending)
+        state = state.ended(began + lived, code=code)
+        assert state.due is None or state.due >= began + lived
+        assert rules.max_restart == -1 or state.restarts <= rules.max_restart
+        assert (state.phase is Phase.DONE) >= (ending is Ending.KILLED)
+        if state.phase is Phase.DONE:
+            assert state.outcome is not None
+            assert not rules.recurring_period or ending is Ending.KILLED
+        again = Supervised.recalled(rules, state.remembered, now=5.0)
+        assert (again.restarts, again.outcome) == (state.restarts, state.outcome)
