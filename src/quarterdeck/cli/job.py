@@ -5,36 +5,26 @@ A command is what was asked; a job is its run on one node. Results are printed b
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
 
-from quarterdeck.cli import output, results
-from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, key_value, selector
-from quarterdeck.model.jobs import CommandWithJobs, CreateCommand, Job, JobState
-from quarterdeck.model.tables import parse_duration
+from quarterdeck.cli import output, results, schedule
+from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector
+from quarterdeck.cli.command import Any_, Arg, Cmd, Data, Expires, asked
+from quarterdeck.model.jobs import CommandWithJobs, Job, JobState
 
 app = App(name="job", help="Run commands on nodes, once, and see what became of them.")
+app.command(schedule.app)
 
 CommandId = Annotated[str, Parameter(help="The command's id; see `qd job ls`.")]
-Arg = Annotated[
-    tuple[str, ...],
-    Parameter(name="--arg", help="An argument, name=value: JSON where it is JSON, else text. Repeatable."),
-]
-Data = Annotated[
-    str,
-    Parameter(help="What the command gets as its data; '-' reads it from standard input.", allow_leading_hyphen=True),
-]
-Any_ = Annotated[bool, Parameter(name="--any", help="On one of the nodes that match, one that is online.")]
-Expires = Annotated[str | None, Parameter(help="Nodes that have not got it by then do not run it, e.g. 1h.")]
 
 
 @app.command
 def start(
-    cmd: Annotated[str, Parameter(help="The command's name, such as ping or get_os_info.")],
+    cmd: Cmd,
     /,
     *,
     arg: Arg = (),
@@ -52,15 +42,7 @@ def start(
 
     The exit code is 0 only if it is OK on every node. Ctrl-C stops following; the jobs go on.
     """
-    request = CreateCommand(
-        cmd=cmd,
-        args=arguments(arg),
-        data=sys.stdin.read() if data == "-" else data,
-        id=id,
-        selector=selector(on, node, gid),
-        any=any,
-        expires_s=None if expires is None else parse_duration(expires),
-    )
+    request = asked(cmd, arg=arg, data=data, id=id, selector=selector(on, node, gid), any=any, expires=expires)
     with connect() as client:
         made = client.create_command(request)
         if not detach:
@@ -161,18 +143,6 @@ def rerun(
             results.follow(client, made, json=json)
             return
     _print_accepted(made, json=json)
-
-
-def arguments(given: Iterable[str]) -> dict[str, Any]:
-    """Arguments of --arg name=value: what is JSON is read as JSON, anything else is text."""
-    return {name: _value(text) for name, text in (key_value(item, "argument") for item in given)}
-
-
-def _value(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
 
 
 def _print_accepted(made: CommandWithJobs, *, json: bool) -> None:

@@ -18,6 +18,7 @@ from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import CreateModule, DeployModule, Instance, Module
 from quarterdeck.model.nodes import AgentRecord, Node, Selector
 from quarterdeck.model.queries import Answer, Query, QueryFormat, QueryParameter, TableInfo
+from quarterdeck.model.schedules import ChangeSchedule, CreateSchedule, Schedule
 from quarterdeck.model.server import ServerInfo
 from quarterdeck.model.tokens import (
     ApiToken,
@@ -220,6 +221,27 @@ def rerun_command(command_id: str) -> Call[CommandWithJobs]:
 def list_jobs(*, node: str | None = None, state: JobState | None = None, limit: int = 100) -> Call[list[Job]]:
     """Jobs, newest first, of one node or in one state or all."""
     return _get("/jobs", list[Job], node=node, state=state, limit=str(limit))
+
+
+# ── schedules ───────────────────────────────────────────────────────────────────────────────────────────────────────
+def create_schedule(request: CreateSchedule) -> Call[Schedule]:
+    """Asks for a command again and again."""
+    return _send("POST", "/schedules", Schedule, request)
+
+
+def list_schedules() -> Call[list[Schedule]]:
+    """Every schedule: when it is due, and what came of it last."""
+    return _get("/schedules", list[Schedule])
+
+
+def enable_schedule(name: str, *, enabled: bool) -> Call[Schedule]:
+    """Enables or disables a schedule."""
+    return _send("PATCH", f"/schedules/{_segment(name)}", Schedule, ChangeSchedule(enabled=enabled))
+
+
+def delete_schedule(name: str) -> Call[None]:
+    """Forgets a schedule. What it asked for goes on."""
+    return _send("DELETE", f"/schedules/{_segment(name)}", None)
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,7 @@ from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import Instance, Module
 from quarterdeck.model.nodes import AgentRecord, Node, Selector
 from quarterdeck.model.queries import Answer, QueryFormat, QueryParameter, TableInfo, TailRows
+from quarterdeck.model.schedules import CreateSchedule, Schedule
 from quarterdeck.model.server import ServerInfo
 from quarterdeck.model.tokens import (
     ApiToken,
@@ -203,6 +204,22 @@ class Client:
     def list_jobs(self, *, node: str | None = None, state: JobState | None = None, limit: int = 100) -> list[Job]:
         """Jobs, newest first, of one node or in one state or all."""
         return self.send(calls.list_jobs(node=node, state=state, limit=limit))
+
+    def create_schedule(self, request: CreateSchedule) -> Schedule:
+        """Asks for a command again and again."""
+        return self.send(calls.create_schedule(request))
+
+    def list_schedules(self) -> list[Schedule]:
+        """Every schedule: when it is due, and what came of it last."""
+        return self.send(calls.list_schedules())
+
+    def enable_schedule(self, name: str, *, enabled: bool) -> Schedule:
+        """Enables or disables a schedule; enabled again, it is due next after now."""
+        return self.send(calls.enable_schedule(name, enabled=enabled))
+
+    def delete_schedule(self, name: str) -> None:
+        """Forgets a schedule. What it asked for goes on."""
+        return self.send(calls.delete_schedule(name))
 
     def list_tables(self) -> list[TableInfo]:
         """Every table with its size and age."""

@@ -37,6 +37,7 @@ from quarterdeck.server.links import Links
 from quarterdeck.server.modules import Modules
 from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.queries import Queries
+from quarterdeck.server.schedules import Schedules
 from quarterdeck.server.sessions import Sessions
 from quarterdeck.server.tables import Tables
 from quarterdeck.server.tail import Tail
@@ -55,6 +56,7 @@ class Server:
     tokens: Tokens
     modules: Modules
     commands: Commands
+    schedules: Schedules
     audit: Audit
     tables: Tables
     queries: Queries
@@ -140,6 +142,7 @@ class Server:
         await self._sessions.start()
         self._run(self.nodes.watch(), "silence")
         self._run(self.commands.watch(), "expired jobs")
+        self._run(self.schedules.watch(), "schedules")
         self._run(self.modules.register_builtins(), "built-in modules")
         self._started_at = time.time()
 
@@ -164,6 +167,7 @@ class Server:
             database, desired=desired, links=links, ledger=ledger, offline_after_s=config.offline_after_s
         )
         self.commands = Commands(database, ledger=ledger, links=links, kept=config.commands_kept)
+        self.schedules = Schedules(database, commands=self.commands)
         self.tokens = Tokens(database, ca_fingerprint=self._authority.fingerprint, gid=config.gid, links=links)
         self.modules = Modules(
             database,

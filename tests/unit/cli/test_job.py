@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from quarterdeck.cli import job, main
+from quarterdeck.cli.command import arguments
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobResult, JobState
 from quarterdeck.model.nodes import Selector
 
@@ -196,4 +197,4 @@ def test_ls_lists_commands_or_the_jobs_of_a_node_or_state(
     [("1", 1), ("true", True), ('"1"', "1"), ("[1, 2]", [1, 2]), ('{"a": 1}', {"a": 1}), ("a b", "a b"), ("", "")],
 )
 def test_an_argument_is_json_where_it_is_json(text: str, value: object) -> None:
-    assert job.arguments([f"name={text}"]) == {"name": value}
+    assert arguments([f"name={text}"]) == {"name": value}

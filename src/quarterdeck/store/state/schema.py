@@ -22,10 +22,11 @@ from sqlalchemy import (
 )
 
 from quarterdeck.model import tables
-from quarterdeck.model.jobs import JobResult, JobState
+from quarterdeck.model.jobs import CreateCommand, JobResult, JobState
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import Build, InstanceStats, InstanceStatus, ModuleState
 from quarterdeck.model.nodes import AgentState, Facts, Selector
+from quarterdeck.model.schedules import MissedRuns
 from quarterdeck.model.tokens import Role
 from quarterdeck.store.state.types import Json, Word
 
@@ -226,6 +227,30 @@ Index(None, command.c.ended_at)
 Index(None, job.c.state, job.c.gid, job.c.nid)
 Index(None, job.c.gid, job.c.nid)
 Index(None, job.c.change, unique=True)
+
+
+# ── schedules ────────────────────────────────────────────────────────────────────────────────────────────────────────
+class ScheduleColumns(TypedColumns):
+    """A command that is asked for again and again. `next_time` is none while it is disabled."""
+
+    name: Named[str] = Column(primary_key=True)
+    command: Named[CreateCommand] = Column(Json(CreateCommand))
+    cron: Named[str]
+    timezone: Named[str]
+    period_s: Named[int]
+    missed: Named[MissedRuns] = Column(Word(MissedRuns))
+    enabled: Named[bool]
+    actor: Named[str]
+    role: Named[Role] = Column(Word(Role))
+    create_time: Named[float]
+    next_time: Named[float | None]
+    last_time: Named[float | None]
+    last_command: Named[str]
+    reason: Named[str]
+
+
+schedule = Table("schedule", metadata, ScheduleColumns)
+Index(None, schedule.c.next_time)
 
 
 # ── audit ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,61 @@
+"""The arguments that say what nodes are asked to do; `qd job start` and `qd job schedule add` share them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from quarterdeck.cli.arguments import key_value
+from quarterdeck.model.jobs import CreateCommand
+from quarterdeck.model.nodes import Selector
+from quarterdeck.model.tables import parse_duration
+
+Cmd = Annotated[str, Parameter(help="The command's name, such as ping or get_os_info.")]
+Arg = Annotated[
+    tuple[str, ...],
+    Parameter(name="--arg", help="An argument, name=value: JSON where it is JSON, else text. Repeatable."),
+]
+Data = Annotated[
+    str,
+    Parameter(help="What the command gets as its data; '-' reads it from standard input.", allow_leading_hyphen=True),
+]
+Any_ = Annotated[bool, Parameter(name="--any", help="On one of the nodes that match, one that is online.")]
+Expires = Annotated[str | None, Parameter(help="Nodes that have not got it by then do not run it, e.g. 1h.")]
+
+
+def asked(
+    cmd: str,
+    *,
+    arg: Iterable[str],
+    data: str,
+    selector: Selector,
+    any: bool,
+    expires: str | None,
+    id: str = "",
+) -> CreateCommand:
+    """The command that these arguments describe."""
+    return CreateCommand(
+        cmd=cmd,
+        args=arguments(arg),
+        data=sys.stdin.read() if data == "-" else data,
+        id=id,
+        selector=selector,
+        any=any,
+        expires_s=None if expires is None else parse_duration(expires),
+    )
+
+
+def arguments(given: Iterable[str]) -> dict[str, Any]:
+    """Arguments of --arg name=value: what is JSON is read as JSON, anything else is text."""
+    return {name: _value(text) for name, text in (key_value(item, "argument") for item in given)}
+
+
+def _value(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
