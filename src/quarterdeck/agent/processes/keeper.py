@@ -84,6 +84,9 @@ def main(argv: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)  # the children are not to end because somebody ends the agent
     gc.freeze()
     listener = socket.socket(fileno=int(options["--socket"]))
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (the lock too: a child that had it would keep it)
+        with suppress(OSError):
+            os.set_inheritable(int(name), int(name) < 3)
     Keeper(listener, home, linger_s=float(options.get("--linger", LINGER_S))).run()
     os.unlink(f"{home}/{SOCKET}")  # noqa: PTH108
 

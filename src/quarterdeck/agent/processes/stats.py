@@ -7,7 +7,7 @@ cgroups. CPU is per cent of one CPU since the look before. It says what it found
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -174,11 +174,10 @@ def _sample(pid: int) -> _Sample | None:
     return _Sample(cpu_s, int(memory.rss), int(memory.vms), swap, threads, descriptors, read, written)
 
 
-def _optional(read: object) -> int:
+def _optional(read: Callable[[], int]) -> int:
     """What not every system has, and not everybody may read."""
-    assert callable(read)
     try:
-        return int(read())
+        return read()
     except (psutil.Error, AttributeError, NotImplementedError, OSError):
         return 0
 
