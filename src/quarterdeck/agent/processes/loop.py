@@ -14,7 +14,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ if sys.platform == "win32":
 
 from quarterdeck.agent.processes.child import Child, left_behind
 from quarterdeck.agent.processes.frames import VERSION, Frames, NotAFrame, frame
+from quarterdeck.agent.processes.peers import may_command
 
 TYPE_CHECKING = False  # typing itself costs memory
 if TYPE_CHECKING:
@@ -95,8 +95,6 @@ class Keeper:
                 self._release()
             self._pump()
 
-    # --- time and descriptors
-
     def _done(self) -> bool:
         if self._children:
             return False
@@ -124,8 +122,6 @@ class Keeper:
             self._epoll.unregister(descriptor)
         self._held.discard(descriptor)
         os.close(descriptor)
-
-    # --- children
 
     def _adopt(self) -> None:
         """What an earlier keeper left is ended, and told of."""
@@ -279,12 +275,10 @@ class Keeper:
             child.tree.kill()
             self._later(AGAIN_S, lambda: self._kill(child))
 
-    # --- the agent
-
     def _accept(self, _: int) -> None:
         with suppress(BlockingIOError):
             connection, _address = self._listener.accept()
-            if not _may_command(connection):
+            if not may_command(connection):
                 connection.close()
                 return
             self._drop_agent()
@@ -400,12 +394,6 @@ class Keeper:
         if bool(self._out) != self._blocked:
             self._blocked = not self._blocked
             self._epoll.modify(agent.fileno(), _IN | _OUT if self._blocked else _IN)
-
-
-def _may_command(connection: socket.socket) -> bool:
-    """Whether the peer is this user, or root."""
-    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return struct.unpack("3i", peer)[1] in (0, os.geteuid())
 
 
 def _ignore(_number: int, _frame: object) -> None:
