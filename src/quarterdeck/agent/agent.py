@@ -19,7 +19,7 @@ from quarterdeck.agent.identity import Identity
 from quarterdeck.agent.joining import Joining
 from quarterdeck.agent.memory import keep_freed_blocks
 from quarterdeck.agent.work import InstancesFactory, Work
-from quarterdeck.link.grpc.agent import GrpcAgentWire
+from quarterdeck.link.address import agent_wire
 from quarterdeck.link.wire import AgentWire
 from quarterdeck.model.config import AgentConfig
 from quarterdeck.model.errors import BadConfig, TimedOut, Unavailable
@@ -42,7 +42,7 @@ class Agent:
         self._home = Path(config.home or ".") / "agent"
         self._instances = instances
         self._facts = functools.partial(gather_facts, ebpf_reason=ebpf_reason)
-        self._wire = wire or GrpcAgentWire(config.server)
+        self._wire = wire or agent_wire(config.server)
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:

@@ -24,6 +24,10 @@ def server(
     home: Home = None,
     http: Annotated[str | None, Parameter(help="Address of the API, host:port [env: QD_HTTP].")] = None,
     link: Annotated[str | None, Parameter(help="Address agents connect to, host:port [env: QD_LINK].")] = None,
+    link_https: Annotated[
+        str | None,
+        Parameter(help="Address for agents that may speak only HTTPS, host:port [env: QD_SERVER_LINK_HTTPS]."),
+    ] = None,
     name: Annotated[tuple[str, ...], Parameter(help="Further host name for its certificate.")] = (),
     state_url: Annotated[str | None, Parameter(help="State store: a SQLAlchemy URL; default: SQLite.")] = None,
     telemetry_url: Annotated[str | None, Parameter(help="ClickHouse server; default: embedded chDB.")] = None,
@@ -34,6 +38,7 @@ def server(
         "home": home,
         "http": http,
         "link": link,
+        "link_https": link_https,
         "names": list(name) or None,
         "state_url": state_url,
         "telemetry_url": telemetry_url,
@@ -46,7 +51,7 @@ def server(
 def agent(
     *,
     home: Home = None,
-    server: Annotated[str | None, Parameter(help="The server's link address, host:port [env: QD_LINK].")] = None,
+    server: Annotated[str | None, Parameter(help="The server's link: host:port or https://… [env: QD_LINK].")] = None,
     token: Annotated[str | None, Parameter(help="Join token, needed once [env: QD_AGENT_TOKEN].")] = None,
     name: Annotated[str | None, Parameter(help="Node name; default: the host name.")] = None,
     label: Annotated[tuple[str, ...], Parameter(help="Label of this node, key=value. Repeatable.")] = (),

@@ -15,15 +15,18 @@ from typing import Any
 
 from cryptography import x509
 
+from quarterdeck.link.address import Carrier, parse_address
 from quarterdeck.link.certificates import certificate_to_pem, certificates_from_pem, fingerprint
+from quarterdeck.link.https.proxy import open_tunnel
 from quarterdeck.link.join_tokens import ParsedJoinToken
-from quarterdeck.model.errors import BadConfig, BadInput, Unauthenticated, Unavailable
+from quarterdeck.model.errors import BadInput, Unauthenticated, Unavailable
 
 CONTACT_TIMEOUT_S = 10.0
+_QUESTION = b"GET / HTTP/1.1\r\n\r\n"
 
 
 async def fetch_ca(address: str, token: ParsedJoinToken) -> bytes:
-    """The pinned CA certificate of the server at `address` ("host:port"), PEM.
+    """The pinned CA certificate of the server at `address` (as `link/address.py` reads it), PEM.
 
     `Unavailable`: nobody answers there, or not with TLS; `Unauthenticated`: it is another server than the token's, or
     it does not know the token (any more).
@@ -44,27 +47,28 @@ async def fetch_ca(address: str, token: ParsedJoinToken) -> bytes:
 
 
 def _contact(address: str, token: ParsedJoinToken) -> tuple[list[x509.Certificate], bool]:
-    """The chain the server shows, and whether it accepts the token's certificate: then it begins to speak HTTP/2."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise BadConfig(f"'{address}' is not a server's address.", hint="Write host:port, such as fleet.example:8421.")
+    """The chain the server shows, and whether it accepts the token's certificate: then it speaks."""
+    server = parse_address(address)
+    https = server.carrier is Carrier.HTTPS
     try:
-        context = _unverifying_context(token)
+        context = _unverifying_context(token, "http/1.1" if https else "h2")
         with (
-            socket.create_connection((host.strip("[]"), int(port)), timeout=CONTACT_TIMEOUT_S) as plain,
+            open_tunnel(server, timeout_s=CONTACT_TIMEOUT_S)
+            if https
+            else socket.create_connection((server.host, server.port), timeout=CONTACT_TIMEOUT_S) as plain,
             context.wrap_socket(plain, server_hostname=None) as tls,
         ):
-            return _unverified_chain(tls), _speaks(tls)
+            return _unverified_chain(tls), _speaks(tls, question=_QUESTION if https else b"")
     except (OSError, BadInput) as error:
         raise Unavailable(f"No server answers at {address}: {error}.") from error
 
 
-def _unverifying_context(token: ParsedJoinToken) -> ssl.SSLContext:
+def _unverifying_context(token: ParsedJoinToken, protocol: str) -> ssl.SSLContext:
     """Verifies nothing: the chain it yields is compared with the pin, and no secret is sent over its connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols([protocol])
     with tempfile.TemporaryDirectory(prefix="qd-join-") as folder:  # made with mode 0700
         path = Path(folder) / "join.pem"
         path.write_bytes(token.key_pem + token.certificate_pem)
@@ -72,9 +76,13 @@ def _unverifying_context(token: ParsedJoinToken) -> ssl.SSLContext:
     return context
 
 
-def _speaks(tls: ssl.SSLSocket) -> bool:
-    """With TLS 1.3 a client learns only from what comes after the handshake whether its certificate was accepted."""
+def _speaks(tls: ssl.SSLSocket, *, question: bytes) -> bool:
+    """With TLS 1.3 a client learns only from what comes after the handshake whether its certificate was accepted.
+
+    A server of HTTP/2 begins by itself; one of HTTP/1.1 answers a question, be it with an error.
+    """
     try:
+        tls.sendall(question)
         return bool(tls.recv(1))
     except TimeoutError:
         raise

@@ -28,7 +28,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     """Everything an agent can be told. Environment: `QD_AGENT_…` for each key; `QD_HOME`, `QD_LINK`."""
 
     home: str = ""  #: data folder; default: /var/lib/quarterdeck of root, else quarterdeck in the user's data folder
-    server: str = DEFAULT_LINK  #: the server's link address, host:port
+    server: str = DEFAULT_LINK  #: the server's link address: host:port, or https://host:port/prefix
     token: str = ""  #: join token; needed until the node has joined, ignored afterwards
     name: str = ""  #: node name; default: the host name
     labels: dict[str, str] = {}  #: they win over labels of the same name that the server gives
@@ -41,11 +41,12 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
-    """Everything a server can be told. Environment: `QD_SERVER_…` for each key; `QD_HOME`, `QD_HTTP`, `QD_LINK`."""
+    """Everything a server can be told. Environment: `QD_SERVER_…` for each key; `QD_HOME`, `QD_HTTP`, `QD_LINK`…"""
 
     home: str = ""  #: data folder; default: /var/lib/quarterdeck of root, else quarterdeck in the user's data folder
     http: str = DEFAULT_HTTP  #: where the API listens, host:port; port 0 takes a free one
     link: str = DEFAULT_LINK  #: where agents connect, host:port
+    link_https: str = ""  #: where agents connect whose network lets only HTTPS through, host:port; default: nowhere
     names: tuple[str, ...] = ()  #: further host names and addresses for the server's certificate
     state_url: str = ""  #: SQLAlchemy URL; default: SQLite below `home`
     telemetry_url: str = ""  #: "http(s)://…" of a ClickHouse server; default: embedded chDB below `home`

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from quarterdeck import __version__
 from quarterdeck.link.grpc.server import GrpcServerWire
+from quarterdeck.link.https.server import HttpsServerWire
+from quarterdeck.link.wire import ServerWire
 from quarterdeck.model.config import ServerConfig
 from quarterdeck.model.errors import Unavailable
 from quarterdeck.model.server import ServerInfo
@@ -78,7 +80,7 @@ class Server:
         except BaseException:
             await self.stop()
             raise
-        log.info("the server is up: link on %s, data in %s", self._link, self._home.folder)
+        log.info("the server is up: link on %s, data in %s", " and ".join(self._sessions.addresses), self._home.folder)
 
     async def stop(self) -> None:
         """Ends sessions, stores what is waiting, closes the stores; in this order."""
@@ -134,9 +136,10 @@ class Server:
         self._ending.push_async_callback(ingest.stop)
         await self.nodes.set_all_offline()
         await self.tokens.write_local_admin(self._home.admin_token)
-        self._sessions = Sessions(
-            fleet, authority=self._authority, wires=[GrpcServerWire(config.link)], names=config.names
-        )
+        wires: list[ServerWire] = [GrpcServerWire(config.link)]
+        if config.link_https:
+            wires.append(HttpsServerWire(config.link_https))
+        self._sessions = Sessions(fleet, authority=self._authority, wires=wires, names=config.names)
         self._links.attach(self._sessions)
         self._ending.push_async_callback(self._sessions.stop)
         await self._sessions.start()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from quarterdeck.link.address import Carrier, agent_wire
 from quarterdeck.link.certificates import Credentials, certificate_to_pem, key_to_pem, new_key, new_request
-from quarterdeck.link.grpc.agent import GrpcAgentLink
 from quarterdeck.link.grpc.channel import KEEPALIVE_S
 from quarterdeck.link.grpc.server import GrpcServerWire
+from quarterdeck.link.https.server import HttpsServerWire
+from quarterdeck.link.wire import AgentLink, ServerWire
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.sessions import Sessions
 from quarterdeck.testing.fleet import MemoryFleet
@@ -18,11 +20,18 @@ class LinkServer:
     """`async with LinkServer(home) as server:`; `restart` keeps address, CA and fleet."""
 
     def __init__(
-        self, home: Path, *, heartbeat_s: float = 10.0, certificate_days: float = 30, keepalive_s: float = KEEPALIVE_S
+        self,
+        home: Path,
+        *,
+        heartbeat_s: float = 10.0,
+        certificate_days: float = 30,
+        keepalive_s: float = KEEPALIVE_S,
+        carrier: Carrier = Carrier.GRPC,
     ) -> None:
         self.authority = CertificateAuthority.open(home, certificate_days=certificate_days)
         self.fleet = MemoryFleet(self.authority, heartbeat_s=heartbeat_s)
-        self.address = "127.0.0.1:0"
+        self.carrier = carrier
+        self.bound = "127.0.0.1:0"
         self._keepalive_s = keepalive_s
         self.sessions = self._new_sessions()
 
@@ -30,7 +39,12 @@ class LinkServer:
         """Listen, at the address of before if there was one."""
         self.sessions = self._new_sessions()
         await self.sessions.start()
-        (self.address,) = self.sessions.addresses
+        (self.bound,) = self.sessions.addresses
+
+    @property
+    def address(self) -> str:
+        """What an agent is told."""
+        return self.bound if self.carrier is Carrier.GRPC else f"https://{self.bound}/fleet"
 
     async def stop(self) -> None:
         """Be away."""
@@ -57,11 +71,14 @@ class LinkServer:
             key_pem=key_to_pem(key), certificate_pem=certificate_to_pem(certificate), ca_pem=self.authority.pem
         )
 
-    def link(self, credentials: Credentials) -> GrpcAgentLink:
+    def link(self, credentials: Credentials) -> AgentLink:
         """A connection to this server."""
-        return GrpcAgentLink(self.address, credentials)
+        return agent_wire(self.address).connect(credentials)
 
     def _new_sessions(self) -> Sessions:
-        return Sessions(
-            self.fleet, authority=self.authority, wires=(GrpcServerWire(self.address, keepalive_s=self._keepalive_s),)
+        wire: ServerWire = (
+            GrpcServerWire(self.bound, keepalive_s=self._keepalive_s)
+            if self.carrier is Carrier.GRPC
+            else HttpsServerWire(self.bound, silence_s=self._keepalive_s * 5 / 3)
         )
+        return Sessions(self.fleet, authority=self.authority, wires=(wire,))

@@ -1,4 +1,4 @@
-"""A server of the link over a fleet in memory: real gRPC, real TLS, a free port."""
+"""A server of the link over a fleet in memory: real TLS, a free port, over each wire."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from quarterdeck.link.address import Carrier
 from quarterdeck.testing.link import LinkServer
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[LinkServer]:
-    async with LinkServer(tmp_path / "server") as running:
+@pytest.fixture(params=list(Carrier))
+async def server(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[LinkServer]:
+    async with LinkServer(tmp_path / "server", carrier=request.param) as running:
         yield running

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 
 from quarterdeck.agent.identity import FILE_NAME, load_identity
 from quarterdeck.agent.joining import Joining
+from quarterdeck.link.address import agent_wire
 from quarterdeck.link.certificates import (
     Credentials,
     certificate_to_pem,
@@ -21,7 +22,6 @@ from quarterdeck.link.certificates import (
     new_key,
     new_request,
 )
-from quarterdeck.link.grpc.agent import GrpcAgentWire
 from quarterdeck.link.join_tokens import new_join_token, parse
 from quarterdeck.link.messages import FromAgent, Hello, JoinRequest, ToAgent
 from quarterdeck.link.wire import Stream
@@ -43,7 +43,7 @@ async def greet(control: Stream[ToAgent, FromAgent]) -> ToAgent | None:
 
 
 def joining(home: Path, address: str) -> Joining:
-    return Joining(home, wire=GrpcAgentWire(address), address=address, name="web-1", labels={}, facts=Facts())
+    return Joining(home, wire=agent_wire(address), address=address, name="web-1", labels={}, facts=Facts())
 
 
 async def test_a_token_gives_an_identity_that_is_kept(server: LinkServer, tmp_path: Path) -> None:

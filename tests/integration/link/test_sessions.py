@@ -12,7 +12,7 @@ import pytest
 
 from quarterdeck.link.certificates import Credentials, new_key, new_request
 from quarterdeck.link.grpc.agent import GrpcAgentLink
-from quarterdeck.link.grpc.channel import CONTROL
+from quarterdeck.link.https.agent import HttpsAgentLink
 from quarterdeck.link.messages import (
     ARTEFACT_CHUNK_BYTES,
     ArtefactChunk,
@@ -31,7 +31,7 @@ from quarterdeck.link.messages import (
     Welcome,
     encode,
 )
-from quarterdeck.link.wire import Stream
+from quarterdeck.link.wire import AgentLink, Stream
 from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import (
     BadConfig,
@@ -53,7 +53,7 @@ Control = Stream[ToAgent, FromAgent]
 @asynccontextmanager
 async def linked(
     server: LinkServer, credentials: Credentials | None = None
-) -> AsyncIterator[tuple[GrpcAgentLink, Control]]:
+) -> AsyncIterator[tuple[AgentLink, Control]]:
     """An agent that was welcomed and has its first desired set."""
     link = server.link(credentials or server.credentials())
     control = link.control()
@@ -228,18 +228,18 @@ async def test_an_agent_does_not_talk_to_another_server(server: LinkServer, tmp_
 
 @pytest.mark.parametrize("frame", [b"", b"\xc1\xc1", b"GET / HTTP/1.1\r\n\r\n", encode(HELLO)[:-3]])
 async def test_bad_bytes_end_that_stream_only(
-    server: LinkServer, caplog: pytest.LogCaptureFixture, frame: bytes
+    server: LinkServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, frame: bytes
 ) -> None:
     async with linked(server, server.credentials(nid=2)) as (_, good):
         link = server.link(server.credentials(nid=1))
-        call = link._channel.stream_stream(CONTROL)()
-        await call.write(encode(HELLO))
-        await call.read()
-        await call.write(frame)
-        assert isinstance(await call.read(), bytes)  # the desired set
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call.read()
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        control = link.control()
+        await control.send(HELLO)
+        assert isinstance(await control.receive(), Welcome)
+        assert isinstance(await control.receive(), Desired)
+        with monkeypatch.context() as patched:
+            patched.setattr(f"quarterdeck.link.{server.carrier}.agent.encode", lambda _: frame)
+            await control.send(HELLO)
+        assert isinstance(await refusal(control.receive), BadFrame)
         assert "bad_frame" in caplog.text
         assert "127.0.0.1" in caplog.text
         await link.close()
@@ -248,9 +248,11 @@ async def test_bad_bytes_end_that_stream_only(
         assert await good.receive() == Desired(desired=DesiredSet(revision=3))
 
 
-async def test_a_message_of_a_newer_agent_is_passed_over(server: LinkServer) -> None:
+async def test_a_message_of_a_newer_agent_is_passed_over(server: LinkServer, monkeypatch: pytest.MonkeyPatch) -> None:
     async with linked(server) as (_, control):
-        await control._call.write(b"\x81\xa4type\xa6future")  # type: ignore[attr-defined]
+        with monkeypatch.context() as patched:
+            patched.setattr(f"quarterdeck.link.{server.carrier}.agent.encode", lambda _: b"\x81\xa4type\xa6future")
+            await control.send(Heartbeat(sent_at=1.0))
         await control.send(InstanceReport(revision=1, statuses=()))
         await until(lambda: server.fleet.received_messages)
 
@@ -278,9 +280,13 @@ async def test_a_second_hello_is_a_bad_frame(server: LinkServer) -> None:
 async def test_methods_that_are_not_listed_do_not_exist(server: LinkServer) -> None:
     link = server.link(server.credentials())
     for path in ("/quarterdeck.Link/Shutdown", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await link._channel.unary_unary(path)(b"")
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        if isinstance(link, GrpcAgentLink):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await link._channel.unary_unary(path)(b"")
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        elif isinstance(link, HttpsAgentLink):
+            answer = await link._up.post(path, b"", headers={}, timeout_s=10.0, repeat=False)
+            assert answer[0] == 404
     await link.close()
 
 
@@ -327,8 +333,8 @@ async def test_a_full_store_asks_for_patience(server: LinkServer) -> None:
 
 
 async def test_an_address_in_use_is_refused_in_words(server: LinkServer, tmp_path: Path) -> None:
-    second = LinkServer(tmp_path / "second")
-    second.address = server.address
+    second = LinkServer(tmp_path / "second", carrier=server.carrier)
+    second.bound = server.bound
     with pytest.raises(BadConfig, match="cannot listen") as caught:
         await second.start()
     assert "--link" in caught.value.hint
@@ -339,10 +345,11 @@ async def test_stopping_tells_every_agent(server: LinkServer) -> None:
         linked(server, server.credentials(nid=1)) as (_, one),
         linked(server, server.credentials(nid=2)) as (_, two),
     ):
-        await server.stop()
+        stopping = asyncio.create_task(server.stop())
         for control in (one, two):
             answer = await control.receive()
             assert isinstance(answer, Refused)
             assert answer.code == "unavailable"
+        await stopping
         assert sorted(server.fleet.departures) == ["agent-1", "agent-2"]
         await server.start()

@@ -1,0 +1,226 @@
+"""The server's end of the https wire: listens with mutual TLS, reads requests, and passes each stream to the service.
+
+Paths: `{prefix}/link/join`, and `{prefix}/link/KIND/ID/up/N`, `…/down/N`, `…/end` of the kinds control and telemetry;
+any prefix is accepted. A stream belongs to the certificate that opened it. TLS material is asked for at every
+connection, so renewed certificates and new join tokens count at once. Whom a certificate belongs to is judged by the
+service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from quarterdeck.link.https.connection import ServerConnection
+from quarterdeck.link.https.errors import GONE, OK, to_answer
+from quarterdeck.link.https.http import HEAD_LIMIT_BYTES, Head
+from quarterdeck.link.https.streams import EndedOrderly, ServerStream
+from quarterdeck.link.https.tls import server_context
+from quarterdeck.link.messages import decode_from_agent, decode_join_request, decode_telemetry_batch, encode
+from quarterdeck.link.wire import LinkService, Peer, ServerCredentials
+from quarterdeck.model.errors import BadConfig, Conflict, NotFound, QuarterdeckError, TooLarge, Unavailable
+
+log = logging.getLogger(__name__)
+
+#: the longest a poll waits, whatever the agent asks for
+POLL_LIMIT_S = 60.0
+#: a stream is given up when its agent was silent for this long
+SILENCE_S = 25.0
+#: a stream that has ended is remembered for this long, so that the agent learns why
+LINGER_S = 30.0
+HANDSHAKE_TIMEOUT_S = 20.0
+CONNECTIONS = 8192
+#: live streams of one certificate: one link has two, and a new link may overlap the old one
+STREAMS_OF_ONE_PEER = 8
+WAIT_HEADER = "qd-wait"
+_PATH = re.compile(
+    r"(?:/[\x21-\x7e]*)?/link/(?:(join)|(control|telemetry)/([0-9a-f]{32})/(?:(up|down)/([0-9]{1,15})|end))"
+)
+_WAIT = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3})?")
+Answer = tuple[int, dict[str, str], bytes]
+_Key = tuple[bytes, str, str]
+
+
+class HttpsServerWire:
+    """Serves the link at `address` ("host:port"; port 0 takes a free one)."""
+
+    def __init__(self, address: str, *, silence_s: float = SILENCE_S) -> None:
+        self.address = address
+        self._silence_s = silence_s
+        self._server: asyncio.Server | None = None
+        self._streams: dict[_Key, ServerStream[Any]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._generation = -1
+        self._context: ssl.SSLContext | None = None
+
+    async def start(self, service: LinkService, credentials: ServerCredentials) -> str:
+        """Listen and serve; the address bound. `BadConfig` when the address cannot be bound."""
+        self._service, self._credentials = service, credentials
+        host, _, port = self.address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise BadConfig(f"The link cannot listen on '{self.address}'.", hint="Write host:port for --link-https.")
+        try:
+            self._server = await asyncio.start_server(
+                self._accepted, host.strip("[]"), int(port), limit=HEAD_LIMIT_BYTES
+            )
+        except (OSError, OverflowError) as error:
+            raise BadConfig(
+                f"The link cannot listen on {self.address}: {error}.",
+                hint="Is another server running? Choose another address with --link-https or QD_SERVER_LINK_HTTPS.",
+            ) from error
+        self.address = f"{host}:{self._server.sockets[0].getsockname()[1]}"
+        return self.address
+
+    async def stop(self, grace_s: float = 1.0) -> None:
+        """End every stream, let their agents fetch why for `grace_s`, stop listening."""
+        if self._server is None:
+            return
+        self._server.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        untold = [asyncio.create_task(stream.told.wait()) for stream in self._streams.values()]
+        if untold:
+            await asyncio.wait(untold, timeout=grace_s)
+            for waiting in untold:
+                waiting.cancel()
+        leftover = (*self._tasks, *self._connections)
+        for task in leftover:
+            task.cancel()
+        await asyncio.gather(*leftover, return_exceptions=True)
+        self._streams.clear()
+        self._server = None
+
+    # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._connections) >= CONNECTIONS:
+            log.warning("refused a connection: there are %d already", CONNECTIONS)
+            writer.transport.abort()
+            return
+        self._connections.add(task)
+        try:
+            await self._serve(reader, writer)
+        except asyncio.CancelledError:  # the server is stopping; asyncio would log it as a fault
+            pass
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port, *_ = writer.get_extra_info("peername") or ("somewhere", 0)
+        try:
+            await writer.start_tls(self._tls(), ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S)
+        except (OSError, TimeoutError) as error:
+            log.warning(
+                "refused %s port %s: it did not complete the TLS handshake with a certificate of this fleet"
+                " (foreign or expired certificate, unknown join token, or not an agent): %s",
+                host,
+                port,
+                error,
+            )
+            return
+        shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        peer = Peer(address=f"{host}:{port}", certificate_pem=ssl.DER_cert_to_PEM_cert(shown).encode())
+        connection = ServerConnection(reader, writer, known=lambda path: _PATH.fullmatch(path) is not None)
+        await connection.serve(lambda head, path, body: self._answer(peer, path, head, body))
+
+    def _tls(self) -> ssl.SSLContext:
+        now = self._credentials.generation
+        if self._context is None or now != self._generation:
+            self._context = server_context(self._credentials.server_chain(), self._credentials.client_roots())
+            self._generation = now
+        return self._context
+
+    # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def _answer(self, peer: Peer, path: str, head: Head, body: bytes) -> Answer:
+        found = _PATH.fullmatch(path)
+        if found is None:
+            raise NotFound("The link has no such path.")
+        try:
+            if found[1]:
+                return OK, {}, encode(await self._service.join(peer, decode_join_request(body)))
+            return await self._stream_request(peer, found, head, body)
+        except EndedOrderly:
+            return GONE, {}, b""
+        except QuarterdeckError as error:
+            if found[1]:
+                log.warning("join of %s was refused (%s): %s", peer.address, error.code, error)
+            return to_answer(error)
+
+    async def _stream_request(self, peer: Peer, found: re.Match[str], head: Head, body: bytes) -> Answer:
+        kind, name, direction, number = found[2], found[3], found[4], int(found[5] or 0)
+        key = (peer.certificate_pem, kind, name)
+        stream = self._streams.get(key)
+        if direction is None:
+            if stream is not None:
+                await stream.break_off(Unavailable("The agent has closed the link."))
+            return OK, {}, b""
+        if stream is None:
+            if number != 1:
+                raise Unavailable("This stream is not known here (any more).")
+            stream = self._open(peer, key)
+        wait_s = _wait_s(head)
+        if direction == "down":
+            return OK, {}, await stream.fetch(number, wait_s=wait_s)
+        taken = await stream.arrived(number, body, wait_s=wait_s)
+        return (OK if taken else 202), {}, b""
+
+    def _open(self, peer: Peer, key: _Key) -> ServerStream[Any]:
+        mine = [stream for known, stream in self._streams.items() if known[0] == key[0] and not stream.ended]
+        if len(mine) >= STREAMS_OF_ONE_PEER:
+            raise Conflict(f"This node has {len(mine)} streams open already.")
+        if len(self._streams) >= 2 * CONNECTIONS:
+            raise TooLarge("There are too many streams.")
+        control = key[1] == "control"
+        stream: ServerStream[Any] = ServerStream(decode_from_agent if control else decode_telemetry_batch)
+        call = self._service.control if control else self._service.telemetry
+        self._streams[key] = stream
+        task = asyncio.create_task(self._run(peer, key, stream, call), name=f"link {key[1]} {peer.address}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return stream
+
+    async def _run(
+        self,
+        peer: Peer,
+        key: _Key,
+        stream: ServerStream[Any],
+        call: Callable[[Peer, ServerStream[Any]], Awaitable[None]],
+    ) -> None:
+        """One stream from its first request to its end; the agent fetches why it ended."""
+        watch = asyncio.create_task(self._watch(stream))
+        end: Exception = QuarterdeckError()
+        try:
+            await call(peer, stream)
+            end = EndedOrderly()
+        except QuarterdeckError as error:
+            end = error
+            level = logging.INFO if isinstance(error, Unavailable) else logging.WARNING
+            log.log(level, "link with %s ended (%s): %s", peer.address, error.code, error)
+        except asyncio.CancelledError:
+            end = Unavailable("The server is stopping.")
+            raise
+        except Exception:
+            log.exception("link with %s ended by a fault of ours", peer.address)
+        finally:
+            watch.cancel()
+            await stream.end(end)
+            asyncio.get_running_loop().call_later(LINGER_S, self._streams.pop, key, None)
+
+    async def _watch(self, stream: ServerStream[Any]) -> None:
+        left_s = self._silence_s
+        while left_s > 0:
+            await asyncio.sleep(left_s)
+            left_s = self._silence_s - stream.silent_s()
+        await stream.break_off(Unavailable(f"The agent was silent for {self._silence_s:g} s."))
+
+
+def _wait_s(head: Head) -> float:
+    text = head.headers.get(WAIT_HEADER, "")
+    return min(float(text), POLL_LIMIT_S) if _WAIT.fullmatch(text) else 0.0

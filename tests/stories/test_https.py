@@ -1,0 +1,28 @@
+"""A node whose network lets only HTTPS through: it joins, runs a module, and outlives a kill of its server."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from pathlib import Path
+
+from quarterdeck.model.nodes import AgentState
+from tests.fleet import Fleet, free_port
+
+
+def test_a_node_joins_and_works_over_https_and_survives_a_kill_of_the_server(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with Fleet(tmp_path, server_environment={"QD_SERVER_LINK_HTTPS": address}) as fleet:
+        agent = fleet.join("one", server=f"https://{address}/fleet")
+        pid = agent.pid
+        fleet.client.deploy_module("execs")
+        fleet.wait_running("execs", "one")
+        fleet.server.kill()
+        mark = uuid.uuid4().hex
+        subprocess.run(["/bin/true", mark], check=True)
+        fleet.start_server()
+        fleet.wait_for("one", AgentState.ONLINE)
+        fleet.wait_running("execs", "one")
+        assert agent.running
+        assert agent.pid == pid
+        assert fleet.wait_rows(f"SELECT 1 FROM execs WHERE args LIKE '%{mark}%'"), "what happened meanwhile is not lost"
