@@ -41,7 +41,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
-    """Everything a server can be told. Environment: `QD_SERVER_…` for each key; `QD_HOME`, `QD_HTTP`, `QD_LINK`…"""
+    """Everything a server can be told. Environment: `QD_SERVER_…` for each key; `QD_HOME`, `QD_HTTP`, `QD_LINK`."""
 
     home: str = ""  #: data folder; default: /var/lib/quarterdeck of root, else quarterdeck in the user's data folder
     http: str = DEFAULT_HTTP  #: where the API listens, host:port; port 0 takes a free one

@@ -105,7 +105,7 @@ def test_the_other_halfs_environment_is_not_ours(monkeypatch: pytest.MonkeyPatch
     ("text", "message", "hint"),
     [
         ('[server]\nhtpp = "x"\n', "'htpp'", "Did you mean 'http'?"),
-        ("[server]\nzzz = 1\n", "'zzz'", "Known are: audit_entries, certificate_days, gid"),
+        ("[server]\nzzz = 1\n", "'zzz'", "Known are: audit_entries, certificate_days, commands_kept"),
         ("[sever]\n", "'sever'", "Did you mean 'server'?"),
         ("[agent.outbox]\nmemory = 1\n", "'outbox.memory'", "Did you mean 'outbox.memory_bytes'?"),
         ("[agent]\noutbox = 1\n", "'outbox'", "outbox.disk_bytes"),

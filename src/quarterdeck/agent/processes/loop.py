@@ -78,7 +78,7 @@ class Keeper:
             end.setblocking(False)
         self._wakes = wakes
         self._watch(wakes.fileno(), _IN, self._reap)
-        signal.signal(signal.SIGCHLD, _ignore)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # only so that the wake-up descriptor is written
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         self._adopt()
 
@@ -394,7 +394,3 @@ class Keeper:
         if bool(self._out) != self._blocked:
             self._blocked = not self._blocked
             self._epoll.modify(agent.fileno(), _IN | _OUT if self._blocked else _IN)
-
-
-def _ignore(_number: int, _frame: object) -> None:
-    """Only so that the wake-up descriptor is written."""

@@ -120,6 +120,7 @@ async def test_two_agents_find_one_keeper(kept: Kept) -> None:
         await other.close()
 
 
+@pytest.mark.parametrize("kept", ["cgroups"], indirect=True)
 async def test_limits_hold(kept: Kept) -> None:
     require(os.geteuid() == 0, "limits need cgroups of our own")
     require("pids" in kept.cgroups.controllers, "limits need a pids controller")
@@ -130,6 +131,7 @@ async def test_limits_hold(kept: Kept) -> None:
     assert (await kept.exit("b")).code == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("kept", ["cgroups"], indirect=True)
 async def test_usage_is_of_the_whole_tree(kept: Kept) -> None:
     require("cpuacct" in kept.cgroups.controllers or "cpu" in kept.cgroups.controllers, "no cgroups to count in")
     await kept.shell("a", "for i in 1 2 3; do sh -c 'sleep 1000' & done; echo $!; wait")
