@@ -26,6 +26,7 @@ VIEWING = {
     "getCommand",
     "followCommand",
     "listJob",
+    "listSchedule",
     "listTables",
     "query",
     "tailTable",
