@@ -103,14 +103,26 @@ class Schedules:
             await asyncio.sleep(wait_s)
 
     async def run_due(self) -> float:
-        """Asks for everything that is due now, and says in how many seconds to look again."""
+        """Asks for everything that is due now, and says in how many seconds to look again.
+
+        A fault in one schedule leaves it due, to be tried again, and holds up no other. `Unavailable`: none can be run.
+        """
         async with self._database.read() as transaction:
             due = await rows.find_due(transaction, self._clock())
+        faults = 0
         for stored in due:
-            await self._run(stored)
+            try:
+                await self._run(stored)
+            except Unavailable:
+                raise
+            except Exception:
+                faults += 1
+                log.exception("the schedule '%s' cannot be run; it is tried again", stored.name)
         async with self._database.read() as transaction:
             upcoming = await rows.find_next(transaction)
-        return LOOK_S if upcoming is None else min(LOOK_S, max(0.0, upcoming - self._clock()))
+        if faults or upcoming is None:  # one that stays due is not tried again at once
+            return LOOK_S
+        return min(LOOK_S, max(0.0, upcoming - self._clock()))
 
     async def _run(self, stored: StoredSchedule) -> None:
         due, now = stored.next_time, self._clock()

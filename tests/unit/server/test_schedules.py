@@ -6,7 +6,7 @@ from quarterdeck.model.errors import AlreadyExists, BadInput, NoSuchNodes, NotFo
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand
 from quarterdeck.model.schedules import CreateSchedule, MissedRuns
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.schedules import Schedules
+from quarterdeck.server.schedules import LOOK_S, Schedules
 from quarterdeck.store.state.database import Database
 
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)
@@ -21,9 +21,10 @@ class FakeCommands:
         self.ids: list[str] = []
         self.actors: list[ApiToken] = []
         self.fault: Exception | None = None
+        self.faulty = ""  #: the schedule that has the fault; all, if none is named
 
     async def create(self, request: CreateCommand, actor: ApiToken) -> CommandWithJobs:
-        if self.fault is not None:
+        if self.fault is not None and request.id.startswith(self.faulty):
             raise self.fault
         if request.id in self.ids:
             raise AlreadyExists(f"There is already a command '{request.id}'.")
@@ -122,6 +123,20 @@ async def test_while_commands_cannot_be_stored_the_due_time_is_kept(
     clock.now, commands.fault = START + 12, None
     await schedules.run_due()
     assert commands.ids == ["often@2027-01-15T08:00:10Z"]
+
+
+async def test_a_fault_in_one_schedule_holds_up_no_other(
+    schedules: Schedules, commands: FakeCommands, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    await schedules.create(every(10, name="broken"), OLGA)
+    await schedules.create(every(11, name="sound"), OLGA)
+    clock.now, commands.fault, commands.faulty = START + 12, RuntimeError("a fault of ours"), "broken@"
+    assert await schedules.run_due() == LOOK_S, "what stays due is not tried again at once"
+    assert commands.ids == ["sound@2027-01-15T08:00:11Z"]
+    assert "the schedule 'broken' cannot be run" in caplog.text
+    commands.fault = None
+    await schedules.run_due()
+    assert commands.ids[1:] == ["broken@2027-01-15T08:00:10Z"]
 
 
 async def test_a_command_that_is_refused_is_a_reason_and_the_next_time_comes(
