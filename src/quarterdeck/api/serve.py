@@ -11,6 +11,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server as Granian
 from litestar import Litestar
 
+from quarterdeck.api.paths import keep_slashes
 from quarterdeck.model.errors import BadConfig, Unavailable
 
 #: its records go where ours go
@@ -33,7 +34,7 @@ class HttpServer:
         host, port = _free_port(self.address)
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._granian = Granian(
-            self._app,
+            keep_slashes(self._app),
             address=host,
             port=port,
             interface=Interfaces.ASGI,
