@@ -78,7 +78,7 @@ class Keeper:
             end.setblocking(False)
         self._wakes = wakes
         self._watch(wakes.fileno(), _IN, self._reap)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # only so that the wake-up descriptor is written
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # only so that the wake-up is written
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         self._adopt()
 
