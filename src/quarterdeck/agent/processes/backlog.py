@@ -20,6 +20,10 @@ LOST = 0
 PIECE_BYTES = 64 * 1024
 #: sent and not acknowledged; more is not sent
 WINDOW_BYTES = 256 * 1024
+#: nor more records than this: small ones need more memory than they have bytes
+WINDOW_RECORDS = 4096
+#: what is read in small bits becomes records of up to this size
+JOINED_BYTES = 4096
 
 #: added to the numbers of what another keeper left: those it gave to what was only in its memory are not used again
 ADOPTED = 1 << 40
@@ -41,6 +45,11 @@ class Record:
         self.offset = offset
         self.data = data
         self.lost = lost
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes in a file."""
+        return _RECORD.size + len(self.data)
 
 
 class _Piece:
@@ -98,16 +107,22 @@ class Backlog:
 
     def put(self, stream: int, data: bytes) -> None:
         """Keep what was read of a stream."""
-        self._seq += 1
-        self._tail.append(Record(self._seq, stream, self._offsets[stream - 1], data))
+        last = self._tail[-1] if self._tail else None
+        if last is not None and last.stream == stream and len(last.data) + len(data) <= JOINED_BYTES:
+            last.data += data  # nobody has seen it yet
+            self._tail_bytes += len(data)
+        else:
+            self._seq += 1
+            record = Record(self._seq, stream, self._offsets[stream - 1], data)
+            self._tail.append(record)
+            self._tail_bytes += record.size
         self._offsets[stream - 1] += len(data)
-        self._tail_bytes += len(data)
         if self._tail_bytes >= PIECE_BYTES:
             self._write_tail()
 
     def next(self) -> Record | None:
         """The record to send now; None when there is none, or too much is not acknowledged."""
-        if self._sent_bytes >= WINDOW_BYTES:
+        if self._sent_bytes >= WINDOW_BYTES or len(self._sent) >= WINDOW_RECORDS:
             return None
         if not self._head:
             self._fill_head()
@@ -140,20 +155,22 @@ class Backlog:
             for record in self._read(number):
                 piece.last_seq = self._seq = record.seq
                 piece.count(record)
-                piece.size += len(record.data)
+                piece.size += record.size
                 self._offsets[record.stream - 1] = record.offset + len(record.data)
-            self._pieces.append(piece)
-            self.disk_bytes += piece.size
             self._numbers = number
+            self.disk_bytes += piece.size
+            if piece.size:
+                self._pieces.append(piece)
+            else:  # its keeper died before anything was in it
+                self._unlink(piece)
         self._seq += ADOPTED
 
     def remove(self) -> None:
         """Remove the files that are left, and the folder."""
         while self._pieces:
             self._unlink(self._pieces.popleft())
-        if self._numbers:
-            with suppress(OSError):
-                os.rmdir(self._folder)  # noqa: PTH106
+        with suppress(OSError):
+            os.rmdir(self._folder)  # noqa: PTH106
 
     def _fill_head(self) -> None:
         if not self._pieces:
@@ -182,13 +199,14 @@ class Backlog:
             os.makedirs(self._folder, 0o700, exist_ok=True)  # noqa: PTH103 (pathlib costs memory)
             with open(path, "wb", buffering=0, opener=_private) as file:
                 written = file.write(b"".join(parts))
-            if written != sum(map(len, parts)):
-                os.truncate(path, 0)
+            if written != piece.size:
                 raise OSError("the disk is full")
             self._numbers = piece.number
             self.disk_bytes += piece.size
             self._pieces.append(piece)
         except OSError:
+            with suppress(OSError):
+                os.unlink(path)  # noqa: PTH108
             self._lose(len(self._pieces), piece)
 
     def _drop_oldest(self) -> None:
