@@ -62,7 +62,7 @@ class Frames:
 def _header(text: bytes) -> Header:
     try:
         header = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested too deep
         raise NotAFrame("a header that is not JSON") from error
     if not isinstance(header, dict) or not isinstance(header.get("t"), str):  # pyright: ignore[reportUnknownMemberType]
         raise NotAFrame("a header that does not say what it is")
