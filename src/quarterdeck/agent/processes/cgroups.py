@@ -76,7 +76,7 @@ class Cgroups:
 
     def __init__(self, folders: dict[str, Path], *, reason: str = "") -> None:
         self._folders = folders
-        self._unified = _enabled(folders[""]) if "" in folders else frozenset[str]()
+        self._unified = _listed(folders[""] / "cgroup.subtree_control") if "" in folders else frozenset[str]()
         self.reason = reason  #: why not more, in words
 
     @classmethod
@@ -99,7 +99,8 @@ class Cgroups:
             except OSError as error:
                 refused.append(f"{base} ({error.strerror})")
         if "" in folders and "freezer" in folders:
-            folders.pop("freezer").rmdir()  # version 2 kills without it
+            with suppress(OSError):  # what an agent without version 2 left may be in it still
+                folders.pop("freezer").rmdir()  # version 2 kills without it
         reason = f"not writable: {', '.join(refused)}" if refused else "" if folders else "no cgroups are mounted"
         found = cls(folders, reason=reason)
         log.info("processes are held together by %s", found)
@@ -205,7 +206,7 @@ def _bases(mounts: str, own: str) -> Iterator[tuple[str, Path]]:
         mounted = {""} if kind == "cgroup2" else {each for each in options.split(",") if each in _CONTROLLERS}
         for controller in mounted & paths.keys():
             path = paths[controller]
-            relative = os.path.relpath(path, fields[3]) if path.startswith(fields[3]) else "."
+            relative = os.path.relpath(path, fields[3]) if Path(path).is_relative_to(fields[3]) else "."
             base = Path(fields[4]) / relative
             yield controller, base.parent if base.name == AGENT_CGROUP else base
 
@@ -218,16 +219,16 @@ def _ours(folder: Path, *, unified: bool) -> Path:
     probe.rmdir()
     if unified:
         for parent in (folder.parent, folder):
-            for controller in _enabled(parent):
+            for controller in _listed(parent / "cgroup.controllers"):
                 with suppress(OSError):
                     (parent / "cgroup.subtree_control").write_text(f"+{controller}")
     return folder
 
 
-def _enabled(folder: Path) -> frozenset[str]:
-    """The controllers that version 2 gives to the cgroups of this folder."""
+def _listed(file: Path) -> frozenset[str]:
+    """Version 2's controllers, of those we know: what a folder has, or what it gives to the cgroups below it."""
     try:
-        return frozenset((folder / "cgroup.controllers").read_text().split()) & set(_CONTROLLERS)
+        return frozenset(file.read_text().split()) & set(_CONTROLLERS)
     except OSError:
         return frozenset()
 
