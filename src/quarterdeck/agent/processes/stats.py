@@ -7,6 +7,7 @@ cgroups. CPU is per cent of one CPU since the look before. It says what it found
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -164,14 +165,26 @@ def _sample(pid: int) -> _Sample | None:
         process = psutil.Process(pid)
         with process.oneshot():
             times, memory, threads = process.cpu_times(), process.memory_info(), process.num_threads()
-            swap = _optional(lambda: int(process.memory_full_info().swap))
-            descriptors = _optional(lambda: int(process.num_fds()))
+            swap = _optional(lambda: _swap(process))
+            descriptors = _optional(lambda: _descriptors(process))
             read = _optional(lambda: int(process.io_counters().read_bytes))
             written = _optional(lambda: int(process.io_counters().write_bytes))
     except psutil.Error:
         return None
     cpu_s = float(times.user + times.system)
     return _Sample(cpu_s, int(memory.rss), int(memory.vms), swap, threads, descriptors, read, written)
+
+
+def _swap(process: psutil.Process) -> int:
+    if sys.platform == "win32":
+        return 0  # it does not tell
+    return int(process.memory_full_info().swap)
+
+
+def _descriptors(process: psutil.Process) -> int:
+    if sys.platform == "win32":
+        return int(process.num_handles())
+    return int(process.num_fds())
 
 
 def _optional(read: Callable[[], int]) -> int:
