@@ -6,11 +6,11 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from quarterdeck.agent.processes.cgroups import Cgroups, Limits
 from quarterdeck.agent.processes.client import Child, Exited, Keeper, Output, OutputLost, Start
+from quarterdeck.agent.processes.trees import Group
 
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -19,7 +19,7 @@ class Kept:
     """A keeper, and what it told: acknowledged as it comes unless `acknowledging` is False."""
 
     def __init__(self, home: Path, cgroups: Cgroups) -> None:
-        self.home, self.cgroups = home, cgroups
+        self.home, self.cgroups, self._detected = home, cgroups, cgroups
         self.keeper = Keeper(home, linger_s=0.2)
         self.outputs: dict[tuple[str, int], bytes] = {}
         self.lost: Counter[str] = Counter()
@@ -80,9 +80,11 @@ class Kept:
                 await self.keeper.stop()
                 await self.keeper.close()
                 await asyncio.sleep(0.02)
-        for path, _ in self.cgroups.plan("any", Limits()).groups:
-            with suppress(FileNotFoundError):
-                Path(path).parent.rmdir()
+        for path, _ in self._detected.plan("any", Limits()).groups:
+            ours = Group(str(Path(path).parent))
+            while not ours.remove():
+                ours.kill()
+                await asyncio.sleep(0.01)
 
 
 def runs(pid: int) -> bool:
