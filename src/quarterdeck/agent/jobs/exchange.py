@@ -15,6 +15,8 @@ from quarterdeck.model.jobs import JobResult
 
 #: characters of results, and how many of anything, that go into one message
 _MESSAGE_CHARACTERS, _MESSAGE_ITEMS = 4 * 1024 * 1024, 1000
+#: how long it is not said that a job was taken or began, as its result may come at once and say both
+LINGER_S = 0.01
 
 
 class Exchange:
@@ -23,6 +25,7 @@ class Exchange:
     def __init__(self, unsent: Callable[[], Iterable[JobResult]]) -> None:
         self._unsent = unsent
         self._news = asyncio.Event()
+        self._ended = asyncio.Event()  # results are among the news
         self._taken: dict[str, None] = {}
         self._started: dict[str, None] = {}
         self._results: dict[str, JobResult] = {}
@@ -44,6 +47,7 @@ class Exchange:
             return
         self._results[result.id] = result
         self._news.set()
+        self._ended.set()
 
     def stored(self, ids: Iterable[str]) -> None:
         """The server has these results."""
@@ -56,13 +60,22 @@ class Exchange:
         while True:
             self._news.clear()
             await self._send(live)
-            if not self._news.is_set():
-                await self._news.wait()
+            await self._news.wait()
+            await self._linger()
+
+    async def _linger(self) -> None:
+        """Most built-in commands take less than the server needs to store that they were taken."""
+        try:
+            async with asyncio.timeout(LINGER_S):
+                await self._ended.wait()
+        except TimeoutError:
+            return
 
     async def _send(self, live: LiveLink) -> None:
-        taken, self._taken = tuple(self._taken), {}
+        self._ended.clear()
         results, self._results = tuple(self._results.values()), {}
         ended = {result.id for result in results}
+        taken, self._taken = tuple(id_ for id_ in self._taken if id_ not in ended), {}
         started, self._started = tuple(id_ for id_ in self._started if id_ not in ended), {}
         for begin in range(0, len(taken), _MESSAGE_ITEMS):
             await live.send(JobsTaken(ids=taken[begin : begin + _MESSAGE_ITEMS]))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.agent.commands.command import Command, Outcome
+from quarterdeck.agent.jobs import exchange
 from quarterdeck.agent.jobs import jobs as jobs_module
 from quarterdeck.model.errors import NotFound
 from quarterdeck.model.jobs import JobOffer, JobState
@@ -20,12 +21,24 @@ def gated(gate: Gate) -> dict[str, Command]:
 
 
 async def test_a_job_is_taken_started_and_answered(tmp_path: Path) -> None:
+    gate = Gate()
+    async with node(tmp_path, gated(gate)) as server:
+        server.offer("a", cmd="gate")
+        await until(lambda: server.started)
+        assert server.taken == server.started == ["a"]
+        gate.open.set()
+        result = await server.result("a")
+        assert (result.state, result.cmd) == (JobState.OK, "gate")
+        assert result.starttime > 0
+
+
+async def test_the_result_of_a_job_that_ends_at_once_says_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "LINGER_S", 3600.0)
     async with node(tmp_path) as server:
         server.offer("a")
         result = await server.result("a")
         assert (result.state, result.cmd, result.level) == (JobState.OK, "ping", 20)
-        assert result.starttime > 0
-        assert server.taken == ["a"]
+        assert server.taken == server.started == []
 
 
 async def test_an_offer_again_is_answered_and_not_run_again(tmp_path: Path) -> None:
