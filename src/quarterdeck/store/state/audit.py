@@ -27,7 +27,9 @@ async def add(
         .values(time=time, actor=actor, role=role, action=action, target=target, result=result, detail=detail)
         .returning(audit.c.id)
     )
-    await connection.execute(delete(audit).where(audit.c.id <= added.scalar_one() - kept))
+    surplus = added.scalar_one() - kept
+    if surplus > 0:
+        await connection.execute(delete(audit).where(audit.c.id <= surplus))
 
 
 async def find_newest(connection: AsyncConnection, limit: int) -> list[AuditEntry]:

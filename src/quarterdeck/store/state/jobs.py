@@ -170,9 +170,9 @@ async def end(connection: AsyncConnection, numbers: Sequence[int], *, now: float
         update(command)
         .where(command.c.number.in_(numbers), command.c.ended_at.is_(None), ~unfinished)
         .values(ended_at=now)
-        .returning(command.c.number)
+        .returning(command)
     )
-    return list((await find_bodies(connection, list(ended.scalars()))).values())
+    return [StoredCommand(**row) for row in ended.mappings()]
 
 
 async def prune(connection: AsyncConnection, kept: int) -> int:
