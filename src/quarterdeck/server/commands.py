@@ -11,6 +11,7 @@ import logging
 import time
 import uuid
 import zlib
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -249,7 +250,6 @@ class Commands:
 
     async def _show(self, transaction: AsyncConnection, command: StoredCommand) -> CommandWithJobs:
         jobs = [_read(shown) for shown in await rows.find(transaction, number=command.number)]
-        states = await rows.count_states(transaction, [command.number])
         return CommandWithJobs(
             id=command.id,
             cmd=command.cmd,
@@ -258,7 +258,7 @@ class Commands:
             actor=command.actor,
             create_time=command.create_time,
             expires_at=command.expires_at,
-            states=states.get(command.number, {}),
+            states=dict(Counter(job.state for job in jobs)),
             jobs=tuple(jobs),
         )
 
