@@ -319,7 +319,7 @@ class Keeper:
                 self._flush(agent)
         except BlockingIOError:
             return
-        except (OSError, NotAFrame, KeyError, TypeError, ValueError) as error:
+        except (OSError, NotAFrame, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             print(f"the agent's connection ends: {error!r}", file=sys.stderr, flush=True)  # noqa: T201 (the log)
             self._drop_agent()
 
