@@ -42,14 +42,14 @@ def parse_address(text: str) -> ServerAddress:
     try:
         parts = urlsplit(url)
         carrier = Carrier(parts.scheme)
-        port = parts.port or (HTTPS_PORT if carrier is Carrier.HTTPS else 0)
+        port = HTTPS_PORT if parts.port is None and carrier is Carrier.HTTPS else parts.port
     except ValueError as error:
         raise _bad(text) from error
     prefix = parts.path.rstrip("/")
     superfluous = parts.query or parts.fragment or parts.username is not None
     if not parts.hostname or not port or superfluous or (prefix and carrier is Carrier.GRPC):
         raise _bad(text)
-    if any(not 0x20 < ord(letter) < 0x7F for letter in parts.netloc + prefix):
+    if any(not 0x20 < ord(letter) < 0x7F for letter in text):  # urlsplit drops line breaks
         raise _bad(text)
     return ServerAddress(carrier=carrier, host=parts.hostname, port=port, prefix=prefix)
 

@@ -123,21 +123,21 @@ class ServerStream(Generic[_In]):
 
     async def arrived(self, number: int, body: bytes, *, wait_s: float) -> bool:
         """Take the frames of request `number`; False when there was no room for `wait_s`: it is to be repeated."""
-        frames = unpack(body)
-        if len(frames) > WAITING_FRAMES:
-            raise TooLarge(f"A request of {len(frames)} messages is over the limit of {WAITING_FRAMES}.")
         with self._heard():
             async with self._changed:
                 if number <= self._received:
                     return True
-                if not await self._wait(lambda: not self._up.full or self._end or number <= self._received, wait_s):
+                frames = self._unpacked(body)
+                if not await self._wait(lambda: not self._up.full or self._gone or number <= self._received, wait_s):
                     return False
                 if number <= self._received:
                     return True
+                if self._broken is not None:
+                    raise self._broken
                 if self._end is not None and not self._down.frames:
                     raise self._end
                 if number != self._received + 1:
-                    raise Conflict(f"Expected request {self._received + 1}, found {number}.")
+                    raise self._refuse(Conflict(f"Expected request {self._received + 1}, found {number}."))
                 self._received = number
                 for frame in frames:
                     self._up.put(frame)
@@ -151,21 +151,44 @@ class ServerStream(Generic[_In]):
                 if number == self._fetched and number:
                     return self._answer
                 if number != self._fetched + 1:
-                    raise Conflict(f"Expected to be asked for answer {self._fetched + 1}, found {number}.")
+                    wanted = f"Expected to be asked for answer {self._fetched + 1}, found {number}."
+                    raise self._refuse(Conflict(wanted))
                 self._fetching += 1
                 mine = self._fetching
                 self._changed.notify_all()
-                await self._wait(lambda: self._down.frames or self._end or mine != self._fetching, wait_s)
+                await self._wait(lambda: self._down.frames or self._gone or mine != self._fetching, wait_s)
                 if mine != self._fetching:
                     raise Conflict("Another request asks for this answer.")
                 if not self._down.frames:
                     if self._end is not None:
                         self.told.set()
                         raise self._end
+                    if self._broken is not None:
+                        raise self._broken
                     return b""
                 self._fetched, self._answer = number, pack(self._down.take_answer())
                 self._changed.notify_all()
                 return self._answer
+
+    @property
+    def _gone(self) -> bool:
+        return self._end is not None or self._broken is not None
+
+    def _unpacked(self, body: bytes) -> list[bytes]:
+        try:
+            frames = unpack(body)
+        except QuarterdeckError as error:
+            raise self._refuse(error) from error
+        if len(frames) > WAITING_FRAMES:
+            raise self._refuse(TooLarge(f"{len(frames)} messages are over the limit of {WAITING_FRAMES} a request."))
+        return frames
+
+    def _refuse(self, error: QuarterdeckError) -> QuarterdeckError:
+        """The stream ends: what is said in it would no longer be what was sent. The lock is held."""
+        self._broken = self._broken or error
+        self.told.set()
+        self._changed.notify_all()
+        return error
 
     async def _wait(self, condition: Callable[[], object], wait_s: float) -> bool:
         try:
