@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from quarterdeck.agent.processes.cgroups import Cgroups, Limits
+from quarterdeck.agent.processes.cgroups import Cgroups
 from quarterdeck.agent.processes.client import Child, Exited, Keeper, Output, OutputLost, Start
 from quarterdeck.agent.processes.trees import Group
+from quarterdeck.model.processes import Limits
 
 ENV = {"PATH": os.environ["PATH"]}
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.agent.processes.cgroups import Cgroups, Limits
+from quarterdeck.agent.processes.cgroups import Cgroups
 from quarterdeck.agent.processes.client import Exited
+from quarterdeck.model.processes import Limits
 from tests.keeping import Kept, runs
 from tests.support import require, until
 

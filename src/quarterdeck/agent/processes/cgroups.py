@@ -21,6 +21,7 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
+from quarterdeck.model.processes import Limits
 from quarterdeck.model.struct import Struct
 
 log = logging.getLogger(__name__)
@@ -42,14 +43,6 @@ class CgroupVersion(StrEnum):
     V1 = "v1"
     HYBRID = "hybrid"  #: version 2 to kill and count, version 1 for the limits
     NONE = "none"  #: process groups, sessions and marks
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """What a process and everything it starts may use together. None: as much as the agent itself."""
-
-    memory_bytes: int | None = None
-    cpus: float | None = None  #: 0.5 is half of one CPU
-    pids: int | None = None  #: processes and threads
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -15,10 +15,8 @@ from typing import Protocol
 import psutil
 
 from quarterdeck.agent.processes.cgroups import TreeUsage
-from quarterdeck.model.struct import Struct, Wire
-
-#: how often a process is looked at, unless its stats_interval says otherwise
-STATS_INTERVAL_S = 30.0
+from quarterdeck.model.processes import STATS_INTERVAL_S, ProcessStats
+from quarterdeck.model.struct import Struct
 
 
 class Measured(Struct, frozen=True, kw_only=True):
@@ -30,25 +28,6 @@ class Measured(Struct, frozen=True, kw_only=True):
     name: str = ""
     stats_interval: float = STATS_INTERVAL_S
     also: tuple[int, ...] = ()
-
-
-class ProcessStats(Wire, frozen=True, kw_only=True):
-    """What a tree uses; sums over its processes."""
-
-    id: str
-    domain: str = ""
-    name: str = ""
-    processes: int = 0
-    threads: int = 0
-    descriptors: int = 0
-    cpu: float = 0.0  #: per cent of one CPU
-    cpu_s: float = 0.0  #: since it began; without cgroups only of those that run
-    rss: int = 0  #: bytes, as are the next three
-    vms: int = 0
-    swap: int = 0
-    memory: int | None = None  #: as its cgroup counts, page cache included
-    read_bytes: int = 0
-    written_bytes: int = 0
 
 
 class Counters(Protocol):

@@ -15,45 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from quarterdeck.model.errors import BadInput
-from quarterdeck.model.struct import Struct, Wire
+from quarterdeck.model.processes import FOREVER, Phase, Rules
+from quarterdeck.model.struct import Wire
 
 #: a run that lived so long was not a failed start
 GOOD_RUN_S = 300.0
 #: before the first restart; then twice as long each time
 BACKOFF_FIRST_S = 0.1
 BACKOFF_CAP_S = 60.0
-FOREVER = -1
-
-
-class Rules(Struct, frozen=True, kw_only=True):
-    """How one process is kept; names and meanings are those of the document's arguments."""
-
-    max_time: int = 0  #: seconds; 0 without limit; -1 without limit, and remembered
-    max_restart: int = 0  #: -1: without limit
-    recurring_period: float = 0.0  #: seconds; 0: once
-
-    def __post_init__(self) -> None:
-        if self.max_time < FOREVER:
-            raise BadInput(f"max_time is seconds, 0 (no limit) or -1 (for ever, remembered), not {self.max_time}.")
-        if self.max_restart < FOREVER:
-            raise BadInput(f"max_restart is a number of restarts, or -1 (no limit), not {self.max_restart}.")
-        if self.recurring_period < 0:
-            raise BadInput(f"recurring_period is seconds, or 0 (once), not {self.recurring_period}.")
-
-    @property
-    def remembered(self) -> bool:
-        """Whether it starts again after a restart of the agent, and after `killall`."""
-        return self.max_time == FOREVER or self.recurring_period > 0
-
-
-class Phase(StrEnum):
-    """Where a supervised process is."""
-
-    WAITING = "waiting"  #: it is to be started at `due`
-    RUNNING = "running"
-    ENDING = "ending"  #: it was told to end
-    DONE = "done"  #: it is not started again
 
 
 class Ending(StrEnum):

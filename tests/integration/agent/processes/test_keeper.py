@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.agent.processes.cgroups import Limits
 from quarterdeck.agent.processes.client import Keeper, StartRefused, User
 from quarterdeck.model.errors import AlreadyExists
+from quarterdeck.model.processes import Limits
 from tests.keeping import Kept, runs
 from tests.support import require, until
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.agent.processes.cgroups import Cgroups, CgroupVersion, Limits, TreeUsage
+from quarterdeck.agent.processes.cgroups import Cgroups, CgroupVersion, TreeUsage
+from quarterdeck.model.processes import Limits
 
 ALL = Limits(memory_bytes=1000, cpus=0.5, pids=10)
 

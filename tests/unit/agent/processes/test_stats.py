@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.agent.processes.cgroups import Cgroups, TreeUsage
-from quarterdeck.agent.processes.stats import STATS_INTERVAL_S, Measured, ProcessStats, Stats, together
+from quarterdeck.agent.processes.stats import Measured, Stats, together
+from quarterdeck.model.processes import STATS_INTERVAL_S, ProcessStats
 
 NO_CGROUPS = Cgroups({}, reason="the test has none")
 

@@ -12,12 +12,11 @@ from quarterdeck.agent.processes.supervision import (
     GOOD_RUN_S,
     Ending,
     Outcome,
-    Phase,
-    Rules,
     Supervised,
     backoff,
 )
 from quarterdeck.model.errors import BadInput
+from quarterdeck.model.processes import Phase, Rules
 
 RULES = st.builds(
     Rules,
