@@ -27,7 +27,7 @@ if command -v apt-get >/dev/null; then
   apt_install libbpf1 libbpf-dev libelf1 ca-certificates
   python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv
   if [ "$tier" = test ]; then
-    apt_install bpftool bpftrace iproute2 procps postgresql
+    apt_install bpftool bpftrace iproute2 procps postgresql redis-server
   fi
 else
   say "no apt-get here: make sure libbpf (>= 1.0), its headers and libelf are installed"
