@@ -1,8 +1,9 @@
+"""Rows out of spans, whatever their layout."""
+
 from __future__ import annotations
 
 import ctypes
 import gc
-import itertools
 import weakref
 from typing import Any
 
@@ -14,58 +15,13 @@ from hypothesis import strategies as st
 from quarterdeck.wasm.description import Layout
 from quarterdeck.wasm.engine import Engine
 from quarterdeck.wasm.errors import (
-    InvalidOutput,
-    InvalidSetting,
-    OutOfMemory,
     RecordMismatch,
-    TimedOut,
-    TransformFailed,
-    Trapped,
 )
 from quarterdeck.wasm.guest import Guest, Output
-from quarterdeck.wasm.instance import Limits
 from quarterdeck.wasm.transform import Transform
 
-from .guests import EVENT, MISCHIEF, PIDS, compiled, from_page, from_wat, perf, ring
-
-LIMITS = Limits(memory_bytes=8 * 1024 * 1024, time_s=0.1)
-
-
-def rows(transform: Transform, span: bytes) -> tuple[dict[str, list[Any]], int]:
-    """All rows of a span as Python lists, and the bytes consumed."""
-    table: dict[str, list[Any]] = {column.name: [] for column in transform.schema}
-    consumed = 0
-    for output in transform.run_buffer(span):
-        consumed += output.consumed
-        for name, values in output.columns.items():
-            if isinstance(values, tuple):
-                ends, items = values
-                table[name] += [items[a:b].tolist() for a, b in itertools.pairwise(ends)]
-            else:
-                table[name] += values.tolist()
-            assert len(table[name]) == len(next(iter(table.values())))
-    return table, consumed
-
-
-def texts(cells: list[list[int]]) -> list[bytes]:
-    return [bytes(cell) for cell in cells]
-
-
-def events(count: int) -> np.ndarray[Any, Any]:
-    array = np.zeros(count, EVENT)
-    array["ts"] = np.arange(count) * 1000
-    array["pid"] = np.arange(count) % 5
-    array["comm"] = [f"worker/{index}"[:16].encode() for index in range(count)]
-    return array
-
-
-def expected(array: np.ndarray[Any, Any]) -> dict[str, list[Any]]:
-    kept = array[array["pid"] != 0]
-    return {"time": kept["ts"].tolist(), "pid": kept["pid"].tolist(), "comm": kept["comm"].tolist()}
-
-
-def payloads(array: np.ndarray[Any, Any]) -> list[bytes]:
-    return [row.tobytes() for row in array]
+from .guests import EVENT, PIDS, compiled, from_page, from_wat, perf, ring
+from .rows import events, expected, payloads, rows, texts
 
 
 @pytest.mark.parametrize(
@@ -253,139 +209,6 @@ def test_what_the_kernel_lost_is_counted(engine: Engine) -> None:
     transform = Transform.load(engine, compiled(PIDS), layout=Layout.PERF, sizes=(32,))
     outputs = list(transform.run_buffer(perf(payloads(events(9)), lost={0: 5, 8: 2**31})))
     assert [(output.records, output.lost) for output in outputs] == [(9, 5 + 2**31)]
-
-
-class TestFailure:
-    @pytest.mark.parametrize(
-        ("what", "error", "words"),
-        [
-            (1, Trapped, "out of bounds memory access"),
-            (2, TimedOut, r"did not return within 0\.1 s"),
-            (3, OutOfMemory, "its limit being 8388608"),
-            (4, Trapped, "unreachable"),
-            (5, Trapped, "out of bounds|stack exhausted"),
-            (6, Trapped, "divide by zero"),
-        ],
-    )
-    @pytest.mark.parametrize("layout", [Layout.RECORDS, Layout.RING, Layout.PERF])
-    def test_it_costs_its_chunk_and_the_next_one_runs(
-        self, engine: Engine, layout: Layout, what: int, error: type[TransformFailed], words: str
-    ) -> None:
-        wasm = compiled(MISCHIEF)
-        transform = Transform.load(engine, wasm, layout=layout, sizes=(8,), settings={"factor": 3}, limits=LIMITS)
-        records = [np.array([kind, 7], "u4").tobytes() for kind in (0, what, 0)]
-        span = {Layout.RECORDS: b"".join, Layout.RING: ring, Layout.PERF: perf}[layout](records)
-        with pytest.raises(error, match=words) as caught:
-            list(transform.run_buffer(span))
-        assert (caught.value.consumed, caught.value.records) == (len(span), 3)
-        good = {Layout.RECORDS: b"".join, Layout.RING: ring, Layout.PERF: perf}[layout](records[:1])
-        table, _ = rows(transform, good)
-        assert table == {"value": [21], "call": [1]}, "a fresh instance, with the settings of the first"
-
-    def test_it_does_not_cost_the_chunks_before_and_after(self, engine: Engine) -> None:
-        transform = Transform.load(engine, compiled(MISCHIEF), layout=Layout.RING, sizes=(8,), limits=LIMITS)
-        array = np.zeros((100_000, 2), "u4")
-        array[:, 1] = np.arange(100_000)
-        array[50_000, 0] = 4
-        span = ring([row.tobytes() for row in array])
-        seen: list[int] = []
-        lost = at = 0
-        while at < len(span):
-            try:
-                for output in transform.run_buffer(span[at:]):
-                    at += output.consumed
-                    values = output.columns["value"]
-                    assert isinstance(values, np.ndarray)
-                    seen += values.tolist()
-            except Trapped as failure:
-                at += failure.consumed
-                lost += failure.records
-        assert 0 < lost < 40_000
-        assert 50_000 not in seen
-        assert len(seen) + lost == 100_000
-
-    def test_lost_records_of_a_failed_chunk_are_told(self, engine: Engine) -> None:
-        transform = Transform.load(engine, compiled(MISCHIEF), layout=Layout.PERF, limits=LIMITS)
-        with pytest.raises(Trapped) as caught:
-            list(transform.run_buffer(perf([np.array([4, 0], "u4").tobytes()], lost={0: 11})))
-        assert (caught.value.records, caught.value.lost) == (1, 11)
-
-    def test_a_guest_without_progress_is_told_apart(self, engine: Engine) -> None:
-        stuck = from_page("wat").replace("(i32.sub (local.get $at) (local.get $input))", "(i32.const 0)")
-        transform = Transform.load(engine, from_wat(stuck), layout=Layout.RECORDS)
-        with pytest.raises(InvalidOutput, match="consumed 0 bytes of 16"):
-            list(transform.run_buffer(bytes(16)))
-
-    def test_a_guest_that_stops_inside_a_record_is_told_apart(self, engine: Engine) -> None:
-        stuck = from_page("wat").replace("(i32.sub (local.get $at) (local.get $input))", "(i32.const 12)")
-        for layout, span in ((Layout.RECORDS, bytes(16)), (Layout.RING, ring([bytes(8)] * 2))):
-            transform = Transform.load(engine, from_wat(stuck), layout=layout)
-            with pytest.raises(InvalidOutput, match="not where a record ends"):
-                list(transform.run_buffer(span))
-
-
-class TestLoad:
-    def test_a_record_of_another_size_is_refused(self, engine: Engine) -> None:
-        with pytest.raises(
-            RecordMismatch, match=r"compiled for record sizes of 32 bytes \(struct event\).*gives 40"
-        ) as e:
-            Transform.load(engine, compiled(PIDS), layout=Layout.RING, sizes=(40,))
-        assert "a pointer, long or size_t has 4 bytes in wasm32" in str(e.value)
-
-    def test_entries_are_not_for_a_transform_of_records(self, engine: Engine) -> None:
-        with pytest.raises(RecordMismatch, match="takes RECORDS, RING, PERF, the host would give it ENTRIES"):
-            Transform.load(engine, compiled(PIDS), layout=Layout.ENTRIES, sizes=(4, 28))
-
-    def test_settings_are_set_and_have_defaults(self, engine: Engine) -> None:
-        source = """
-        #include "quarterdeck.h"
-        struct event { u32 number; };
-        QD_SETTING(u64, add, 1ull << 40)
-        QD_SETTING(s32, times, -2)
-        QD_SETTING(u8, small, 255)
-        QD_SETTING(f32, ratio, 0.5f)
-        QD_SETTING(bool, flag, true)
-        QD_TABLE((s64, sum), (u8, low), (f32, part), (bool, on))
-        QD_TRANSFORM(struct event, e)
-        {
-            QD_ROW(.sum = (s64)add + times * (s64)e->number, .low = small, .part = ratio, .on = flag);
-        }
-        """
-        span = np.array([5], "u4").tobytes()
-        default = Transform.load(engine, compiled(source), layout=Layout.RECORDS)
-        assert rows(default, span)[0] == {"sum": [2**40 - 10], "low": [255], "part": [0.5], "on": [True]}
-        values = {"add": 2**64 - 1, "times": -(2**31), "small": 0, "ratio": 2, "flag": False}
-        changed = Transform.load(engine, compiled(source), layout=Layout.RECORDS, settings=values)
-        assert rows(changed, span)[0] == {"sum": [-1 - 5 * 2**31], "low": [0], "part": [2.0], "on": [False]}
-        assert [(s.name, s.type, s.default) for s in default.description.settings] == [
-            ("add", "uint64", "1ull << 40"),
-            ("times", "int32", "-2"),
-            ("small", "uint8", "255"),
-            ("ratio", "float32", "0.5f"),
-            ("flag", "bool", "true"),
-        ]
-
-    @pytest.mark.parametrize(
-        ("values", "words"),
-        [
-            ({"factr": 1}, "no setting 'factr'; it has: factor"),
-            ({"factor": -1}, "factor is a uint32, 0 to 4294967295; found -1"),
-            ({"factor": 2**32}, "found 4294967296"),
-            ({"factor": 1.5}, r"factor is a uint32; found 1\.5, a float"),
-            ({"factor": "1"}, "found '1', a str"),
-            ({"factor": True}, "found True, a bool"),
-        ],
-    )
-    def test_a_wrong_setting_is_named(self, engine: Engine, values: Any, words: str) -> None:
-        with pytest.raises(InvalidSetting, match=words):
-            Transform.load(engine, compiled(MISCHIEF), layout=Layout.RING, settings=values)
-
-    def test_a_guest_larger_than_its_limit_is_told_so(self, engine: Engine) -> None:
-        small = Limits(memory_bytes=512 * 1024)
-        with pytest.raises(OutOfMemory, match="QD_ROWS"):
-            Transform.load(engine, compiled(PIDS), layout=Layout.RING, limits=small)
-        with pytest.raises(OutOfMemory, match="has no room for 524288 bytes of input"):
-            Transform.load(engine, compiled(MISCHIEF), layout=Layout.RING, limits=small)
 
 
 def test_the_examples_of_the_page_work(engine: Engine) -> None:
