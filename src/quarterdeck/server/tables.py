@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from quarterdeck.model.losses import LOSSES_TABLE
+from quarterdeck.model.messages import MESSAGES_TABLE
 from quarterdeck.model.queries import TableInfo
 from quarterdeck.model.stats import STATS_TABLE
 from quarterdeck.model.tables import Table
 from quarterdeck.store.telemetry.clickhouse import TableSize, TelemetryStore
 
 #: tables that every server has
-BUILT_IN = (LOSSES_TABLE, STATS_TABLE)
+BUILT_IN = (LOSSES_TABLE, MESSAGES_TABLE, STATS_TABLE)
 
 TableInfos = list[TableInfo]
 
