@@ -10,8 +10,9 @@ import msgspec
 
 from quarterdeck.link.certificates import certificates_from_pem, identity_of, new_key, new_request
 from quarterdeck.link.messages import Hello, InstanceReport, JoinRequest, Welcome
-from quarterdeck.model.errors import BadManifest, QuarterdeckError
+from quarterdeck.model.errors import BadManifest, QuarterdeckError, Unavailable
 from quarterdeck.model.manifests import Manifest
+from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.modules import (
     Artefact,
     Build,
@@ -103,6 +104,9 @@ class FakeSessions:
 
     def push_jobs(self, gid: int, nid: int) -> None:
         self.woken_for_jobs.append(NodeKey(gid, nid))
+
+    async def ask_messages(self, gid: int, nid: int, wanted: MessageFilter, wait_s: float) -> MessagePage:
+        raise Unavailable(f"The node {gid}/{nid} is not connected.")
 
     def connected(self, gid: int, nid: int) -> bool:
         return NodeKey(gid, nid) in self.here

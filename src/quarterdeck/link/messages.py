@@ -7,7 +7,7 @@ know (ignored) or be of a kind it does not know (`UnknownMessage`; the stream go
 
 from __future__ import annotations
 
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -15,8 +15,10 @@ from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import BadFrame
 from quarterdeck.model.jobs import JobOffer, JobResult
 from quarterdeck.model.losses import Loss
+from quarterdeck.model.messages import MessagePage
 from quarterdeck.model.modules import InstanceStats, InstanceStatus
 from quarterdeck.model.nodes import Facts
+from quarterdeck.model.services import ServiceStatus
 from quarterdeck.model.struct import Wire
 
 PROTOCOL_VERSION = 1
@@ -76,6 +78,13 @@ class InstanceReport(Wire, frozen=True, kw_only=True, tag="instances"):
     statuses: tuple[InstanceStatus, ...]
 
 
+class ServiceReport(Wire, frozen=True, kw_only=True, tag="services"):
+    """Every service on this node, after a desired set was acted on or a state changed. Always all of them."""
+
+    revision: int
+    statuses: tuple[ServiceStatus, ...]
+
+
 class StatsReport(Wire, frozen=True, kw_only=True, tag="stats"):
     """What the instances have cost so far."""
 
@@ -87,6 +96,23 @@ class WantArtefact(Wire, frozen=True, kw_only=True, tag="want"):
 
     sha256: str
     offset: int = 0
+
+
+class FileOffer(Wire, frozen=True, kw_only=True, tag="file_offer"):
+    """The job `job` is to send you these contents. Answered by `WantFile` or `FileStored`; again over each new link."""
+
+    job: str
+    sha256: str
+    size: int
+    name: str = ""  #: the file's path on the node
+
+
+class FileChunk(Wire, frozen=True, kw_only=True, tag="file_chunk"):
+    """The bytes that a `WantFile` asked for, at most `ARTEFACT_CHUNK_BYTES`. Answered as the offer is."""
+
+    sha256: str
+    offset: int
+    data: bytes
 
 
 class RenewCertificate(Wire, frozen=True, kw_only=True, tag="renew"):
@@ -113,17 +139,30 @@ class JobResults(Wire, frozen=True, kw_only=True, tag="job_results"):
     results: tuple[JobResult, ...]
 
 
+class MessagesFound(Wire, frozen=True, kw_only=True, tag="messages_found"):
+    """The one answer to an `AskMessages`: a page of at most 1 MiB or one message, or why there is none."""
+
+    number: int
+    page: MessagePage | None = None
+    code: str = ""  #: an error code of model/errors where there is no page
+    problem: str = ""  #: the same in words
+
+
 FromAgent = (
     Hello
     | Heartbeat
     | FactsChanged
     | InstanceReport
+    | ServiceReport
     | StatsReport
     | WantArtefact
+    | FileOffer
+    | FileChunk
     | RenewCertificate
     | JobsTaken
     | JobsStarted
     | JobResults
+    | MessagesFound
 )
 
 
@@ -144,12 +183,27 @@ class Desired(Wire, frozen=True, kw_only=True, tag="desired"):
 
 
 class ArtefactChunk(Wire, frozen=True, kw_only=True, tag="artefact"):
-    """Bytes of an artefact; `size` is the whole. Empty `data` with size -1: the server has no such artefact."""
+    """Bytes of an artefact or a file; `size` is the whole. Empty `data` with size -1: the server has no such thing."""
 
     sha256: str
     offset: int
     size: int
     data: bytes
+    problem: str = ""  #: why there is none, where more is known
+
+
+class WantFile(Wire, frozen=True, kw_only=True, tag="want_file"):
+    """Send me the bytes of what you offered, from this offset on."""
+
+    sha256: str
+    offset: int = 0
+
+
+class FileStored(Wire, frozen=True, kw_only=True, tag="file_stored"):
+    """What you offered is on disk here, or I will not have it: then `problem` says why."""
+
+    sha256: str
+    problem: str = ""
 
 
 class NewCertificate(Wire, frozen=True, kw_only=True, tag="certificate"):
@@ -184,7 +238,35 @@ class KillJobs(Wire, frozen=True, kw_only=True, tag="kill_jobs"):
     ids: tuple[str, ...]
 
 
-ToAgent = Welcome | Desired | ArtefactChunk | NewCertificate | Refused | JobOffers | ResultsStored | KillJobs
+class AskMessages(Wire, frozen=True, kw_only=True, tag="ask_messages"):
+    """Which messages have you? Answered by one `MessagesFound` of this number, as soon as a message matches.
+
+    `filter` is a `MessageFilter` as a map: a key that the agent does not know is answered in words.
+    """
+
+    number: int
+    filter: dict[str, Any] = {}
+    wait_s: float = 0.0  #: how long the answer may wait for a message; after it, it is an empty page
+
+
+class StopAsking(Wire, frozen=True, kw_only=True, tag="stop_asking"):
+    """Nobody waits for the answer to that `AskMessages` any more; do not send it."""
+
+    number: int
+
+
+ToAgent = (
+    Welcome
+    | Desired
+    | ArtefactChunk
+    | NewCertificate
+    | Refused
+    | JobOffers
+    | ResultsStored
+    | KillJobs
+    | AskMessages
+    | StopAsking
+)
 
 
 # ── telemetry ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -148,6 +148,7 @@ class Message(Wire, frozen=True, kw_only=True):
     data: str
     marks: int = 0  #: of `Mark`
     raw: bytes = b""
+    place: int = 0  #: where it is in the node's store, which is the cursor behind it; 0 when it is not from there
 
 
 class MessageFilter(Struct, frozen=True, kw_only=True):
@@ -180,7 +181,7 @@ class MessagePage(Wire, frozen=True, kw_only=True):
 
     messages: tuple[Message, ...]
     cursor: str | None = None  #: where the next page begins; None: these were the last
-    resume: str = ""  #: oldest first: the cursor behind the last of these, for those that are still to come
+    resume: str = ""  #: the cursor, oldest first, behind all that was looked at: for those that are still to come
     problems: tuple[str, ...] = ()  #: why messages may be missing, in words
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from quarterdeck.model.errors import QuarterdeckError
+from quarterdeck.model.errors import QuarterdeckError, Unavailable
+from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.store.state.nodes import NodeKey
 
 
@@ -19,6 +20,8 @@ class LiveSessions(Protocol):
     async def push_desired(self, gid: int, nid: int) -> None: ...
 
     def push_jobs(self, gid: int, nid: int) -> None: ...
+
+    async def ask_messages(self, gid: int, nid: int, wanted: MessageFilter, wait_s: float) -> MessagePage: ...
 
     def connected(self, gid: int, nid: int) -> bool: ...
 
@@ -53,6 +56,12 @@ class Links:
         """Which of these nodes are connected now."""
         sessions = self._sessions
         return set() if sessions is None else {key for key in keys if sessions.connected(key.gid, key.nid)}
+
+    async def ask_messages(self, key: NodeKey, wanted: MessageFilter, wait_s: float) -> MessagePage:
+        """What the node has of these messages; `Unavailable` when it is not connected, or leaves."""
+        if self._sessions is None:
+            raise Unavailable(f"The node {key.gid}/{key.nid} is not connected.")
+        return await self._sessions.ask_messages(key.gid, key.nid, wanted, wait_s)
 
     async def cut(self, agent_id: str, error: QuarterdeckError) -> None:
         """This agent may not stay."""

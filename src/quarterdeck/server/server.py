@@ -36,6 +36,7 @@ from quarterdeck.server.jobs import Jobs
 from quarterdeck.server.joins import Joins
 from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links
+from quarterdeck.server.messages import Messages
 from quarterdeck.server.modules import Modules
 from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.queries import Queries
@@ -59,6 +60,7 @@ class Server:
     modules: Modules
     commands: Commands
     schedules: Schedules
+    messages: Messages
     audit: Audit
     tables: Tables
     queries: Queries
@@ -171,6 +173,7 @@ class Server:
         )
         self.commands = Commands(database, ledger=ledger, links=links, kept=config.commands_kept)
         self.schedules = Schedules(database, commands=self.commands)
+        self.messages = Messages(links=links)
         self.tokens = Tokens(database, ca_fingerprint=self._authority.fingerprint, gid=config.gid, links=links)
         self.modules = Modules(
             database,

@@ -16,6 +16,7 @@ from quarterdeck.link.messages import (
     JobResults,
     JobsStarted,
     JobsTaken,
+    MessagesFound,
     NewCertificate,
     Refused,
     RenewCertificate,
@@ -28,8 +29,10 @@ from quarterdeck.link.race import until_first
 from quarterdeck.link.wire import Stream
 from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import BadFrame, NotFound, QuarterdeckError, Unavailable
+from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.jobs import JobReport, NextJobs
+from quarterdeck.server.questions import Questions
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +79,7 @@ class Session:
         self._jobs = asyncio.Event()
         self._jobs.set()  # those that were there before this connection
         self._job_reports = asyncio.Queue[JobReport](_JOB_REPORTS)
+        self._questions = Questions(stream)
 
     def push(self) -> None:
         """Send the desired set anew. Pushes that come while one is under way become one."""
@@ -84,6 +88,10 @@ class Session:
     def push_jobs(self) -> None:
         """Send the jobs that this connection was not told of yet, and what is to be killed."""
         self._jobs.set()
+
+    async def ask_messages(self, wanted: MessageFilter, wait_s: float) -> MessagePage:
+        """What the agent has of these messages; the errors it means, `TimedOut`, `Unavailable` when it leaves."""
+        return await self._questions.ask(wanted, wait_s)
 
     def end(self, error: QuarterdeckError) -> None:
         """End the link, telling the agent why."""
@@ -94,8 +102,11 @@ class Session:
     async def run(self) -> None:
         """Serve until the agent leaves (returns) or the link must end (raises)."""
         try:
-            await until_first(self._receive(), self._push(), self._push_jobs(), self._store_jobs(), self.ended)
+            await until_first(
+                self._receive(), self._push(), self._push_jobs(), self._store_jobs(), self._questions.run(), self.ended
+            )
         finally:
+            self._questions.end()
             if self.ended.done():
                 await self._farewell()
 
@@ -160,6 +171,8 @@ class Session:
                 await self._stream.send(await self._handler.renew(self.agent, message.csr_pem))
             case JobsTaken() | JobsStarted() | JobResults():
                 await self._job_reports.put(message)
+            case MessagesFound():
+                self._questions.answered(message)
             case _:
                 await self._report(message)
 

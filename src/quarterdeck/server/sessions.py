@@ -42,6 +42,7 @@ from quarterdeck.model.errors import (
     Unauthenticated,
     Unavailable,
 )
+from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.intake import Intake
@@ -168,6 +169,13 @@ class Sessions:
         session = self._nodes.get((gid, nid))
         if session is not None:
             session.push_jobs()
+
+    async def ask_messages(self, gid: int, nid: int, wanted: MessageFilter, wait_s: float) -> MessagePage:
+        """What that node has of these messages; `Unavailable` when it is not here or leaves, `TimedOut`."""
+        session = self._nodes.get((gid, nid))
+        if session is None:
+            raise Unavailable(f"The node {gid}/{nid} is not connected.")
+        return await session.ask_messages(wanted, wait_s)
 
     def connected(self, gid: int, nid: int) -> bool:
         """Whether that node has a live session."""

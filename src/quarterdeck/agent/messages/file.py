@@ -135,7 +135,7 @@ class MessageFile:
             for seq, *row in rows:
                 if not (all(map(_is_number, row[:4])) and isinstance(row[4], bytes)):
                     raise StorageCorrupt(f"{self.path} is damaged: a message has other values than were stored.")
-                yield seq, _message(row)
+                yield seq, _message(seq, row)
 
     def delete(self, wanted: MessageFilter) -> int:
         """Delete all that match; how many they were."""
@@ -250,12 +250,21 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and abs(value) < _FAR
 
 
-def _message(row: Sequence[Any]) -> Message:
+def _message(seq: int, row: Sequence[Any]) -> Message:
     number, epoch, level, marks, data, job_id, domain, name = row
     try:
         text, raw = data.decode(), b""
     except UnicodeDecodeError:
         text, raw = data.decode("utf-8", "replace"), data
     return Message(
-        id=number, job_id=job_id, domain=domain, name=name, epoch=epoch, level=level, marks=marks, data=text, raw=raw
+        id=number,
+        job_id=job_id,
+        domain=domain,
+        name=name,
+        epoch=epoch,
+        level=level,
+        marks=marks,
+        data=text,
+        raw=raw,
+        place=seq,
     )

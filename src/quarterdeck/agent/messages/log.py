@@ -12,9 +12,9 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ import msgspec
 from quarterdeck.agent.messages.forward import Emit, Forwarder, Lose
 from quarterdeck.agent.messages.ids import MessageIds
 from quarterdeck.agent.messages.runs import Routing, Run, Source
-from quarterdeck.agent.messages.store import FILE_BYTES, TOTAL_BYTES, MessageStore
+from quarterdeck.agent.messages.store import FILE_BYTES, PAGE_BYTES, TOTAL_BYTES, MessageStore
 from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.messages import Level, MessageFilter, MessagePage
 
@@ -67,9 +67,12 @@ class MessageLog:
         self._news = asyncio.Event()
         self._enough = asyncio.Event()
         self._room = asyncio.Event()
+        self._progress = asyncio.Event()
+        self._put = self._handled = 0  # runs, since the start
         self._dropped: Counter[Source] = Counter()
         self.dropped = 0  #: messages that were not stored, since the start
         self._refused = False
+        self._watchers: dict[asyncio.Event, MessageFilter] = {}
 
     async def put(self, run: Run, routing: Routing) -> None:
         """Take messages; those of a level that is not processed are ignored."""
@@ -81,14 +84,39 @@ class MessageLog:
             await self._room.wait()
         self._waiting.append((run, routing))
         self._waiting_bytes += run.size_bytes
+        self._put += 1
         self._news.set()
         if self._waiting_bytes >= BATCH_BYTES:
             self._enough.set()
+        for news, wanted in self._watchers.items():
+            if _may_want(wanted, run.source):
+                news.set()
 
-    async def select(self, wanted: MessageFilter) -> MessagePage:
-        """The next page of what matches; everything put before is in it."""
+    @contextmanager
+    def watch(self, wanted: MessageFilter) -> Generator[asyncio.Event]:
+        """An event that is set when `select` may find more that matches than before."""
+        news = asyncio.Event()
+        self._watchers[news] = wanted
+        try:
+            yield news
+        finally:
+            del self._watchers[news]
+
+    async def written(self) -> None:
+        """Until everything put so far is stored, or waits in memory because the disk refuses it."""
+        place = self._put
+        while self._handled < place:
+            self._progress.clear()
+            await self._progress.wait()
+
+    def hurry(self) -> None:
+        """Somebody waits: what was put need not wait for more."""
+        self._enough.set()
+
+    async def select(self, wanted: MessageFilter, *, page_bytes: int = PAGE_BYTES) -> MessagePage:
+        """The next page of what matches, in about `page_bytes`; everything put before is in it."""
         await self.flush()
-        page = await self._in_thread(lambda: self._store.select(wanted))
+        page = await self._in_thread(lambda: self._store.select(wanted, page_bytes=page_bytes))
         waiting, dropped = sum(map(len, self._unstored)), sum(self._dropped.values())
         if not waiting:
             return page
@@ -154,11 +182,17 @@ class MessageLog:
         while self._waiting and size < BATCH_BYTES:
             taken.append(self._waiting.popleft())
             size += taken[-1][0].size_bytes
+        refused = self._refused
         try:
             await self._in_thread(lambda: self._store_and_forward(taken))
         finally:
             self._waiting_bytes -= size
+            self._handled += len(taken)
             self._room.set()
+            self._progress.set()
+        if refused and not self._refused:  # what waited in memory can be found now
+            for news in self._watchers:
+                news.set()
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         """Also when whoever waits is cancelled, the work is done when this returns."""
@@ -216,3 +250,9 @@ class MessageLog:
         self._forwarder.flush()
         self._store.close()
         self._ids.close()
+
+
+def _may_want(wanted: MessageFilter, source: Source) -> bool:
+    """Whether messages of this source can match."""
+    named = ((wanted.job_id, source.job_id), (wanted.domain, source.domain), (wanted.name, source.name))
+    return all(want is None or want == have for want, have in named)

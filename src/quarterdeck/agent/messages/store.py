@@ -22,8 +22,9 @@ from quarterdeck.model.messages import Message, MessageFilter, MessagePage
 
 FILE_BYTES = 100 * 1000 * 1000
 TOTAL_BYTES = 1000 * 1000 * 1000
-#: texts that one page holds, however few messages these are
-PAGE_BYTES = 4 * 1024 * 1024
+#: what the messages of one page take when they are encoded, nearly; the first has its place however large it is
+PAGE_BYTES = 1024 * 1024
+_ENTRY_BYTES = 120
 #: damaged files that are kept for a person to look at
 SET_ASIDE = 3
 #: places left free behind a damaged file, more than any file has
@@ -93,29 +94,30 @@ class MessageStore:
         except (StorageCorrupt, OSError) as error:
             raise StorageFull(f"Messages cannot be stored in {self._folder}: {error}") from error
 
-    def select(self, wanted: MessageFilter) -> MessagePage:
-        """The next page of what matches."""
+    def select(self, wanted: MessageFilter, *, page_bytes: int = PAGE_BYTES) -> MessagePage:
+        """The next page of what matches, in about `page_bytes`."""
         cursor = int(wanted.cursor) if wanted.cursor else None
         found: list[Message] = []
         size = 0
         problems: list[str] = []
         more = False
         for seq, message in self._matching(wanted, cursor, problems):
-            more = len(found) == wanted.limit or (bool(found) and size + len(message.data) > PAGE_BYTES)
+            size += _size(message)
+            more = len(found) == wanted.limit or (bool(found) and size > page_bytes)
             if more:
                 break
             found.append(message)
-            size += len(message.data) + len(message.raw)
             cursor = seq
         problems += (
             f"{path.name} was damaged and is set aside; its messages are missing until it is repaired or removed."
             for path in self._damaged()
         )
         here = str(cursor) if more else str(self._next - 1)
+        resume = str(self._next - 1) if wanted.newest_first else here
         return MessagePage(
             messages=tuple(found),
             cursor=here if more else None,
-            resume="" if wanted.newest_first else here,
+            resume=resume,
             problems=tuple(problems),
         )
 
@@ -237,6 +239,13 @@ class MessageStore:
         finally:
             if file is not None and path != self._path:
                 file.close()
+
+
+def _size(message: Message) -> int:
+    """What it takes on the link, nearly: a character that stands for a byte that is not UTF-8 takes three."""
+    names = len(message.job_id) + len(message.domain) + len(message.name)
+    text = 4 * len(message.raw) if message.raw else len(message.data.encode())
+    return text + names + _ENTRY_BYTES
 
 
 def _may_match(file: MessageFile, wanted: MessageFilter, cursor: int | None) -> bool:

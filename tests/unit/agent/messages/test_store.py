@@ -8,6 +8,7 @@ import pytest
 
 from quarterdeck.agent.messages.runs import Run, Source
 from quarterdeck.agent.messages.store import MessageStore
+from quarterdeck.link.messages import encode
 from quarterdeck.model.messages import Message, MessageFilter, MessagePage
 
 HOUR_S = 3600
@@ -47,9 +48,19 @@ def test_what_is_appended_is_found(store: MessageStore) -> None:
     store.append([run("one", b"tw\xff", first=7), run("err", level=2, job="other", at_ms=5)])
     page = store.select(MessageFilter())
     assert page.messages == (
-        Message(id=7, job_id="job", domain="shop", name="web", epoch=NOON_MS, level=1, data="one"),
-        Message(id=8, job_id="job", domain="shop", name="web", epoch=NOON_MS, level=1, data="tw\ufffd", raw=b"tw\xff"),
-        Message(id=1, job_id="other", domain="shop", name="web", epoch=5, level=2, data="err"),
+        Message(id=7, job_id="job", domain="shop", name="web", epoch=NOON_MS, level=1, data="one", place=1),
+        Message(
+            id=8,
+            job_id="job",
+            domain="shop",
+            name="web",
+            epoch=NOON_MS,
+            level=1,
+            data="tw\ufffd",
+            raw=b"tw\xff",
+            place=2,
+        ),
+        Message(id=1, job_id="other", domain="shop", name="web", epoch=5, level=2, data="err", place=3),
     )
     assert page.cursor is None
 
@@ -92,10 +103,29 @@ def test_pages_follow_each_other_over_files_in_both_orders(tmp_path: Path) -> No
 
 
 def test_a_page_is_bounded_in_bytes(store: MessageStore) -> None:
-    store.append([run(*(b"x" * 1024 * 1024 for _ in range(10)))])
-    page = store.select(MessageFilter())
-    assert len(page.messages) == 4
+    store.append([run(*(b"x" * 256 * 1024 for _ in range(10)))])
+    assert len(store.select(MessageFilter()).messages) == 3
     assert len(everything(store)) == 10
+
+
+def test_a_page_of_bytes_that_are_no_text_is_bounded_as_it_is_sent(store: MessageStore) -> None:
+    store.append([run(*(b"\xff" * 64 * 1024 for _ in range(30)))])
+    page = store.select(MessageFilter())
+    assert 0.5 * 1024 * 1024 < len(encode(page)) <= 1024 * 1024
+
+
+def test_a_message_larger_than_a_page_is_a_page(store: MessageStore) -> None:
+    store.append([run(b"x" * 5000, b"y")])
+    assert [len(message.data) for message in store.select(MessageFilter(), page_bytes=1000).messages] == [5000]
+
+
+def test_what_comes_after_the_newest_page_is_found_from_there(store: MessageStore) -> None:
+    store.append([run("one", "two", "three")])
+    page = store.select(MessageFilter(newest_first=True, limit=1))
+    assert texts(page) == ["three"]
+    assert texts(store.select(MessageFilter(cursor=page.resume))) == []
+    store.append([run("four")])
+    assert texts(store.select(MessageFilter(cursor=page.resume))) == ["four"]
 
 
 def test_what_comes_later_is_found_from_where_a_page_ended(store: MessageStore) -> None:

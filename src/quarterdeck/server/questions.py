@@ -1,0 +1,88 @@
+"""What one session asks its agent about messages: many questions at one time, each with its number and one answer.
+
+Owns the numbers and who waits for which. A question ends with its answer, its time, or the link; nothing is asked
+again here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import msgspec
+
+from quarterdeck.link.messages import AskMessages, FromAgent, MessagesFound, StopAsking, ToAgent
+from quarterdeck.link.wire import Stream
+from quarterdeck.model.errors import BY_CODE, QuarterdeckError, TimedOut, Unavailable
+from quarterdeck.model.messages import MessageFilter, MessagePage
+
+#: how long an answer may take beside the time that it may wait
+ANSWER_S = 20.0
+_NONE = MessageFilter()
+#: over all sessions: a late answer over a new link is nobody's
+_numbers = itertools.count(1)
+
+
+class Questions:
+    """The questions of one session; `run` sends them while it lasts."""
+
+    def __init__(self, stream: Stream[FromAgent, ToAgent]) -> None:
+        self._stream = stream
+        self._outbox = asyncio.Queue[AskMessages | StopAsking]()
+        self._open: dict[int, asyncio.Future[MessagePage]] = {}
+        self._over = False
+
+    async def ask(self, wanted: MessageFilter, wait_s: float) -> MessagePage:
+        """The agent's answer; the errors it means, `TimedOut`, or `Unavailable` when the link ends."""
+        if self._over:
+            raise _gone()
+        number = next(_numbers)
+        answer = self._open[number] = asyncio.get_running_loop().create_future()
+        self._outbox.put_nowait(AskMessages(number=number, filter=_written(wanted), wait_s=wait_s))
+        try:
+            async with asyncio.timeout(wait_s + ANSWER_S):
+                return await answer
+        except TimeoutError as error:
+            raise TimedOut(
+                f"The node did not say within {wait_s + ANSWER_S:g} s which messages it has.",
+                hint="An agent older than this server does not answer; update it.",
+            ) from error
+        finally:
+            del self._open[number]
+            if not answer.done() or answer.cancelled():
+                self._outbox.put_nowait(StopAsking(number=number))
+            else:
+                answer.exception()  # taken note of, though the question was given up in the same moment
+
+    def answered(self, found: MessagesFound) -> None:
+        """The agent's answer came; perhaps nobody waits for it any more."""
+        answer = self._open.get(found.number)
+        if answer is None or answer.done():
+            return
+        if found.page is not None:
+            answer.set_result(found.page)
+        else:
+            answer.set_exception(BY_CODE.get(found.code, QuarterdeckError)(found.problem))
+
+    async def run(self) -> None:
+        """Send what is asked, until cancelled or the link is gone."""
+        while True:
+            await self._stream.send(await self._outbox.get())
+
+    def end(self) -> None:
+        """The link is over: so are all questions."""
+        self._over = True
+        for answer in self._open.values():
+            if not answer.done():
+                answer.set_exception(_gone())
+
+
+def _gone() -> Unavailable:
+    return Unavailable("The node went away before it answered.")
+
+
+def _written(wanted: MessageFilter) -> dict[str, Any]:
+    """What an agent that knows fewer filters can read, as far as they are not used."""
+    given = msgspec.to_builtins(wanted)
+    return {name: value for name, value in given.items() if getattr(wanted, name) != getattr(_NONE, name)}
