@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import Build
+from quarterdeck.model.services import DesiredService
 from quarterdeck.model.struct import Wire
 
 
@@ -21,3 +22,4 @@ class DesiredSet(Wire, frozen=True, kw_only=True):
 
     revision: int
     instances: tuple[DesiredInstance, ...] = ()
+    services: tuple[DesiredService, ...] = ()

@@ -27,6 +27,7 @@ from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import Build, InstanceStats, InstanceStatus, ModuleState
 from quarterdeck.model.nodes import AgentState, Facts, Selector
 from quarterdeck.model.schedules import MissedRuns
+from quarterdeck.model.services import Service, ServiceStatus
 from quarterdeck.model.tokens import Role
 from quarterdeck.store.state.types import Json, Word
 
@@ -198,6 +199,7 @@ class CommandColumns(TypedColumns):
     create_time: Named[float]
     expires_at: Named[float | None]
     ended_at: Named[float | None]  #: when the last of its jobs got its result
+    script: Named[str | None]  #: the sha256 of the script that it runs
 
 
 class JobColumns(TypedColumns):
@@ -221,9 +223,19 @@ class JobColumns(TypedColumns):
     change: Named[int] = Column(BigInteger)
 
 
+class ScriptColumns(TypedColumns):
+    """The bytes of a script that commands or schedules name."""
+
+    sha256: Named[str] = Column(primary_key=True)
+    size: Named[int]
+    body: Named[bytes]
+
+
 command = Table("command", metadata, CommandColumns)
 job = Table("job", metadata, JobColumns)
+script = Table("script", metadata, ScriptColumns)
 Index(None, command.c.ended_at)
+Index(None, command.c.script)
 Index(None, job.c.state, job.c.gid, job.c.nid)
 Index(None, job.c.gid, job.c.nid)
 Index(None, job.c.change, unique=True)
@@ -247,10 +259,51 @@ class ScheduleColumns(TypedColumns):
     last_time: Named[float | None]
     last_command: Named[str]
     reason: Named[str]
+    script: Named[str | None]  #: the sha256 of the script that its command runs
 
 
 schedule = Table("schedule", metadata, ScheduleColumns)
 Index(None, schedule.c.next_time)
+Index(None, schedule.c.script)
+
+
+# ── services ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+class ServiceColumns(TypedColumns):
+    """A program that the nodes its selector means keep running."""
+
+    name: Named[str] = Column(primary_key=True)
+    group: Named[str] = Column("group_name")
+    version: Named[str]
+    body: Named[Service] = Column(Json(Service))
+    actor: Named[str]
+    create_time: Named[float]
+    last_update_time: Named[float]
+
+
+class ServiceOnNodeColumns(TypedColumns):
+    """A service on a node. `revision` is the desired set of that node in which this row last changed.
+
+    Rows that are not wanted wait until the node's agent says that the service is gone; the service may be, too.
+    """
+
+    name: Named[str] = Column(primary_key=True)
+    gid: Named[int] = Column(primary_key=True, autoincrement=False)
+    nid: Named[int] = Column(primary_key=True, autoincrement=False)
+    version: Named[str]
+    wanted: Named[bool]
+    revision: Named[int]
+    status: Named[ServiceStatus | None] = Column(Json(ServiceStatus))
+    last_update_time: Named[float]
+
+
+service = Table("service", metadata, ServiceColumns)
+service_on_node = Table(
+    "service_on_node",
+    metadata,
+    ServiceOnNodeColumns,
+    ForeignKeyConstraint(["gid", "nid"], ["node.gid", "node.nid"], ondelete="CASCADE"),
+)
+Index(None, service_on_node.c.gid, service_on_node.c.nid)
 
 
 # ── audit ────────────────────────────────────────────────────────────────────────────────────────────────────────────
