@@ -21,6 +21,8 @@ from quarterdeck.agent.identity import Identity, save_identity
 from quarterdeck.agent.jobs.jobs import Jobs
 from quarterdeck.agent.joining import Joining
 from quarterdeck.agent.memory import trim
+from quarterdeck.agent.messages.asking import Asking
+from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.outbox import Outbox
 from quarterdeck.agent.renewal import Renewal
 from quarterdeck.agent.reporter import Reporter
@@ -29,6 +31,7 @@ from quarterdeck.agent.stats.stats import Stats
 from quarterdeck.link.messages import (
     PROTOCOL_VERSION,
     ArtefactChunk,
+    AskMessages,
     Desired,
     Hello,
     InstanceReport,
@@ -37,6 +40,7 @@ from quarterdeck.link.messages import (
     NewCertificate,
     ResultsStored,
     StatsReport,
+    StopAsking,
     ToAgent,
 )
 from quarterdeck.link.race import until_first
@@ -128,6 +132,8 @@ class Work:
             who=lambda: self._identity.agent,
             cache=home / "wasm",
         )
+        self._messages = MessageLog(home / "messages", emit=self._outbox.put, lose=self._outbox.lose)
+        self._asking = Asking(self._messages, allow=config.jobs.allow)
         self._jobs = Jobs(home, config=config.jobs)
         self._renewal = Renewal(identity=lambda: self._identity, renewed=self._renewed)
         self._connection = Connection(
@@ -135,7 +141,14 @@ class Work:
             credentials=lambda: self._identity.credentials,
             hello=self._hello,
             received=self._received,
-            while_linked=(self._reporter.run, self._artefacts.run, self._renewal.run, self._ship, self._jobs.linked),
+            while_linked=(
+                self._reporter.run,
+                self._artefacts.run,
+                self._renewal.run,
+                self._ship,
+                self._jobs.linked,
+                self._asking.linked,
+            ),
             refused=self._refused,
             heartbeat_s=config.heartbeat_s,
         )
@@ -145,6 +158,7 @@ class Work:
         components = Components()
         components.start("modules", self._apply)
         components.start("stats", self._stats.run)
+        components.start("messages", self._messages.keep)
         components.start("outbox", self._outbox.keep)
         components.start("jobs", self._jobs.run)
         components.start("connection", self._connection.run)
@@ -152,6 +166,7 @@ class Work:
         async with AsyncExitStack() as ending:  # the last first: what emits ends before the outbox does
             ending.push_async_callback(self._outbox.close)
             ending.push_async_callback(asyncio.to_thread, self._stats.close)
+            ending.push_async_callback(self._messages.close)
             ending.push_async_callback(self._instances.close)
             ending.push_async_callback(self._jobs.close)
             ending.push_async_callback(components.stop)
@@ -177,6 +192,8 @@ class Work:
                 self._artefacts.received(message)
             case JobOffers() | KillJobs() | ResultsStored():
                 self._jobs.received(message)
+            case AskMessages() | StopAsking():
+                self._asking.received(message)
             case NewCertificate():
                 self._renewal.received(message)
             case _:
