@@ -1,4 +1,7 @@
-"""Builds and the bytes of their artefacts, named by hash. Keeps those in use in memory: all nodes ask for the same."""
+"""Builds and the bytes of their artefacts, named by hash; scripts are read here too.
+
+Keeps those in use in memory: all nodes ask for the same.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from quarterdeck.link.messages import ARTEFACT_CHUNK_BYTES, ArtefactChunk
 from quarterdeck.model.errors import NotFound
 from quarterdeck.model.modules import Build
 from quarterdeck.store.state import artefacts as rows
+from quarterdeck.store.state import scripts
 from quarterdeck.store.state.database import Database
 
 #: bytes of artefacts kept in memory
@@ -65,6 +69,8 @@ class Artefacts:
             if body is None:
                 async with self._database.read() as transaction:
                     body = await rows.find_body(transaction, sha256)
+                    if body is None:
+                        body = await scripts.find_body(transaction, sha256)
                 if body is None:
                     return None
                 self._bodies[sha256] = body

@@ -27,9 +27,10 @@ from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.jobs import is_id
 from quarterdeck.server.ledger import Ledger, moved
 from quarterdeck.server.links import Links
+from quarterdeck.server.scripts import keep, take_script
 from quarterdeck.server.selection import no_match
 from quarterdeck.store.state import jobs as rows
-from quarterdeck.store.state import nodes
+from quarterdeck.store.state import nodes, scripts
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.jobs import JobRow, Shown, StoredCommand
 from quarterdeck.store.state.nodes import NodeKey
@@ -81,9 +82,10 @@ class Commands:
     async def create(self, request: CreateCommand, actor: ApiToken) -> CommandWithJobs:
         """Asks the nodes that match now, or with `any` one of them that is online.
 
-        `AlreadyExists` (the id), `NoSuchNodes`, `BadInput`, `TooLarge`.
+        `AlreadyExists` (the id), `NoSuchNodes`, `BadInput`, `TooLarge`, `NotFound` (its script).
         """
-        new = self._new(request, actor)
+        request, script = take_script(request)
+        new = self._new(request, actor, script=script.sha256 if script else None)
         async with self._database.write() as transaction:
             if await rows.find_command(transaction, new.id) is not None:
                 raise AlreadyExists(
@@ -91,6 +93,8 @@ class Commands:
                 )
             chosen = _select(await nodes.find_all(transaction), request, command_id=new.id)
             jobs = {NodeKey(node.gid, node.nid): node.name for node in chosen}
+            if script is not None:
+                await keep(transaction, script)
             number = await rows.add(transaction, new, jobs, here=self._links.here(jobs))
             shown = await self._show(transaction, msgspec.structs.replace(new, number=number))
         self._links.wake_for_jobs(jobs)
@@ -216,9 +220,10 @@ class Commands:
         if old:
             async with self._database.write() as transaction:
                 log.info("forgot %d old commands", await rows.prune(transaction, self._kept))
+                await scripts.prune(transaction)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _new(self, request: CreateCommand, actor: ApiToken) -> StoredCommand:
+    def _new(self, request: CreateCommand, actor: ApiToken, *, script: str | None) -> StoredCommand:
         """The command as it will be stored, if it may be."""
         now = self._clock()
         new = StoredCommand(
@@ -231,6 +236,7 @@ class Commands:
             role=actor.role,
             create_time=now,
             expires_at=None if request.expires_s is None else now + request.expires_s,
+            script=script,
         )
         if not is_id(new.cmd):
             raise BadInput(f"A command's name is 1 to {ID_LIMIT} printable characters; found {new.cmd[:300]!r}.")

@@ -20,7 +20,9 @@ from quarterdeck.model.jobs import CommandWithJobs, CreateCommand
 from quarterdeck.model.schedules import NAME_LIMIT, CreateSchedule, MissedRuns, Schedule
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server import cron
+from quarterdeck.server.scripts import keep, take_script
 from quarterdeck.store.state import schedules as rows
+from quarterdeck.store.state import scripts
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.schedules import StoredSchedule
 
@@ -53,16 +55,19 @@ class Schedules:
 
     # ── what people ask ──────────────────────────────────────────────────────────────────────────────────────────────
     async def create(self, request: CreateSchedule, actor: ApiToken) -> Schedule:
-        """A new schedule. `AlreadyExists` (the name), `BadInput` (when, what or its name)."""
+        """A new schedule. `AlreadyExists` (the name), `BadInput` (when, what or its name), `NotFound` (its script)."""
         _check(request)
         now = self._clock()
-        fields = msgspec.structs.asdict(request)
+        command, script = take_script(request.command)
+        fields = msgspec.structs.asdict(request) | {"command": command, "script": script.sha256 if script else None}
         new = StoredSchedule(**fields, actor=actor.name, role=actor.role, create_time=now)
         due = _next(new, now)
         new = msgspec.structs.replace(new, next_time=due if new.enabled else None)
         async with self._database.write() as transaction:
             if await rows.find(transaction, new.name) is not None:
                 raise AlreadyExists(f"There is already a schedule '{new.name}'.")
+            if script is not None:
+                await keep(transaction, script)
             await rows.add(transaction, new)
         return rows.shown(new)
 
@@ -88,6 +93,7 @@ class Schedules:
         async with self._database.write() as transaction:
             if not (_is_name(name) and await rows.remove(transaction, name)):
                 raise _unknown(name)
+            await scripts.prune(transaction)
 
     # ── what time does ───────────────────────────────────────────────────────────────────────────────────────────────
     async def watch(self) -> None:

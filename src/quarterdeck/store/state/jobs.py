@@ -47,6 +47,7 @@ class StoredCommand(msgspec.Struct, frozen=True, kw_only=True):
     create_time: float
     expires_at: float | None = None
     ended_at: float | None = None
+    script: str | None = None
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ class StoredSchedule(Schedule, frozen=True, kw_only=True):
     """A schedule as it lies here: its commands are asked with the role of whoever made it."""
 
     role: Role
+    script: str | None = None
 
 
 async def add(connection: AsyncConnection, new: StoredSchedule) -> None:

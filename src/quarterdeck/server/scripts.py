@@ -1,0 +1,78 @@
+"""Scripts that nodes are asked to run: taken out of what is asked, kept once, and named by their hash from then on.
+
+So a script for a thousand nodes is in no offer, and may be larger than a command. It lies in the state store, stored
+with the command or the schedule that names it, and goes when nothing names it any more: what is run again, or is due
+next month, finds it. Nodes fetch it as they fetch every artefact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from quarterdeck.model.errors import BadInput, NotFound, TooLarge
+from quarterdeck.model.jobs import CreateCommand
+from quarterdeck.model.scripts import SCRIPT_COMMANDS, SCRIPT_LIMIT_BYTES
+from quarterdeck.store.state import scripts as rows
+
+
+class Script(NamedTuple):
+    """The script of a command; without `body` it must be here already."""
+
+    sha256: str
+    body: bytes | None
+
+
+def take_script(request: CreateCommand) -> tuple[CreateCommand, Script | None]:
+    """What is asked with the script's hash in place of its source, and the script. `BadInput`, `TooLarge`."""
+    if request.cmd not in SCRIPT_COMMANDS:
+        return request, None
+    args = dict(request.args)
+    source: object = args.pop("script", None)
+    named: object = args.pop("sha256", "") or ""
+    script = _read(request.cmd, source, named)
+    return msgspec.structs.replace(request, args=args | {"sha256": script.sha256}), script
+
+
+async def keep(transaction: AsyncConnection, script: Script) -> None:
+    """Stores a script for whatever the same transaction stores that names it. `NotFound`: only its hash is known."""
+    if script.body is not None:
+        await rows.add(transaction, script.sha256, script.body)
+    elif not await rows.has(transaction, script.sha256):
+        raise NotFound(f"The server has no script {script.sha256}.", hint="Send its source as the argument 'script'.")
+
+
+def _read(cmd: str, source: object, named: object) -> Script:
+    if not isinstance(named, str) or (named and not _is_hash(named)):
+        raise BadInput(f"sha256 is 64 hexadecimal digits in lower case; found {str(named)[:100]!r}.")
+    if source is None and not named:
+        raise BadInput(f"{cmd} needs the argument 'script', the source.", hint="As in --arg script=@FILE.")
+    if source is None:
+        return Script(named, None)
+    if not isinstance(source, str):
+        raise BadInput(f"The argument 'script' of {cmd} is the source as text; found {_kind(source)}.")
+    try:
+        body = source.encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(f"The script is not text that can be written as UTF-8: {error}.") from error
+    if len(body) > SCRIPT_LIMIT_BYTES:
+        raise TooLarge(
+            f"A script is at most {SCRIPT_LIMIT_BYTES} bytes; found {len(body)}.",
+            hint="Pass what is not code as data, or send it as a file.",
+        )
+    sha256 = hashlib.sha256(body).hexdigest()
+    if named and named != sha256:
+        raise BadInput(f"The script's hash is {sha256}, and the argument sha256 says {named}.", hint="Give only one.")
+    return Script(sha256, body)
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) == hashlib.sha256().digest_size * 2 and not text.strip("0123456789abcdef")
+
+
+def _kind(value: object) -> str:
+    return "an object" if isinstance(value, Mapping) else type(value).__name__
