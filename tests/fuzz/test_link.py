@@ -47,6 +47,9 @@ KINDS = [
     "desired",
     "artefact",
     "refused",
+    "ask_messages",
+    "stop_asking",
+    "messages_found",
 ]
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
@@ -56,7 +59,12 @@ values = st.recursive(
 near_messages = st.builds(
     lambda kind, rest: msgspec.msgpack.encode({"type": kind, **rest}),
     st.sampled_from(KINDS) | st.text(),
-    st.dictionaries(st.sampled_from(["protocol", "facts", "sent_at", "desired", "sha256", "seqs", "code"]), values),
+    st.dictionaries(
+        st.sampled_from(
+            ["protocol", "facts", "sent_at", "desired", "sha256", "seqs", "code", "number", "filter", "wait_s", "page"]
+        ),
+        values,
+    ),
 )
 
 
