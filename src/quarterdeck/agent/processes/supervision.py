@@ -28,6 +28,7 @@ BACKOFF_CAP_S = 60.0
 class Ending(StrEnum):
     """Why it was told to end; the last wins that forbids more."""
 
+    UNHEALTHY = "unhealthy"  #: its health check says so: a failed run
     TIMEOUT = "timeout"
     RESTART = "restart"  #: it is to be started again at once
     KILLALL = "killall"
@@ -118,6 +119,8 @@ class Supervised:
         return replace(over, phase=Phase.WAITING, due=now + wait, restarts=restarts + 1)
 
     def _outcome(self, code: int | None) -> Outcome:
+        if self.ending is Ending.UNHEALTHY:
+            return Outcome.FAILED
         if self.ending is Ending.TIMEOUT:
             return Outcome.TIMEOUT
         if self.ending is not None:

@@ -108,6 +108,15 @@ def test_killall_leaves_the_remembered_and_the_recurring_to_start_again() -> Non
     assert after(Rules(max_restart=9)) == (Phase.DONE, None)
 
 
+def test_one_that_is_not_well_is_ended_and_counts_as_failed() -> None:
+    state = Supervised(rules=Rules(max_time=-1, max_restart=1)).started(0.0).told(Ending.UNHEALTHY).ended(1.0, code=0)
+    assert (state.phase, state.outcome, state.restarts) == (Phase.WAITING, Outcome.FAILED, 1)
+    assert state.due is not None
+    assert state.due > 1.0
+    state = state.started(2.0).told(Ending.UNHEALTHY).ended(3.0, code=-15)
+    assert (state.phase, state.exhausted) == (Phase.DONE, True)
+
+
 def test_a_kill_wins_over_what_was_asked_before_and_after() -> None:
     state = Supervised(rules=Rules(max_time=-1)).started(0.0)
     for first, second in ((Ending.KILLED, Ending.RESTART), (Ending.TIMEOUT, Ending.KILLED)):
