@@ -1,0 +1,37 @@
+"""What the jobs of a command print, as whoever follows the command is told of it."""
+
+from __future__ import annotations
+
+from quarterdeck.model.messages import Message
+from quarterdeck.model.struct import Struct
+
+#: built-in commands that start no process: what they have to say is their result, and nothing is printed
+SILENT = frozenset(
+    {
+        "ping",
+        "get_cpu_info",
+        "get_mem_info",
+        "get_disk_info",
+        "get_nic_info",
+        "get_os_info",
+        "get_msgs",
+        "del_msgs",
+        "get_processes_stats",
+        "get_process_stats",
+        "get_file",
+        "put_file",
+        "kill",
+        "killall",
+        "restart",
+    }
+)
+
+
+class NodeMessages(Struct, frozen=True, kw_only=True):
+    """Messages of one job in the order they came, and in words why some may be missing."""
+
+    gid: int
+    nid: int
+    node_name: str
+    messages: tuple[Message, ...] = ()
+    problems: tuple[str, ...] = ()
