@@ -74,9 +74,12 @@ class Selector(Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = {}
     nodes: tuple[str, ...] = ()  #: node names or "gid/nid" or nid
     gid: int | None = None
+    roles: tuple[str, ...] = ()  #: a node has all of them; its roles are what its label `role` says, "web" or "web,db"
 
     def matches(self, *, gid: int, nid: int, name: str, labels: dict[str, str]) -> bool:
         """Whether a node with this identity and these labels is meant."""
+        if self.roles and not set(labels.get("role", "").split(",")).issuperset(self.roles):
+            return False
         if self.gid is not None and gid != self.gid:
             return False
         if self.nodes and not {name, str(nid), f"{gid}/{nid}"} & set(self.nodes):

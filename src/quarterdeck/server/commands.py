@@ -12,7 +12,7 @@ import time
 import uuid
 import zlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -20,7 +20,15 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.link.messages import encode
-from quarterdeck.model.errors import AlreadyExists, BadInput, NoSuchNodes, NotFound, TooLarge, Unavailable
+from quarterdeck.model.errors import (
+    AlreadyExists,
+    BadInput,
+    NoSuchNodes,
+    NotFound,
+    QuarterdeckError,
+    TooLarge,
+    Unavailable,
+)
 from quarterdeck.model.jobs import ID_LIMIT, Command, CommandWithJobs, CreateCommand, Job, JobOffer, JobState
 from quarterdeck.model.nodes import AgentState, Node, Selector
 from quarterdeck.model.tokens import ApiToken
@@ -60,6 +68,17 @@ class Change(NamedTuple):
     cursor: str
 
 
+class Created(NamedTuple):
+    """A command that was made, and on how many nodes."""
+
+    id: str
+    jobs: int
+
+
+#: stores, in the transaction that makes commands, what belongs to them: their numbers by their ids
+Beside = Callable[[AsyncConnection, Mapping[str, int]], Awaitable[None]]
+
+
 class Commands:
     """Asks nodes to do things; of those that are over the newest `kept` are kept."""
 
@@ -84,21 +103,45 @@ class Commands:
 
         `AlreadyExists` (the id), `NoSuchNodes`, `BadInput`, `TooLarge`, `NotFound` (its script).
         """
-        request, script = take_script(request)
-        new = self._new(request, actor, script=script.sha256 if script else None)
         async with self._database.write() as transaction:
-            if await rows.find_command(transaction, new.id) is not None:
-                raise AlreadyExists(
-                    f"There is already a command '{new.id}'.", hint="Choose another id, or none to have one made."
-                )
-            chosen = _select(await nodes.find_all(transaction), request, command_id=new.id)
-            jobs = {NodeKey(node.gid, node.nid): node.name for node in chosen}
-            if script is not None:
-                await keep(transaction, script)
+            if request.id and await rows.find_ids(transaction, [_checked_id(request.id)]):
+                raise _used(request.id)
+            new, jobs = await self._weigh(transaction, request, actor, await nodes.find_all(transaction))
             number = await rows.add(transaction, new, jobs, here=self._links.here(jobs))
             shown = await self._show(transaction, msgspec.structs.replace(new, number=number))
         self._links.wake_for_jobs(jobs)
         return shown
+
+    async def create_all(
+        self, requests: Sequence[CreateCommand], actor: ApiToken, *, beside: Beside
+    ) -> Sequence[Created | QuarterdeckError]:
+        """Many at a time in one transaction, each as by `create`; `beside` stores what belongs to those that are made.
+
+        Raises only what is no single request's fault: `Unavailable`, `StorageFull`.
+        """
+        answers: list[Created | QuarterdeckError] = []
+        new: list[tuple[StoredCommand, dict[NodeKey, str]]] = []
+        async with self._database.write() as transaction:
+            used = await rows.find_ids(transaction, [request.id for request in requests if is_id(request.id)])
+            every = await nodes.find_all(transaction)
+            for request in requests:
+                try:
+                    if request.id in used:
+                        raise _used(request.id)
+                    command, jobs = await self._weigh(transaction, request, actor, every)
+                except Unavailable:
+                    raise
+                except QuarterdeckError as error:
+                    answers.append(error)
+                    continue
+                used.add(command.id)
+                new.append((command, jobs))
+                answers.append(Created(command.id, jobs=len(jobs)))
+            here = self._links.here({key for _, jobs in new for key in jobs})
+            numbers = await rows.add_all(transaction, new, here=here) if new else []
+            await beside(transaction, dict(zip((command.id for command, _ in new), numbers, strict=True)))
+        self._links.wake_for_jobs({key for _, jobs in new for key in jobs})
+        return answers
 
     async def list(self, *, limit: int = 100) -> CommandList:
         """The last commands, the newest first."""
@@ -223,6 +266,17 @@ class Commands:
                 await scripts.prune(transaction)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def _weigh(
+        self, transaction: AsyncConnection, request: CreateCommand, actor: ApiToken, every: Sequence[Node]
+    ) -> tuple[StoredCommand, dict[NodeKey, str]]:
+        """The command and its nodes, if it may be; its script is stored."""
+        request, script = take_script(request)
+        new = self._new(request, actor, script=script.sha256 if script else None)
+        chosen = _select(every, request, command_id=new.id)
+        if script is not None:
+            await keep(transaction, script)
+        return new, {NodeKey(node.gid, node.nid): node.name for node in chosen}
+
     def _new(self, request: CreateCommand, actor: ApiToken, *, script: str | None) -> StoredCommand:
         """The command as it will be stored, if it may be."""
         now = self._clock()
@@ -275,6 +329,12 @@ async def _find(transaction: AsyncConnection, command_id: str) -> StoredCommand:
     if command is None:
         raise NotFound(f"There is no command '{command_id}'.", hint="See `qd job ls`; old ones are forgotten.")
     return command
+
+
+def _used(command_id: str) -> AlreadyExists:
+    return AlreadyExists(
+        f"There is already a command '{command_id}'.", hint="Choose another id, or none to have one made."
+    )
 
 
 def _checked_id(text: str) -> str:

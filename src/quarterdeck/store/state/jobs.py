@@ -104,9 +104,18 @@ async def add(
     connection: AsyncConnection, new: StoredCommand, jobs: Mapping[NodeKey, str], *, here: set[NodeKey]
 ) -> int:
     """A new command with a job on each node (by its name); those `here` count as offered. The command's number."""
-    fields = msgspec.structs.asdict(new)
-    del fields["number"]
-    number = (await connection.execute(insert(command).values(**fields).returning(command.c.number))).scalar_one()
+    return (await add_all(connection, [(new, jobs)], here=here))[0]
+
+
+async def add_all(
+    connection: AsyncConnection, new: Sequence[tuple[StoredCommand, Mapping[NodeKey, str]]], *, here: set[NodeKey]
+) -> list[int]:
+    """Many at a time, each as `add` would; their numbers."""
+    commands = [
+        {name: value for name, value in msgspec.structs.asdict(each).items() if name != "number"} for each, _ in new
+    ]
+    statement = insert(command).returning(command.c.number, sort_by_parameter_order=True)
+    numbers = [number for (number,) in await connection.execute(statement, commands)]
     change = await next_change(connection)
     rows = [
         {
@@ -119,21 +128,26 @@ async def add(
             "offered": key in here,
             "killed": False,
             "result": None,
-            "create_time": new.create_time,
+            "create_time": each.create_time,
             "accept_time": 0.0,
-            "last_update_time": new.create_time,
-            "change": change + at,
+            "last_update_time": each.create_time,
         }
-        for at, (key, name) in enumerate(jobs.items())
+        for number, (each, jobs) in zip(numbers, new, strict=True)
+        for key, name in jobs.items()
     ]
-    await connection.execute(insert(job), rows)
-    return number
+    await connection.execute(insert(job), [row | {"change": change + at} for at, row in enumerate(rows)])
+    return numbers
 
 
 async def find_command(connection: AsyncConnection, command_id: str) -> StoredCommand | None:
     """One command by its id."""
     row = (await connection.execute(select(command).where(command.c.id == command_id))).mappings().one_or_none()
     return None if row is None else StoredCommand(**row)
+
+
+async def find_ids(connection: AsyncConnection, ids: Sequence[str]) -> set[str]:
+    """Which of these ids are those of commands."""
+    return set((await connection.execute(select(command.c.id).where(command.c.id.in_(ids)))).scalars())
 
 
 async def find_bodies(connection: AsyncConnection, numbers: Sequence[int]) -> dict[int, StoredCommand]:
