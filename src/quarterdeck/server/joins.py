@@ -26,7 +26,7 @@ from quarterdeck.server.desired import Desired
 from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links
 from quarterdeck.server.names import check_facts, check_labels, check_name
-from quarterdeck.store.state import instances, nodes, tokens
+from quarterdeck.store.state import instances, nodes, services, tokens
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.nodes import NodeKey
 
@@ -177,6 +177,7 @@ class Joins:
         await nodes.set_labels(transaction, key, own | token.labels)
         await nodes.set_state(transaction, [node.agent_id], AgentState.TERMINATED, now=self._clock())
         await instances.clear_statuses(transaction, [key])
+        await services.clear_statuses(transaction, [key])
         self._desired.forget(key)
         log.info("agent %s takes the place of %s as node %d/%d", agent_id, node.agent_id, key.gid, key.nid)
         lost = await self._ledger.end_node(

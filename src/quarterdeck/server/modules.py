@@ -264,7 +264,7 @@ class Modules:
                 if built is not None:
                     await self._artefacts.add(transaction, built.build, built.artefacts)
                 await (rows.add(transaction, new) if row is None else rows.change(transaction, new))
-                touched = await self._desired.place(transaction, module_id=new.id)
+                touched = await self._desired.place_module(transaction, new.id)
                 if built is not None:
                     await self._artefacts.prune(transaction)
             module = await self._module(transaction, new)

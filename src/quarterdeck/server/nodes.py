@@ -22,7 +22,7 @@ from quarterdeck.server.desired import Desired
 from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links
 from quarterdeck.server.names import check_facts, check_labels
-from quarterdeck.store.state import instances
+from quarterdeck.store.state import instances, services
 from quarterdeck.store.state import nodes as rows
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.nodes import Link, NodeKey
@@ -90,7 +90,7 @@ class Nodes:
             return await rows.find_agents(transaction)
 
     async def label(self, reference: str, changes: Mapping[str, str | None]) -> Node:
-        """Sets labels (None removes one); modules whose selectors now match come, others go."""
+        """Sets labels (None removes one); modules and services whose selectors now match come, others go."""
         async with self._database.write() as transaction:
             node = await _one(transaction, reference)
             key = NodeKey(node.gid, node.nid)
@@ -221,7 +221,9 @@ class Nodes:
         await rows.set_links(transaction, said)
         await rows.set_versions(transaction, versions)
         # what it said over an earlier connection may be of a process that is no more; it says everything anew now
-        await instances.clear_statuses(transaction, [link.key for link, _ in came.values()])
+        keys = [link.key for link, _ in came.values()]
+        await instances.clear_statuses(transaction, keys)
+        await services.clear_statuses(transaction, keys)
         return await self._desired.place(transaction, keys=relabelled) if relabelled else set()
 
 
