@@ -17,6 +17,7 @@ from quarterdeck.agent.artefacts import Artefacts
 from quarterdeck.agent.components import Components
 from quarterdeck.agent.connection import Connection, LiveLink
 from quarterdeck.agent.desired import DesiredFile
+from quarterdeck.agent.fetches import Fetches
 from quarterdeck.agent.identity import Identity, save_identity
 from quarterdeck.agent.jobs.jobs import Jobs
 from quarterdeck.agent.joining import Joining
@@ -111,7 +112,8 @@ class Work:
         self._acted = 0
         self._news = asyncio.Event()
         self._outbox = Outbox(home / "outbox", config.outbox)
-        self._artefacts = Artefacts(home / "artefacts")
+        self._fetches = Fetches()
+        self._artefacts = Artefacts(home / "artefacts", fetches=self._fetches)
         self._reporter = Reporter(
             instances=lambda: InstanceReport(revision=self._acted, statuses=self._instances.statuses()),
             stats=lambda: StatsReport(stats=self._instances.stats()),
@@ -143,7 +145,7 @@ class Work:
             received=self._received,
             while_linked=(
                 self._reporter.run,
-                self._artefacts.run,
+                self._fetches.run,
                 self._renewal.run,
                 self._ship,
                 self._jobs.linked,
@@ -189,7 +191,7 @@ class Work:
                 self._wanted = message.desired
                 self._news.set()
             case ArtefactChunk():
-                self._artefacts.received(message)
+                self._fetches.received(message)
             case JobOffers() | KillJobs() | ResultsStored():
                 self._jobs.received(message)
             case AskMessages() | StopAsking():

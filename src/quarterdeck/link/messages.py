@@ -259,6 +259,8 @@ ToAgent = (
     Welcome
     | Desired
     | ArtefactChunk
+    | WantFile
+    | FileStored
     | NewCertificate
     | Refused
     | JobOffers

@@ -41,7 +41,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
-    """Everything a server can be told. Environment: `QD_SERVER_…` for each key; `QD_HOME`, `QD_HTTP`, `QD_LINK`."""
+    """Everything a server can be told. Environment: `QD_SERVER_…` for each key; `QD_HOME`, `QD_HTTP`, `QD_LINK`, `QD_REDIS`."""
 
     home: str = ""  #: data folder; default: /var/lib/quarterdeck of root, else quarterdeck in the user's data folder
     http: str = DEFAULT_HTTP  #: where the API listens, host:port; port 0 takes a free one
@@ -59,4 +59,10 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     store_memory_bytes: int = 1_000_000_000  #: memory the embedded store may use
     audit_entries: int = 100_000  #: newest entries of the audit log that are kept
     commands_kept: int = 10_000  #: newest commands that are over and kept, with their jobs and results
+    files_bytes: int = 10 * 1024**3  #: what files and scripts may take on disk; the longest unused make room for others
+    files_keep_s: float = 7 * 86400.0  #: a file or script that was not used for so long is removed
+    redis: str = ""  #: URL of a Redis from which commands are taken, redis://:password@host:6379/0; default: none
+    redis_results_s: float = 86400.0  #: how long a result waits in Redis for whoever asked
+    redis_log_messages: int = 1000  #: newest messages that each list of messages in Redis holds
+    redis_log_s: float = 7 * 86400.0  #: a list of messages that got none for so long is removed from Redis
     modules: str = ""  #: folder of built-in modules; default: those in the package

@@ -11,6 +11,9 @@ from typing import Protocol
 from quarterdeck.link.messages import (
     ArtefactChunk,
     FactsChanged,
+    FileChunk,
+    FileOffer,
+    FileStored,
     FromAgent,
     Hello,
     InstanceReport,
@@ -19,6 +22,7 @@ from quarterdeck.link.messages import (
     NewCertificate,
     StatsReport,
     TelemetryBatch,
+    WantFile,
     Welcome,
 )
 from quarterdeck.model.desired import DesiredSet
@@ -26,10 +30,12 @@ from quarterdeck.model.errors import BadFrame
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.artefacts import Artefacts
 from quarterdeck.server.desired import Desired
+from quarterdeck.server.files import Files
 from quarterdeck.server.instances import Instances
 from quarterdeck.server.jobs import JobReport, Jobs, NextJobs
 from quarterdeck.server.joins import Joins
 from quarterdeck.server.nodes import Nodes
+from quarterdeck.server.pulls import Pulls
 from quarterdeck.server.tokens import Tokens
 from quarterdeck.store.state.nodes import NodeKey
 
@@ -52,6 +58,8 @@ class Fleet:
         desired: Desired,
         instances: Instances,
         artefacts: Artefacts,
+        files: Files,
+        pulls: Pulls,
         jobs: Jobs,
         telemetry: Telemetry,
     ) -> None:
@@ -61,6 +69,8 @@ class Fleet:
         self._desired = desired
         self._instances = instances
         self._artefacts = artefacts
+        self._files = files
+        self._pulls = pulls
         self._jobs = jobs
         self._telemetry = telemetry
 
@@ -78,6 +88,7 @@ class Fleet:
 
     async def disconnected(self, agent: AgentIdentity) -> None:
         """An agent is gone."""
+        await self._pulls.left(agent)
         await self._nodes.disconnected(agent)
 
     async def seen(self, agents: Sequence[AgentIdentity]) -> None:
@@ -105,8 +116,18 @@ class Fleet:
         return await self._desired.of(NodeKey(gid, nid))
 
     async def artefact(self, sha256: str, offset: int) -> ArtefactChunk:
-        """A piece of an artefact."""
+        """A piece of a file or an artefact: whatever has that hash."""
+        if self._files.has(sha256):
+            return await self._files.chunk(sha256, offset)
         return await self._artefacts.chunk(sha256, offset)
+
+    async def file_offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored:
+        """A file of a node."""
+        return await self._pulls.offered(agent, offer)
+
+    async def file_received(self, agent: AgentIdentity, chunk: FileChunk) -> WantFile | FileStored | None:
+        """A piece of a file of a node."""
+        return await self._pulls.received(agent, chunk)
 
     async def next_jobs(self, agent: AgentIdentity, number: int) -> NextJobs:
         """Offers, and what to kill."""

@@ -38,6 +38,11 @@ class Home:
         """The folder of the embedded telemetry store."""
         return self.folder / "telemetry"
 
+    @property
+    def files(self) -> Path:
+        """The folder of files and scripts by their hash."""
+        return self.folder / "files"
+
     def publish(self, http: str) -> None:
         """Writes where the API listens."""
         fresh = self.http_address.with_suffix(".new")

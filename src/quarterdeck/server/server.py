@@ -27,6 +27,7 @@ from quarterdeck.server.audit import Audit
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.commands import Commands
 from quarterdeck.server.desired import Desired
+from quarterdeck.server.files import Files
 from quarterdeck.server.fleet import Fleet
 from quarterdeck.server.home import Home
 from quarterdeck.server.ingest import Ingest
@@ -39,6 +40,7 @@ from quarterdeck.server.links import Links
 from quarterdeck.server.messages import Messages
 from quarterdeck.server.modules import Modules
 from quarterdeck.server.nodes import Nodes
+from quarterdeck.server.pulls import Pulls
 from quarterdeck.server.queries import Queries
 from quarterdeck.server.schedules import Schedules
 from quarterdeck.server.sessions import Sessions
@@ -59,6 +61,7 @@ class Server:
     tokens: Tokens
     modules: Modules
     commands: Commands
+    files: Files
     schedules: Schedules
     messages: Messages
     audit: Audit
@@ -148,6 +151,7 @@ class Server:
         self._run(self.nodes.watch(), "silence")
         self._run(self.commands.watch(), "expired jobs")
         self._run(self.schedules.watch(), "schedules")
+        self._run(self.files.watch(), "unused files")
         self._run(self.modules.register_builtins(), "built-in modules")
         self._started_at = time.time()
 
@@ -164,6 +168,7 @@ class Server:
         self._authority = CertificateAuthority.open(self._home.folder, certificate_days=config.certificate_days)
         self._links = links = Links()
         artefacts = Artefacts(database)
+        self.files = Files(self._home.files, limit_bytes=config.files_bytes, keep_s=config.files_keep_s)
         desired = Desired(database, artefacts=artefacts)
         instances = Instances(database, desired=desired)
         self.audit = Audit(database, entries=config.audit_entries)
@@ -192,6 +197,8 @@ class Server:
             desired=desired,
             instances=instances,
             artefacts=artefacts,
+            files=self.files,
+            pulls=Pulls(database, files=self.files),
             jobs=Jobs(database, ledger=ledger),
             telemetry=ingest,
         )

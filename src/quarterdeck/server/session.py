@@ -10,6 +10,9 @@ from typing import Protocol
 from quarterdeck.link.messages import (
     ArtefactChunk,
     Desired,
+    FileChunk,
+    FileOffer,
+    FileStored,
     FromAgent,
     Heartbeat,
     Hello,
@@ -24,11 +27,12 @@ from quarterdeck.link.messages import (
     ToAgent,
     UnknownMessage,
     WantArtefact,
+    WantFile,
 )
 from quarterdeck.link.race import until_first
 from quarterdeck.link.wire import Stream
 from quarterdeck.model.desired import DesiredSet
-from quarterdeck.model.errors import BadFrame, NotFound, QuarterdeckError, Unavailable
+from quarterdeck.model.errors import BadFrame, NotFound, QuarterdeckError, StorageCorrupt, Unavailable
 from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.jobs import JobReport, NextJobs
@@ -40,6 +44,8 @@ log = logging.getLogger(__name__)
 _FAREWELL_S = 1.0
 #: messages about jobs that wait to be stored; an agent that sends more has to wait
 _JOB_REPORTS = 64
+#: messages about contents that wait to be answered; an agent that sends more has to wait
+_CONTENTS = 64
 
 
 class SessionHandler(Protocol):
@@ -50,6 +56,10 @@ class SessionHandler(Protocol):
     async def renew(self, agent: AgentIdentity, csr_pem: bytes) -> NewCertificate: ...
 
     async def artefact(self, sha256: str, offset: int) -> ArtefactChunk: ...
+
+    async def file_offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored: ...
+
+    async def file_received(self, agent: AgentIdentity, chunk: FileChunk) -> WantFile | FileStored | None: ...
 
     async def next_jobs(self, agent: AgentIdentity, number: int) -> NextJobs: ...
 
@@ -79,6 +89,7 @@ class Session:
         self._jobs = asyncio.Event()
         self._jobs.set()  # those that were there before this connection
         self._job_reports = asyncio.Queue[JobReport](_JOB_REPORTS)
+        self._contents = asyncio.Queue[WantArtefact | FileOffer | FileChunk](_CONTENTS)
         self._questions = Questions(stream)
 
     def push(self) -> None:
@@ -103,7 +114,13 @@ class Session:
         """Serve until the agent leaves (returns) or the link must end (raises)."""
         try:
             await until_first(
-                self._receive(), self._push(), self._push_jobs(), self._store_jobs(), self._questions.run(), self.ended
+                self._receive(),
+                self._push(),
+                self._push_jobs(),
+                self._store_jobs(),
+                self._exchange_contents(),
+                self._questions.run(),
+                self.ended,
             )
         finally:
             self._questions.end()
@@ -165,8 +182,8 @@ class Session:
                 pass
             case Hello():
                 raise BadFrame("Expected one Hello at the start of the connection, found a second one.")
-            case WantArtefact():
-                await self._stream.send(await self._artefact(message))
+            case WantArtefact() | FileOffer() | FileChunk():
+                await self._contents.put(message)
             case RenewCertificate():
                 await self._stream.send(await self._handler.renew(self.agent, message.csr_pem))
             case JobsTaken() | JobsStarted() | JobResults():
@@ -176,11 +193,25 @@ class Session:
             case _:
                 await self._report(message)
 
+    async def _exchange_contents(self) -> None:
+        """Large things go beside all else: neither jobs nor reports wait for the disk, or for a slow link."""
+        while True:
+            match await self._contents.get():
+                case WantArtefact() as want:
+                    await self._stream.send(await self._artefact(want))
+                case FileOffer() as offer:
+                    await self._stream.send(await self._handler.file_offered(self.agent, offer))
+                case FileChunk() as chunk:
+                    answer = await self._handler.file_received(self.agent, chunk)
+                    if answer is not None:
+                        await self._stream.send(answer)
+
     async def _artefact(self, want: WantArtefact) -> ArtefactChunk:
         try:
             return await self._handler.artefact(want.sha256, want.offset)
-        except NotFound:
-            return ArtefactChunk(sha256=want.sha256, offset=want.offset, size=-1, data=b"")
+        except (NotFound, StorageCorrupt) as error:
+            problem = str(error)
+            return ArtefactChunk(sha256=want.sha256, offset=want.offset, size=-1, data=b"", problem=problem)
 
     async def _report(self, message: FromAgent) -> None:
         try:

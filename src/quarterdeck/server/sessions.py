@@ -19,6 +19,9 @@ from quarterdeck.link.certificates import certificates_from_pem
 from quarterdeck.link.messages import (
     PROTOCOL_VERSION,
     ArtefactChunk,
+    FileChunk,
+    FileOffer,
+    FileStored,
     FromAgent,
     Hello,
     JoinReply,
@@ -28,6 +31,7 @@ from quarterdeck.link.messages import (
     TelemetryAck,
     TelemetryBatch,
     ToAgent,
+    WantFile,
     Welcome,
 )
 from quarterdeck.link.race import until_first
@@ -85,7 +89,7 @@ class AgentHandler(Protocol):
         ...
 
     async def received(self, agent: AgentIdentity, message: FromAgent) -> None:
-        """An InstanceReport, StatsReport or FactsChanged."""
+        """An InstanceReport, ServiceReport, StatsReport or FactsChanged."""
         ...
 
     async def renew(self, agent: AgentIdentity, csr_pem: bytes) -> NewCertificate: ...
@@ -94,6 +98,14 @@ class AgentHandler(Protocol):
 
     async def artefact(self, sha256: str, offset: int) -> ArtefactChunk:
         """A chunk of the artefact; `NotFound` when there is none."""
+        ...
+
+    async def file_offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored:
+        """The node has a file for the server: from where on, or that it is there, or why not."""
+        ...
+
+    async def file_received(self, agent: AgentIdentity, chunk: FileChunk) -> WantFile | FileStored | None:
+        """The next bytes of a file of the node; None when they are not what was asked for."""
         ...
 
     async def next_jobs(self, agent: AgentIdentity, number: int) -> NextJobs:

@@ -10,6 +10,9 @@ from quarterdeck.link.join_tokens import new_join_token
 from quarterdeck.link.messages import (
     ARTEFACT_CHUNK_BYTES,
     ArtefactChunk,
+    FileChunk,
+    FileOffer,
+    FileStored,
     FromAgent,
     Hello,
     JobOffers,
@@ -20,6 +23,7 @@ from quarterdeck.link.messages import (
     NewCertificate,
     TelemetryBatch,
     ToAgent,
+    WantFile,
     Welcome,
 )
 from quarterdeck.model.desired import DesiredSet
@@ -48,6 +52,7 @@ class MemoryFleet:
         self.received_messages: list[tuple[AgentIdentity, FromAgent]] = []
         self.sets: dict[tuple[int, int], DesiredSet] = {}
         self.artefacts: dict[str, bytes] = {}
+        self.pulled: dict[str, bytes] = {}  #: what agents sent of their files, by sha256
         self.batches: dict[tuple[str, str, int], TelemetryBatch] = {}
         self.offers: list[JobOffer] = []  #: to every node; more are sent when the test calls `Sessions.push_jobs`
         self.killed: list[str] = []
@@ -121,6 +126,16 @@ class MemoryFleet:
             raise NotFound
         chunk = content[offset : offset + ARTEFACT_CHUNK_BYTES]
         return ArtefactChunk(sha256=sha256, offset=offset, size=len(content), data=chunk)
+
+    async def file_offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored:  # noqa: ARG002
+        self.pulled[offer.sha256] = b""
+        return WantFile(sha256=offer.sha256) if offer.size else FileStored(sha256=offer.sha256)
+
+    async def file_received(self, agent: AgentIdentity, chunk: FileChunk) -> WantFile | FileStored | None:  # noqa: ARG002
+        content = self.pulled[chunk.sha256] = self.pulled[chunk.sha256][: chunk.offset] + chunk.data
+        if hashlib.sha256(content).hexdigest() == chunk.sha256:
+            return FileStored(sha256=chunk.sha256)
+        return WantFile(sha256=chunk.sha256, offset=len(content))
 
     async def next_jobs(self, agent: AgentIdentity, number: int) -> NextJobs:  # noqa: ARG002
         messages: list[ToAgent] = []

@@ -150,7 +150,8 @@ async def test_artefacts_come_in_chunks_from_any_offset(server: LinkServer) -> N
         assert isinstance(second, ArtefactChunk)
         assert first.data + second.data == content
         assert first.size == len(content)
-        assert none == ArtefactChunk(sha256="0" * 64, offset=0, size=-1, data=b"")
+        problem = "There is nothing by that name."
+        assert none == ArtefactChunk(sha256="0" * 64, offset=0, size=-1, data=b"", problem=problem)
 
 
 async def test_a_certificate_is_renewed_over_the_link(server: LinkServer) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from quarterdeck.agent.artefacts import Artefacts
 from quarterdeck.agent.connection import LiveLink
+from quarterdeck.agent.fetches import Fetches
 from quarterdeck.link.messages import ArtefactChunk, FromAgent, WantArtefact
 from quarterdeck.model.errors import BadInput, NotFound
 from quarterdeck.model.modules import Artefact
@@ -21,8 +22,8 @@ from tests.support import until
 class Server:
     """Answers wants in chunks of `step` bytes, at most `patience` of them in one link."""
 
-    def __init__(self, artefacts: Artefacts, *contents: bytes, step: int = 10, patience: int = 1000) -> None:
-        self.artefacts = artefacts
+    def __init__(self, fetches: Fetches, *contents: bytes, step: int = 10, patience: int = 1000) -> None:
+        self.fetches = fetches
         self.contents = {hashlib.sha256(content).hexdigest(): content for content in contents}
         self.step = step
         self.patience = patience
@@ -38,10 +39,10 @@ class Server:
         if content is not None:
             data = content[message.offset : message.offset + self.step]
             chunk = ArtefactChunk(sha256=message.sha256, offset=message.offset, size=len(content), data=data)
-        self.artefacts.received(chunk)
+        self.fetches.received(chunk)
 
     def link(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self.artefacts.run(cast("LiveLink", self)))
+        return asyncio.create_task(self.fetches.run(cast("LiveLink", self)))
 
 
 def artefact(content: bytes, name: str = "a.bpf.o") -> Artefact:
@@ -55,24 +56,26 @@ async def end(task: asyncio.Task[None]) -> None:
 
 async def test_fetched_once_for_all_who_ask_and_kept(tmp_path: Path) -> None:
     content = b"0123456789" * 5 + b"end"
-    artefacts = Artefacts(tmp_path)
-    server = Server(artefacts, content)
+    fetches = Fetches()
+    artefacts = Artefacts(tmp_path, fetches=fetches)
+    server = Server(fetches, content)
     link = server.link()
     assert await asyncio.gather(*(artefacts.get(artefact(content)) for _ in range(5))) == [content] * 5
     assert server.offsets == [0, 10, 20, 30, 40, 50]
     await end(link)
-    assert await Artefacts(tmp_path).get(artefact(content)) == content
+    assert await Artefacts(tmp_path, fetches=fetches).get(artefact(content)) == content
 
 
 async def test_an_interrupted_fetch_goes_on_where_it_stopped(tmp_path: Path) -> None:
     content = bytes(range(100))
-    artefacts = Artefacts(tmp_path)
-    first = Server(artefacts, content, patience=3)
+    fetches = Fetches()
+    artefacts = Artefacts(tmp_path, fetches=fetches)
+    first = Server(fetches, content, patience=3)
     asked = asyncio.create_task(artefacts.get(artefact(content)))
     link = first.link()
     await until(lambda: len(first.offsets) == 3)
     await end(link)
-    second = Server(artefacts, content)
+    second = Server(fetches, content)
     link = second.link()
     assert await asked == content
     assert second.offsets[0] == 30
@@ -80,16 +83,18 @@ async def test_an_interrupted_fetch_goes_on_where_it_stopped(tmp_path: Path) -> 
 
 
 async def test_an_empty_artefact(tmp_path: Path) -> None:
-    artefacts = Artefacts(tmp_path)
-    link = Server(artefacts, b"").link()
+    fetches = Fetches()
+    artefacts = Artefacts(tmp_path, fetches=fetches)
+    link = Server(fetches, b"").link()
     assert await artefacts.get(artefact(b"")) == b""
     await end(link)
 
 
 async def test_unknown_and_damaged_artefacts_are_errors_and_can_be_asked_again(tmp_path: Path) -> None:
     content = b"good"
-    artefacts = Artefacts(tmp_path)
-    server = Server(artefacts)
+    fetches = Fetches()
+    artefacts = Artefacts(tmp_path, fetches=fetches)
+    server = Server(fetches)
     link = server.link()
     with pytest.raises(NotFound, match=r"a\.bpf\.o"):
         await artefacts.get(artefact(content))
@@ -104,16 +109,18 @@ async def test_unknown_and_damaged_artefacts_are_errors_and_can_be_asked_again(t
 async def test_a_rotten_file_is_fetched_again(tmp_path: Path) -> None:
     content = b"content"
     (tmp_path / artefact(content).sha256).write_bytes(b"rotten!")
-    artefacts = Artefacts(tmp_path)
-    link = Server(artefacts, content).link()
+    fetches = Fetches()
+    artefacts = Artefacts(tmp_path, fetches=fetches)
+    link = Server(fetches, content).link()
     assert await artefacts.get(artefact(content)) == content
     await end(link)
 
 
 async def test_the_cache_is_bounded_and_keeps_what_was_used_last(tmp_path: Path) -> None:
     contents = [bytes([number]) * 100 for number in range(5)]
-    artefacts = Artefacts(tmp_path, limit_bytes=250)
-    link = Server(artefacts, *contents, step=1000).link()
+    fetches = Fetches()
+    artefacts = Artefacts(tmp_path, fetches=fetches, limit_bytes=250)
+    link = Server(fetches, *contents, step=1000).link()
     for place, content in enumerate(contents):
         await artefacts.get(artefact(content))
         os.utime(tmp_path / artefact(content).sha256, (place, place))

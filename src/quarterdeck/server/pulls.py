@@ -1,0 +1,112 @@
+"""Files on their way from nodes to the server: chunk by chunk, as the server asks for them.
+
+A node may send only what a `get_file` job of it that has no result yet is to send. What has come lies in `Files` under
+its hash and the node, so that a transfer goes on where it stopped, whoever was killed. Owns the transfers of agents
+that are here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakValueDictionary
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from quarterdeck.link.messages import FileChunk, FileOffer, FileStored, WantFile
+from quarterdeck.model.errors import QuarterdeckError
+from quarterdeck.model.files import is_sha256
+from quarterdeck.model.jobs import ID_LIMIT
+from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.server.files import Arrival, Files
+from quarterdeck.store.state import jobs as rows
+from quarterdeck.store.state.database import Database
+from quarterdeck.store.state.nodes import NodeKey
+
+#: the command whose jobs send files
+COMMAND = "get_file"
+_Key = tuple[str, str]  # agent id, sha256
+
+
+class Pulls:
+    """Takes files from agents."""
+
+    def __init__(self, database: Database, *, files: Files) -> None:
+        self._database = database
+        self._files = files
+        self._arrivals: dict[_Key, Arrival] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by agent id
+
+    async def offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored:
+        """A node has a file for us: from where on, or that it is here, or why not."""
+        if not is_sha256(offer.sha256) or not await self._expected(agent, offer.job):
+            return FileStored(sha256=offer.sha256, problem="The server did not ask this node for it.")
+        async with self._lock(agent):
+            try:
+                arrival = await self._arrival(agent, offer)
+                if arrival is None or (not arrival.missing and await self._files.append(arrival, b"")):
+                    await self._leave((agent.agent_id, offer.sha256))
+                    return FileStored(sha256=offer.sha256)
+            except QuarterdeckError as error:
+                return await self._refuse(agent, offer.sha256, error)
+            async with arrival.busy:  # with bytes that an earlier link of it brought
+                return WantFile(sha256=offer.sha256, offset=arrival.part.size)
+
+    async def received(self, agent: AgentIdentity, chunk: FileChunk) -> WantFile | FileStored | None:
+        """The next bytes. None: they are not what was asked for, a repeat perhaps."""
+        key = (agent.agent_id, chunk.sha256)
+        async with self._lock(agent):
+            arrival = self._arrivals.get(key)
+            if arrival is None or chunk.offset != arrival.part.size or not chunk.data:
+                return None
+            try:
+                if self._files.has(chunk.sha256) or await self._files.append(arrival, chunk.data):
+                    await self._leave(key)
+                    return FileStored(sha256=chunk.sha256)
+            except QuarterdeckError as error:
+                return await self._refuse(agent, chunk.sha256, error)
+            return WantFile(sha256=chunk.sha256, offset=arrival.part.size)
+
+    async def left(self, agent: AgentIdentity) -> None:
+        """The agent's link has ended; what has come stays."""
+        async with self._lock(agent):
+            for key in [key for key in self._arrivals if key[0] == agent.agent_id]:
+                await self._leave(key)
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _lock(self, agent: AgentIdentity) -> asyncio.Lock:
+        """What an agent's old link still does ends before its new one begins."""
+        return self._locks.setdefault(agent.agent_id, asyncio.Lock())
+
+    async def _arrival(self, agent: AgentIdentity, offer: FileOffer) -> Arrival | None:
+        """What has come of it; None when all of it is here, from whomever."""
+        key = (agent.agent_id, offer.sha256)
+        if self._files.has(offer.sha256):
+            await self._files.size(offer.sha256)  # is used, and is not damaged
+            return None
+        if key not in self._arrivals:
+            source = f"{agent.gid}-{agent.nid}"
+            self._arrivals[key] = await self._files.begin(offer.sha256, size=offer.size, source=source, name=offer.name)
+        return self._arrivals[key]
+
+    async def _expected(self, agent: AgentIdentity, job_id: str) -> bool:
+        if not 0 < len(job_id) <= ID_LIMIT:
+            return False
+        async with self._database.read() as transaction:
+            return await _is_pulled(transaction, job_id, NodeKey(agent.gid, agent.nid))
+
+    async def _refuse(self, agent: AgentIdentity, sha256: str, error: QuarterdeckError) -> FileStored:
+        await self._leave((agent.agent_id, sha256))
+        return FileStored(sha256=sha256, problem=str(error))
+
+    async def _leave(self, key: _Key) -> None:
+        arrival = self._arrivals.pop(key, None)
+        if arrival is not None:
+            await self._files.release(arrival)
+
+
+async def _is_pulled(transaction: AsyncConnection, job_id: str, key: NodeKey) -> bool:
+    """Whether this is a job of the node that sends a file and is not over."""
+    command = await rows.find_command(transaction, job_id)
+    if command is None or command.cmd != COMMAND:
+        return False
+    return any(row.key == key for row in await rows.find_unfinished(transaction, number=command.number))
