@@ -28,14 +28,8 @@ REPLACEMENTS = (
     ("self._http.request(", "await self._http.request("),
     ("with self._http.stream", "async with self._http.stream"),
     ("response.read()", "await response.aread()"),
-    (
-        "for rows in events.decode(response.iter_lines())",
-        "async for rows in events.decode_async(response.aiter_lines())",
-    ),
-    (
-        "for event in events.decode_jobs(response.iter_lines())",
-        "async for event in events.decode_jobs_async(response.aiter_lines())",
-    ),
+    ("  # noqa: UP028 (the async client cannot)", ""),
+    ("for line in response.iter_lines()", "async for line in response.aiter_lines()"),
     ("return self.send(", "return await self.send("),
     ("import time\n", "import asyncio\n"),
     ("time.sleep(", "await asyncio.sleep("),
@@ -44,7 +38,7 @@ REPLACEMENTS = (
 
 def asyncify(source: str) -> str:
     """The async client's source."""
-    code = re.sub(r"\n    def (?!__|local)", "\n    async def ", source)
+    code = re.sub(r"\n    def (?!__|local|follow|tail)", "\n    async def ", source)
     for sync, asynchronous in REPLACEMENTS:
         code = code.replace(sync, asynchronous)
     command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(CLIENT / "asynchronous.py"), "-"]

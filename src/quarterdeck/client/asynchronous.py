@@ -12,12 +12,14 @@ import httpx
 from quarterdeck.client import calls, events
 from quarterdeck.client.calls import Call
 from quarterdeck.client.endpoint import Endpoint
+from quarterdeck.client.events import Stream
 from quarterdeck.model.audit import AuditEntry
 from quarterdeck.model.errors import TimedOut
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import Instance, Module
 from quarterdeck.model.nodes import AgentRecord, Node, Selector
+from quarterdeck.model.output import NodeMessages
 from quarterdeck.model.queries import Answer, QueryFormat, QueryParameter, TableInfo, TailRows
 from quarterdeck.model.schedules import CreateSchedule, Schedule
 from quarterdeck.model.server import ServerInfo
@@ -171,27 +173,20 @@ class AsyncClient:
         """One command with what became of it on every node."""
         return await self.send(calls.show_command(command_id))
 
-    async def follow_command(self, command_id: str) -> AsyncIterator[Job]:
+    def follow_command(self, command_id: str) -> AsyncIterator[Job]:
         """Every job of a command as it is, then as it changes, until all have their result.
 
         A lost connection is resumed where it stopped.
         """
-        cursor = ""
-        while True:
-            request = events.follow(command_id, cursor=cursor)
-            try:
-                async with self._http.stream(**request.arguments(self.endpoint.token)) as response:
-                    if response.status_code >= 400:
-                        raise calls.failure(response.status_code, await response.aread())
-                    async for event in events.decode_jobs_async(response.aiter_lines()):
-                        if event.job is None:
-                            return
-                        cursor = event.cursor
-                        yield event.job
-            except httpx.TransportError as error:
-                if not cursor:
-                    raise calls.unreachable(self.endpoint.url, error) from error
-            await asyncio.sleep(events.RESUME_S)
+        return self._stream(events.JobStream(command_id))
+
+    def follow_output(self, command_id: str, *, follow: bool = True) -> AsyncIterator[Job | NodeMessages]:
+        """A command with what it prints: its jobs as they change, and the messages of each node in their order.
+
+        A job with its result comes behind all that it printed. It ends when all have one; without `follow`, with what
+        there is now. A lost connection is resumed where it stopped: nothing is left out, and nothing comes twice.
+        """
+        return self._stream(events.OutputStream(command_id, follow=follow))
 
     async def kill_command(self, command_id: str, nodes: Sequence[str] = ()) -> CommandWithJobs:
         """Ends the jobs of a command that have no result yet, on these nodes or on all."""
@@ -247,19 +242,23 @@ class AsyncClient:
         """The answer as CSV with a header line, or as an Arrow IPC stream."""
         return await self.send(calls.query(sql, {}, max_rows=max_rows, timeout_s=timeout_s, format=format))
 
-    async def tail(self, table: str, *, where: str = "") -> AsyncIterator[TailRows]:
+    def tail(self, table: str, *, where: str = "") -> AsyncIterator[TailRows]:
         """The rows of a table as they are stored, without end; a lost connection is resumed where it stopped."""
-        cursor = ""
+        return self._stream(events.TailStream(table, where=where))
+
+    async def _stream(self, stream: Stream[T]) -> AsyncIterator[T]:
+        """What a stream says until it ends; opened again where it was when its connection is lost."""
         while True:
-            request = events.tail(table, where=where, cursor=cursor)
             try:
-                async with self._http.stream(**request.arguments(self.endpoint.token)) as response:
+                async with self._http.stream(**stream.arguments(self.endpoint.token)) as response:
                     if response.status_code >= 400:
                         raise calls.failure(response.status_code, await response.aread())
-                    async for rows in events.decode_async(response.aiter_lines()):
-                        cursor = rows.cursor
-                        yield rows
+                    async for line in response.aiter_lines():
+                        for item in stream.feed(line):
+                            yield item
+                        if stream.ended:
+                            return
             except httpx.TransportError as error:
-                if not cursor:
+                if not stream.cursor:
                     raise calls.unreachable(self.endpoint.url, error) from error
             await asyncio.sleep(events.RESUME_S)

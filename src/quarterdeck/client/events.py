@@ -1,15 +1,19 @@
-"""Server-sent events: the request that opens a live stream, and the decoding of its lines."""
+"""Server-sent events: live streams as values, from the request that opens one to what its lines say.
+
+The sync and the async client read the same streams. A stream knows where it is, so that it goes on there when its
+connection was lost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from quarterdeck.client.calls import PREFIX
 from quarterdeck.model.jobs import Job
+from quarterdeck.model.output import NodeMessages
 from quarterdeck.model.queries import TailRows
 
 #: seconds of silence after which a stream is taken for dead; the server sends a comment every 10 s
@@ -17,91 +21,101 @@ SILENCE_S = 30.0
 #: seconds between a stream's end and the attempt to resume it
 RESUME_S = 1.0
 
-
-class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A GET whose answer does not end."""
-
-    path: str
-    query: dict[str, str] = {}
-    last_event: str = ""  #: the id of the last event that arrived: the stream goes on after it
-
-    def arguments(self, token: str) -> dict[str, Any]:
-        """What httpx's `stream` takes."""
-        headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
-        if self.last_event:
-            headers["Last-Event-ID"] = self.last_event
-        return {"method": "GET", "url": self.path, "params": self.query, "headers": headers, "timeout": SILENCE_S}
+T = TypeVar("T")
 
 
-class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it is now; without one the stream has said all there is to say."""
+class Stream(Generic[T]):
+    """A GET whose answer stays open: give it the lines of the answer, and it gives what they say."""
 
-    cursor: str
-    job: Job | None
-
-
-def tail(table: str, *, where: str, cursor: str) -> StreamRequest:
-    """The stream of a table's new rows, after `cursor` if it is not empty."""
-    given = {"where": where, "cursor": cursor}
-    return StreamRequest(
-        path=f"{PREFIX}/tables/{quote(table, safe='')}/tail", query={k: v for k, v in given.items() if v}
-    )
-
-
-def follow(command_id: str, *, cursor: str) -> StreamRequest:
-    """The stream of what becomes of a command, after `cursor` if it is not empty."""
-    return StreamRequest(path=f"{PREFIX}/commands/{quote(command_id, safe='')}/events", last_event=cursor)
-
-
-def decode(lines: Iterable[str]) -> Iterator[TailRows]:
-    """The events in the lines of a stream; each event is one `data:` line."""
-    for line in lines:
-        if line.startswith("data:"):
-            yield msgspec.json.decode(line[5:].strip(), type=TailRows)
-
-
-async def decode_async(lines: AsyncIterator[str]) -> AsyncIterator[TailRows]:
-    """The same over an async stream."""
-    async for line in lines:
-        if line.startswith("data:"):
-            yield msgspec.json.decode(line[5:].strip(), type=TailRows)
-
-
-def decode_jobs(lines: Iterable[str]) -> Iterator[JobEvent]:
-    """The jobs in the lines of a stream, and its end."""
-    decoder = _JobEvents()
-    for line in lines:
-        event = decoder.feed(line)
-        if event is not None:
-            yield event
-
-
-async def decode_jobs_async(lines: AsyncIterator[str]) -> AsyncIterator[JobEvent]:
-    """The same over an async stream."""
-    decoder = _JobEvents()
-    async for line in lines:
-        event = decoder.feed(line)
-        if event is not None:
-            yield event
-
-
-class _JobEvents:
-    """Puts the fields of an event together; an empty line ends it. What is no job and no end is passed over."""
-
-    def __init__(self) -> None:
+    def __init__(self, path: str, **query: str) -> None:
+        self.path = PREFIX + path
+        self.query = {name: value for name, value in query.items() if value}
+        self.cursor = ""  #: behind what arrived; "" before anything did
+        self.ended = False  #: it has said all there is to say
         self._fields: dict[str, str] = {}
 
-    def feed(self, line: str) -> JobEvent | None:
+    def arguments(self, token: str) -> dict[str, Any]:
+        """What httpx's `stream` takes to open it, or to go on behind what arrived."""
+        self._fields = {}
+        headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+        if self.cursor:
+            headers["Last-Event-ID"] = self.cursor
+        return {"method": "GET", "url": self.path, "params": self.query, "headers": headers, "timeout": SILENCE_S}
+
+    def feed(self, line: str) -> list[T]:
+        """What is complete with this line; an empty one ends an event."""
         if line:
             name, _, value = line.partition(":")
             self._fields[name] = value.removeprefix(" ")
-            return None
+            return []
         fields, self._fields = self._fields, {}
-        match fields.get("event"):
-            case "job":
-                job = msgspec.json.decode(fields.get("data", ""), type=Job)
-                return JobEvent(cursor=fields.get("id", ""), job=job)
-            case "end":
-                return JobEvent(cursor=fields.get("id", ""), job=None)
-            case _:
-                return None
+        kind = fields.get("event", "message")
+        if kind == "end":
+            self.ended = True
+        return self.event(kind, fields.get("data", ""), fields.get("id", ""))
+
+    def event(self, kind: str, data: str, cursor: str) -> list[T]:
+        """What an event says. One of a kind that is not known, a newer server's, says nothing."""
+        raise NotImplementedError
+
+
+class TailStream(Stream[TailRows]):
+    """A table's new rows."""
+
+    def __init__(self, table: str, *, where: str = "") -> None:
+        super().__init__(f"/tables/{quote(table, safe='')}/tail", where=where)
+
+    def arguments(self, token: str) -> dict[str, Any]:
+        """As of every stream; this one's cursor is in its query."""
+        if self.cursor:
+            self.query["cursor"] = self.cursor
+        return super().arguments(token)
+
+    def event(self, kind: str, data: str, cursor: str) -> list[TailRows]:  # noqa: ARG002
+        """Rows, with the cursor behind them."""
+        if kind != "message" or not data:
+            return []
+        rows = msgspec.json.decode(data, type=TailRows)
+        self.cursor = rows.cursor
+        return [rows]
+
+
+class JobStream(Stream[Job]):
+    """What becomes of a command."""
+
+    def __init__(self, command_id: str) -> None:
+        super().__init__(f"/commands/{quote(command_id, safe='')}/events")
+
+    def event(self, kind: str, data: str, cursor: str) -> list[Job]:
+        """A job as it is now."""
+        if kind != "job":
+            return []
+        self.cursor = cursor
+        return [msgspec.json.decode(data, type=Job)]
+
+
+class OutputStream(Stream[Job | NodeMessages]):
+    """What becomes of a command, and what it prints. Events without an id wait for the next that has one."""
+
+    def __init__(self, command_id: str, *, follow: bool = True) -> None:
+        path = f"/commands/{quote(command_id, safe='')}/output"
+        super().__init__(path, follow="" if follow else "false")
+        self._live = follow
+        self._waiting: list[Job | NodeMessages] = []
+
+    def arguments(self, token: str) -> dict[str, Any]:
+        """As of every stream; what was not complete comes again."""
+        self._waiting = []
+        return super().arguments(token)
+
+    def event(self, kind: str, data: str, cursor: str) -> list[Job | NodeMessages]:
+        """Jobs, and messages of a node, in the order in which they are to be shown."""
+        if kind == "job":
+            self._waiting.append(msgspec.json.decode(data, type=Job))
+        elif kind == "messages":
+            self._waiting.append(msgspec.json.decode(data, type=NodeMessages))
+        if self._live and not cursor and not self.ended:
+            return []
+        self.cursor = cursor or self.cursor
+        told, self._waiting = self._waiting, []
+        return told

@@ -12,12 +12,14 @@ import httpx
 from quarterdeck.client import calls, events
 from quarterdeck.client.calls import Call
 from quarterdeck.client.endpoint import Endpoint
+from quarterdeck.client.events import Stream
 from quarterdeck.model.audit import AuditEntry
 from quarterdeck.model.errors import TimedOut
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import Instance, Module
 from quarterdeck.model.nodes import AgentRecord, Node, Selector
+from quarterdeck.model.output import NodeMessages
 from quarterdeck.model.queries import Answer, QueryFormat, QueryParameter, TableInfo, TailRows
 from quarterdeck.model.schedules import CreateSchedule, Schedule
 from quarterdeck.model.server import ServerInfo
@@ -176,22 +178,15 @@ class Client:
 
         A lost connection is resumed where it stopped.
         """
-        cursor = ""
-        while True:
-            request = events.follow(command_id, cursor=cursor)
-            try:
-                with self._http.stream(**request.arguments(self.endpoint.token)) as response:
-                    if response.status_code >= 400:
-                        raise calls.failure(response.status_code, response.read())
-                    for event in events.decode_jobs(response.iter_lines()):
-                        if event.job is None:
-                            return
-                        cursor = event.cursor
-                        yield event.job
-            except httpx.TransportError as error:
-                if not cursor:
-                    raise calls.unreachable(self.endpoint.url, error) from error
-            time.sleep(events.RESUME_S)
+        return self._stream(events.JobStream(command_id))
+
+    def follow_output(self, command_id: str, *, follow: bool = True) -> Iterator[Job | NodeMessages]:
+        """A command with what it prints: its jobs as they change, and the messages of each node in their order.
+
+        A job with its result comes behind all that it printed. It ends when all have one; without `follow`, with what
+        there is now. A lost connection is resumed where it stopped: nothing is left out, and nothing comes twice.
+        """
+        return self._stream(events.OutputStream(command_id, follow=follow))
 
     def kill_command(self, command_id: str, nodes: Sequence[str] = ()) -> CommandWithJobs:
         """Ends the jobs of a command that have no result yet, on these nodes or on all."""
@@ -249,17 +244,21 @@ class Client:
 
     def tail(self, table: str, *, where: str = "") -> Iterator[TailRows]:
         """The rows of a table as they are stored, without end; a lost connection is resumed where it stopped."""
-        cursor = ""
+        return self._stream(events.TailStream(table, where=where))
+
+    def _stream(self, stream: Stream[T]) -> Iterator[T]:
+        """What a stream says until it ends; opened again where it was when its connection is lost."""
         while True:
-            request = events.tail(table, where=where, cursor=cursor)
             try:
-                with self._http.stream(**request.arguments(self.endpoint.token)) as response:
+                with self._http.stream(**stream.arguments(self.endpoint.token)) as response:
                     if response.status_code >= 400:
                         raise calls.failure(response.status_code, response.read())
-                    for rows in events.decode(response.iter_lines()):
-                        cursor = rows.cursor
-                        yield rows
+                    for line in response.iter_lines():
+                        for item in stream.feed(line):  # noqa: UP028 (the async client cannot)
+                            yield item
+                        if stream.ended:
+                            return
             except httpx.TransportError as error:
-                if not cursor:
+                if not stream.cursor:
                     raise calls.unreachable(self.endpoint.url, error) from error
             time.sleep(events.RESUME_S)

@@ -75,13 +75,15 @@ async def test_a_stream_goes_on_after_the_last_event_that_arrived(server: Server
     whole = [event async for event in client.follow_command("c")]
     assert [job.state for job in whole] == [JobState.KILLED]
     (change,) = [each async for each in await server.commands.follow("c")]
-    request = events.follow("c", cursor=change.cursor)
+    stream = events.JobStream("c")
+    stream.cursor = change.cursor
     async with (
         httpx.AsyncClient(base_url=client.endpoint.url) as http,
-        http.stream(**request.arguments(client.endpoint.token)) as response,
+        http.stream(**stream.arguments(client.endpoint.token)) as response,
     ):
-        resumed = [event async for event in events.decode_jobs_async(response.aiter_lines())]
-    assert [event.job for event in resumed] == [None]
+        resumed = [job async for line in response.aiter_lines() for job in stream.feed(line)]
+    assert resumed == []
+    assert stream.ended
 
 
 async def test_what_cannot_be_asked_is_said_in_words(server: Server, client: AsyncClient) -> None:

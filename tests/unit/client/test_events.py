@@ -12,11 +12,13 @@ from quarterdeck.client import Client, Endpoint, events
 from quarterdeck.client import synchronous as module
 from quarterdeck.model.errors import NotFound, to_problem
 from quarterdeck.model.jobs import Job, JobState
+from quarterdeck.model.messages import Message
+from quarterdeck.model.output import NodeMessages
 from quarterdeck.model.queries import TailRows
 
 
 def test_a_table_is_one_segment_of_the_path() -> None:
-    assert events.tail("a/../b?c", where="", cursor="").path == "/api/v1/tables/a%2F..%2Fb%3Fc/tail"
+    assert events.TailStream("a/../b?c").path == "/api/v1/tables/a%2F..%2Fb%3Fc/tail"
 
 
 def test_a_lost_stream_is_resumed_at_its_cursor_and_not_in_a_busy_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +70,50 @@ def test_a_command_is_followed_over_a_lost_connection_to_its_end(monkeypatch: py
     client._http = httpx.Client(base_url="http://deck", transport=httpx.MockTransport(answer))
     assert [job.state for job in client.follow_command("c")] == [JobState.QUEUED, JobState.ACCEPTED, JobState.OK]
     assert asked == [None, "8", "8"]
+
+
+def _messages(*texts: str) -> str:
+    lines = tuple(Message(id=at, job_id="c", epoch=0, level=1, data=text) for at, text in enumerate(texts))
+    return msgspec.json.encode(NodeMessages(gid=1, nid=1, node_name="web-1", messages=lines)).decode()
+
+
+def test_output_that_was_cut_within_a_group_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+    running, over = (msgspec.json.encode(_job(state)).decode() for state in (JobState.RUNNING, JobState.OK))
+    bodies = [
+        _event("job", "7", running) + f"event: messages\r\ndata: {_messages('a')}\r\n\r\n".encode(),
+        _event("messages", "7.x", _messages("a", "b")) + _event("news", "7.y", "of a newer server") + b"id: 9\r\nev",
+        f"event: messages\r\ndata: {_messages('c')}\r\n\r\n".encode()
+        + _event("job", "9", over)
+        + _event("end", "", "{}"),
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("last-event-id"))
+        return httpx.Response(200, content=bodies[len(asked) - 1])
+
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    client = Client(Endpoint(url="http://deck", token="t"))
+    client._http = httpx.Client(base_url="http://deck", transport=httpx.MockTransport(answer))
+    seen: list[str] = []
+    for event in client.follow_output("c"):
+        seen += [event.state] if isinstance(event, Job) else [message.data for message in event.messages]
+    assert seen == ["RUNNING", "a", "b", "c", "OK"]
+    assert asked == [None, "7", "7.y"]
+
+
+def test_output_of_now_needs_no_ids() -> None:
+    bodies: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(str(request.url.query))
+        return httpx.Response(200, content=f"event: messages\ndata: {_messages('a')}\n\nevent: end\ndata: {{}}\n\n")
+
+    client = Client(Endpoint(url="http://deck", token="t"))
+    client._http = httpx.Client(base_url="http://deck", transport=httpx.MockTransport(answer))
+    (event,) = client.follow_output("c", follow=False)
+    assert isinstance(event, NodeMessages)
+    assert bodies == ["b'follow=false'"]
 
 
 def test_following_what_is_not_there_says_so() -> None:
