@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from quarterdeck.agent.artefacts import Artefacts
+from quarterdeck.agent.commands.execute import execute_command
 from quarterdeck.agent.components import Components
 from quarterdeck.agent.connection import Connection, LiveLink
 from quarterdeck.agent.desired import DesiredFile
@@ -25,6 +26,10 @@ from quarterdeck.agent.memory import trim
 from quarterdeck.agent.messages.asking import Asking
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.outbox import Outbox
+from quarterdeck.agent.processes.cgroups import Cgroups
+from quarterdeck.agent.processes.environment import Environment, Templates
+from quarterdeck.agent.processes.measuring import Measuring
+from quarterdeck.agent.processes.processes import Processes
 from quarterdeck.agent.renewal import Renewal
 from quarterdeck.agent.reporter import Reporter
 from quarterdeck.agent.shipper import ship
@@ -136,7 +141,24 @@ class Work:
         )
         self._messages = MessageLog(home / "messages", emit=self._outbox.put, lose=self._outbox.lose)
         self._asking = Asking(self._messages, allow=config.jobs.allow)
-        self._jobs = Jobs(home, config=config.jobs)
+        cgroups = Cgroups.detect(home)
+        templates = Templates(home)
+        self._processes = Processes(
+            home / "processes",
+            messages=self._messages,
+            environment=Environment(
+                templates, who=lambda: self._identity.agent, node=config.name or self._reporter.facts.hostname
+            ),
+            measuring=Measuring(cgroups, feed=self._stats.feed),
+            cgroups=cgroups,
+        )
+        self._jobs = Jobs(
+            home,
+            config=config.jobs,
+            commands={"execute": execute_command(self._processes, templates)},
+            noted=self._processes.release,
+            recovered=self._processes.disown_all_but,
+        )
         self._renewal = Renewal(identity=lambda: self._identity, renewed=self._renewed)
         self._connection = Connection(
             wire,
@@ -162,6 +184,7 @@ class Work:
         components.start("stats", self._stats.run)
         components.start("messages", self._messages.keep)
         components.start("outbox", self._outbox.keep)
+        components.start("processes", self._processes.run)
         components.start("jobs", self._jobs.run)
         components.start("connection", self._connection.run)
         components.start("memory", trim)
@@ -170,6 +193,7 @@ class Work:
             ending.push_async_callback(asyncio.to_thread, self._stats.close)
             ending.push_async_callback(self._messages.close)
             ending.push_async_callback(self._instances.close)
+            ending.push_async_callback(self._processes.close)
             ending.push_async_callback(self._jobs.close)
             ending.push_async_callback(components.stop)
             await until_first(stopping.wait(), self._jobs.restarting())

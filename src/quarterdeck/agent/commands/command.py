@@ -2,6 +2,10 @@
 
 Arguments come in `args`, or as a JSON object in `data`. Each command names those it takes by a struct; another one, or
 one of the wrong type, is an error in words. `queue` and `max_time` are every command's, and the executor's business.
+
+A command whose work outlives the agent (a process that the keeper has) has an `end`. It is never cancelled by a kill
+or a time limit: the one is `end`, the other its own business. It is cancelled when the agent ends, and does nothing
+then: the job goes on, and `resume` takes it up in the agent's next life.
 """
 
 from __future__ import annotations
@@ -43,6 +47,9 @@ class Command(Struct, frozen=True, kw_only=True):
 
     run: Run
     resume: Run | None = None  #: takes up a job that was running when the agent ended; without it, such a job is LOST
+    end: Callable[[str], bool] | None = (
+        None  #: of a job that outlives the agent: ends it by its id, unless it is not there
+    )
     immediate: bool = False  #: does not wait while `max_jobs` run: what ends things must not wait for them
 
 
@@ -51,9 +58,17 @@ class CommonArguments(Struct, frozen=True, kw_only=True):
 
     queue: str = ""  #: jobs with the same queue run one at a time, in the order of their acceptance
     max_time: float = 0.0  #: seconds; more than 0: the job is ended after them
+    recurring_period: float = 0.0  #: seconds; of commands that run programs
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the job is not expected to end by itself."""
+        return self.max_time < 0 or self.recurring_period > 0
 
 
 _COMMON = CommonArguments.__struct_fields__
+#: those that every command takes
+_ALL = ("queue", "max_time")
 
 
 class NoArguments(Struct, frozen=True, kw_only=True):
@@ -61,16 +76,19 @@ class NoArguments(Struct, frozen=True, kw_only=True):
 
 
 def common_arguments(job: JobOffer) -> CommonArguments:
-    """`queue` and `max_time`; `BadInput` when they are not what they should be."""
+    """`queue`, `max_time` and `recurring_period`; `BadInput` when they are not what they should be."""
     return _convert(job.cmd, {name: job.args[name] for name in _COMMON if name in job.args}, CommonArguments)
 
 
-def arguments(job: JobOffer, kind: type[T]) -> T:
-    """The command's own arguments as a `kind`; `BadInput` in words."""
-    given = {name: value for name, value in job.args.items() if name not in _COMMON} | _from_data(job)
-    unknown = sorted(set(given) - set(kind.__struct_fields__))
+def arguments(job: JobOffer, kind: type[T], *, data: bool = True) -> T:
+    """The command's own arguments as a `kind`; `BadInput` in words. `data`: they may be there too."""
+    own = kind.__struct_fields__
+    given = {name: value for name, value in job.args.items() if name in own or name not in _ALL}
+    if data:
+        given |= _from_data(job)
+    unknown = sorted(set(given) - set(own))
     if unknown:
-        taken = ", ".join((*kind.__struct_fields__, *_COMMON))
+        taken = ", ".join(dict.fromkeys((*own, *_ALL)))
         raise BadInput(f"{job.cmd} takes the arguments {taken}; found '{unknown[0]}'.")
     return _convert(job.cmd, given, kind)
 

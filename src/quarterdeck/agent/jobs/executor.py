@@ -52,6 +52,7 @@ class Executor:
         self._queues = Queues(config.max_jobs)
         self._jobs: dict[str, JobOffer] = {}  # those that wait
         self._running: dict[str, asyncio.Task[Outcome]] = {}
+        self._ends: dict[str, Callable[[str], bool]] = {}  # of running jobs that are not to be cancelled
         self._killed: dict[str, str] = {}  # id → reason, until the job has ended
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -69,7 +70,7 @@ class Executor:
 
     def admit(self, job: JobOffer) -> bool:
         """Whether a new job may begin at once; it then has its turn until `begin`, or `withdraw`."""
-        return self._queues.begin(job.id, _queue(job), immediate=self._commands[job.cmd].immediate)
+        return self._queues.begin(job.id, _queue(job), immediate=self._immediate(job))
 
     def withdraw(self, ids: Iterable[str]) -> None:
         """These were admitted and cannot be taken after all."""
@@ -84,7 +85,7 @@ class Executor:
     def wait(self, job: JobOffer) -> None:
         """A job that the ledger has as TAKEN waits for its turn."""
         self._jobs[job.id] = job
-        self._queues.wait(job.id, _queue(job), immediate=self._commands[job.cmd].immediate)
+        self._queues.wait(job.id, _queue(job), immediate=self._immediate(job))
         self._next()
 
     def recover(self, record: Record) -> None:
@@ -112,7 +113,9 @@ class Executor:
         if running is None or running.done():
             return False
         self._killed.setdefault(id_, reason)
-        running.cancel()
+        end = self._ends.get(id_)
+        if end is None or not end(id_):
+            running.cancel()
         return True
 
     async def close(self) -> None:
@@ -127,7 +130,14 @@ class Executor:
             job = self._jobs.pop(id_)
             self._start(job, self._commands[job.cmd].run, recorded=False)
 
+    def _immediate(self, job: JobOffer) -> bool:
+        """Whether it does not count against the limit: what lasts would hold its place for ever."""
+        command = self._commands[job.cmd]
+        return command.immediate or (command.end is not None and common_arguments(job).lasting)
+
     def _start(self, job: JobOffer, run: Run, *, recorded: bool) -> None:
+        if end := self._commands[job.cmd].end:
+            self._ends[job.id] = end
         work = self._running[job.id] = asyncio.create_task(self._work(job, run, recorded=recorded))
         self._spawn(self._see_through(job, work))
 
@@ -144,8 +154,11 @@ class Executor:
         finally:
             work.cancel()
             self._running.pop(job.id, None)
+            self._ends.pop(job.id, None)
         killed = self._killed.pop(job.id, "ended")
-        outcome = Outcome(state=JobState.KILLED, reason=f"It was {killed}.") if work.cancelled() else work.result()
+        outcome = Outcome(state=JobState.KILLED) if work.cancelled() else work.result()
+        if outcome.state is JobState.KILLED:
+            outcome = msgspec.structs.replace(outcome, reason=f"It was {killed}.")
         result = JobResult(
             id=job.id,
             cmd=job.cmd,
@@ -162,7 +175,8 @@ class Executor:
             await self._put(Record(offer=job, stage=Stage.RUNNING))
         self._started(job.id)
         try:
-            return await _within(common_arguments(job).max_time, run(job))
+            limit_s = 0.0 if job.id in self._ends else common_arguments(job).max_time
+            return await _within(limit_s, run(job))
         except QuarterdeckError as error:
             return Outcome(state=JobState.ERROR, reason=str(error))
         except Exception as error:

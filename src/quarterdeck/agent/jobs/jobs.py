@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -43,9 +43,21 @@ class _Offered(msgspec.Struct, frozen=True):
 
 
 class Jobs:
-    """All jobs of this node. `home` is the agent's folder; `commands` come on top of the built-in ones."""
+    """All jobs of this node. `home` is the agent's folder; `commands` come on top of the built-in ones.
 
-    def __init__(self, home: Path, *, config: JobsConfig, commands: Mapping[str, Command] | None = None) -> None:
+    `noted` is told the id of each job whose result is in the ledger; `recovered`, once, those that an earlier life left
+    running and that are taken up now.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        config: JobsConfig,
+        commands: Mapping[str, Command] | None = None,
+        noted: Callable[[str], None] = lambda _: None,
+        recovered: Callable[[Collection[str]], None] = lambda _: None,
+    ) -> None:
         self._ledger = Ledger(home / "jobs.db")
         self.exchange = Exchange(self._ledger.unsent)
         self._restart: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -54,8 +66,10 @@ class Jobs:
             config=config,
             ledger=self._ledger,
             started=self.exchange.started,
-            finished=self.exchange.finished,
+            finished=self._finished,
         )
+        self._noted = noted
+        self._recovered = recovered
         self._open = asyncio.Event()
         self._level = logging.WARNING  # of the complaint that nothing can be taken: once each time
         self._inbox: list[JobOffers | KillJobs | ResultsStored] = []
@@ -112,9 +126,10 @@ class Jobs:
             await asyncio.sleep(executor.RETRY_S)
             return
         self._open.set()
-        for record in records:
-            if record.result is None:
-                self._executor.recover(record)
+        unfinished = [record for record in records if record.result is None]
+        self._recovered([record.offer.id for record in unfinished])
+        for record in unfinished:
+            self._executor.recover(record)
 
     async def _pause(self) -> None:
         """Something could not be written: try again soon."""
@@ -182,6 +197,10 @@ class Jobs:
         if result is not None:
             return Record(offer=job, stage=Stage.DONE, result=result)
         return Record(offer=job, stage=Stage.RUNNING if self._executor.admit(job) else Stage.TAKEN)
+
+    def _finished(self, result: JobResult) -> None:
+        self.exchange.finished(result)
+        self._noted(result.id)
 
     def _kill(self, id_: str, reason: str) -> bool:
         return self._executor.kill(id_, reason)

@@ -99,6 +99,12 @@ class Cgroups:
         log.info("processes are held together by %s", found)
         return found
 
+    def leave(self) -> None:
+        """Remove our folders where no process is left in them; the keeper makes again what it needs."""
+        for folder in self._folders.values():
+            with suppress(OSError):
+                folder.rmdir()
+
     @property
     def version(self) -> CgroupVersion:
         """What a tree is held together by."""

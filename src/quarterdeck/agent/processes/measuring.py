@@ -1,0 +1,128 @@
+"""What processes use, and the samples that they print: both go to the statsd aggregator, off the event loop.
+
+Every `stats_interval` a process' whole tree is looked at, and the sums of those with one command, domain and name are
+gauges: `_cpu_` (per cent of one CPU), `_rss_`, `_vms_`, `_swap_` (bytes), `_threads_`, `_fds_`, `_read_bytes_` and
+`_written_bytes_` (bytes since they began). Owns the looks; the tally is the aggregator's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from quarterdeck.agent.processes.kept import Kept, Process
+from quarterdeck.agent.processes.stats import Counters, Measured, Stats, together
+from quarterdeck.model.processes import ProcessStats
+from quarterdeck.model.stats import StatSource
+
+#: between looks whether one is due
+TICK_S = 1.0
+#: how long samples wait for more
+GATHER_S = 0.1
+
+#: takes lines of statsd, from any thread
+Feed = Callable[[StatSource, bytes], None]
+
+
+class Measuring:
+    """Looks at processes and feeds `feed`."""
+
+    def __init__(self, counters: Counters, *, feed: Feed) -> None:
+        self._feed = feed
+        self._stats = Stats(counters)
+        self._asked = Stats(counters)
+        self._looking = asyncio.Lock()
+        self._seen: set[str] = set()  # looked at once: the next look knows what was used since
+        self._samples: dict[StatSource, list[bytes]] = {}
+        self._news = asyncio.Event()
+
+    def sampled(self, process: Process, samples: Sequence[bytes]) -> None:
+        """It printed these (level 10)."""
+        self._samples.setdefault(_source(process), []).extend(samples)
+        self._news.set()
+
+    def forget(self, process_id: str) -> None:
+        """It is over."""
+        self._seen.discard(process_id)
+        self._stats.forget(process_id)
+        self._asked.forget(process_id)
+
+    async def run(self, running: Callable[[], tuple[Kept, ...]]) -> None:
+        """For ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._feed_samples())
+            group.create_task(self._look_around(running))
+
+    async def look(self, kept: Iterable[Kept]) -> list[ProcessStats]:
+        """What these use now; CPU since the last time they were asked for, else since they began."""
+        wanted = [(_measured(each), each) for each in kept if each.pid is not None]
+        async with self._looking:
+            return await asyncio.to_thread(self._asked.look, [each for each, _ in wanted], now=time.monotonic())
+
+    async def flush(self) -> None:
+        """Feed the samples that wait."""
+        samples, self._samples = self._samples, {}
+        if samples:
+            await asyncio.to_thread(self._feed_all, samples)
+
+    async def _feed_samples(self) -> None:
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(GATHER_S)
+            self._news.clear()
+            await self.flush()
+
+    def _feed_all(self, samples: dict[StatSource, list[bytes]]) -> None:
+        for source, lines in samples.items():
+            self._feed(source, b"\n".join(lines))
+
+    async def _look_around(self, running: Callable[[], tuple[Kept, ...]]) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.monotonic()
+            kept = {each.id: each for each in running()}
+            due = self._stats.due(map(_measured, kept.values()), now=now)
+            if due:
+                found = await asyncio.to_thread(self._stats.look, due, now=now)
+                again = [each for each in found if each.id in self._seen]
+                self._seen.update(each.id for each in found)
+                await asyncio.to_thread(self._feed_looks, again, {id_: each.process for id_, each in kept.items()})
+
+    def _feed_looks(self, looks: Sequence[ProcessStats], processes: dict[str, Process]) -> None:
+        by_command: dict[str, list[ProcessStats]] = {}
+        for look in looks:
+            by_command.setdefault(processes[look.id].cmd, []).append(look)
+        for cmd, found in by_command.items():
+            for each in together(found):
+                self._feed(StatSource(cmd=cmd, domain=each.domain, name=each.name), _gauges(each))
+
+
+def _source(process: Process) -> StatSource:
+    return StatSource(cmd=process.cmd, domain=process.settings.domain, name=process.settings.name)
+
+
+def _measured(kept: Kept) -> Measured:
+    settings = kept.process.settings
+    return Measured(
+        id=kept.id,
+        pid=kept.pid or 0,
+        domain=settings.domain,
+        name=settings.name,
+        stats_interval=settings.stats_interval,
+        also=tuple(kept.output.meter),
+    )
+
+
+def _gauges(stats: ProcessStats) -> bytes:
+    values = {
+        "_cpu_": round(stats.cpu, 3),
+        "_rss_": stats.rss,
+        "_vms_": stats.vms,
+        "_swap_": stats.swap,
+        "_threads_": stats.threads,
+        "_fds_": stats.descriptors,
+        "_read_bytes_": stats.read_bytes,
+        "_written_bytes_": stats.written_bytes,
+    }
+    return "\n".join(f"{key}:{value}|g" for key, value in values.items()).encode()

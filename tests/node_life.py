@@ -1,0 +1,144 @@
+"""One life of a node's processes, messages and jobs, with the real keeper and without a server.
+
+Several lives may follow each other in one folder. `killed` ends one as abruptly as a SIGKILL would: nothing is flushed,
+acknowledged or closed. `clean_up` leaves no keeper, no process and no cgroup behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from quarterdeck.agent.commands.command import Command
+from quarterdeck.agent.commands.execute import execute_command
+from quarterdeck.agent.connection import LiveLink
+from quarterdeck.agent.jobs.jobs import Jobs
+from quarterdeck.agent.messages.log import MessageLog
+from quarterdeck.agent.processes.cgroups import Cgroups
+from quarterdeck.agent.processes.client import Keeper
+from quarterdeck.agent.processes.environment import Environment, Templates
+from quarterdeck.agent.processes.measuring import Measuring
+from quarterdeck.agent.processes.processes import Processes
+from quarterdeck.agent.processes.trees import Group
+from quarterdeck.model.config import JobsConfig
+from quarterdeck.model.messages import Message, MessageFilter
+from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.model.stats import StatSource
+from tests.unit.agent.jobs.rig import Server
+
+
+class Life:
+    """The parts of one life. `emitted`: tables of the rows that were forwarded; `fed`: what statsd was fed."""
+
+    def __init__(self, home: Path, *, cgroups: Cgroups | None = None, **log: Any) -> None:
+        self.home = home
+        self.cgroups = cgroups or Cgroups.detect(home)
+        self.emitted: list[tuple[str, int]] = []
+        self.fed: list[tuple[StatSource, bytes]] = []
+        self.messages = MessageLog(
+            home / "messages",
+            emit=lambda table, rows, *_: self.emitted.append((table.name, rows)),
+            lose=lambda _: None,
+            **log,
+        )
+        who = AgentIdentity(agent_id="a", gid=7, nid=3, serial="1")
+        self.templates = Templates(home)
+        self.processes = Processes(
+            home / "processes",
+            messages=self.messages,
+            environment=Environment(self.templates, who=lambda: who, node="here"),
+            measuring=Measuring(self.cgroups, feed=lambda source, lines: self.fed.append((source, bytes(lines)))),
+            cgroups=self.cgroups,
+            keeper=Keeper(home / "processes", linger_s=0.5),
+        )
+        self.jobs: Jobs | None = None
+        self.server: Server = cast("Server", None)
+        self.killed = False
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def start(self, *, commands: Mapping[str, Command] | None = None, with_jobs: bool = True, **config: Any) -> None:
+        self._tasks += [asyncio.create_task(self.messages.keep()), asyncio.create_task(self.processes.run())]
+        if with_jobs:
+            self.jobs = Jobs(
+                self.home,
+                config=JobsConfig(**config),
+                commands={"execute": execute_command(self.processes, self.templates), **(commands or {})},
+                noted=self.processes.release,
+                recovered=self.processes.disown_all_but,
+            )
+            self.server = Server(self.jobs)
+            self._tasks += [
+                asyncio.create_task(self.jobs.run()),
+                asyncio.create_task(self.jobs.linked(cast("LiveLink", self.server))),
+            ]
+
+    async def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        faults = [each for each in results if isinstance(each, Exception)]
+        if self.jobs is not None:
+            await self.jobs.close()
+        if self.killed:
+            await self.processes._keeper.close()
+        else:
+            await self.processes.close()
+            await self.messages.close()
+        assert not faults, faults
+
+    def execute(self, id_: str, cmd: str, *args: str, data: str = "", **settings: Any) -> None:
+        """The server offers a job."""
+        self.server.offer(id_, cmd="execute", data=data, args={"cmd": cmd, "args": list(args), **settings})
+
+    def shell(self, id_: str, script: str, **settings: Any) -> None:
+        self.execute(id_, "/bin/sh", "-c", script, **settings)
+
+    async def log(self, job_id: str, **wanted: Any) -> list[Message]:
+        """All of a job's messages."""
+        found: list[Message] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self.messages.select(MessageFilter(job_id=job_id, cursor=cursor, **wanted))
+            found += page.messages
+            cursor = page.cursor
+        return found
+
+
+@asynccontextmanager
+async def life(home: Path, *, cgroups: Cgroups | None = None, **more: Any) -> AsyncGenerator[Life]:
+    """One life."""
+    await asyncio.to_thread(home.mkdir, exist_ok=True)
+    log = {name: more.pop(name) for name in ("file_bytes", "total_bytes", "queue_bytes") if name in more}
+    living = Life(home, cgroups=cgroups, **log)
+    living.start(**more)
+    try:
+        yield living
+    finally:
+        await living.end()
+
+
+async def clean_up(home: Path) -> None:
+    """No child, no keeper, no cgroup is left."""
+    folder = home / "processes"
+    if not (folder / "keeper.sock").exists():
+        return
+    keeper = Keeper(folder, linger_s=0.2)
+    children = await keeper.connect()
+    for child in children:
+        await keeper.kill(child.id, grace_s=0)
+    await keeper.stop()
+    await keeper.close()
+    while (folder / "keeper.sock").exists():
+        async with asyncio.timeout(10):
+            for child in await keeper.connect():
+                await keeper.kill(child.id, grace_s=0)
+                await keeper.acknowledge({child.id: 1 << 62})
+            await keeper.stop()
+            await asyncio.sleep(0.02)
+            await keeper.close()
+    for child in children:
+        for path in child.groups:
+            Group(path).remove()
