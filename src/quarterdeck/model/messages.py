@@ -185,6 +185,26 @@ class MessagePage(Wire, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()  #: why messages may be missing, in words
 
 
+class NodeMessage(Message, frozen=True, kw_only=True):
+    """A message, and the node on which it was printed."""
+
+    gid: int
+    nid: int
+    node: str = ""  #: the node's name; gid/nid when it was removed
+
+
+class FoundMessages(Wire, frozen=True, kw_only=True):
+    """Messages of several nodes: what the nodes have, and what was forwarded, each once.
+
+    They are ordered by time and then by id, those of one node as they came; or the same from the newest back.
+    """
+
+    messages: tuple[NodeMessage, ...]
+    cursor: str | None = None  #: where the next page begins; None: these were the last
+    resume: str = ""  #: from here on, what is printed after these can be followed
+    problems: tuple[str, ...] = ()  #: why messages may be missing, in words
+
+
 MESSAGES_TABLE = Table(
     name="messages",
     description="What processes printed and their levels let through; everything else stays on the node",

@@ -40,9 +40,11 @@ from quarterdeck.server.links import Links
 from quarterdeck.server.messages import Messages
 from quarterdeck.server.modules import Modules
 from quarterdeck.server.nodes import Nodes
+from quarterdeck.server.output import Output
 from quarterdeck.server.pulls import Pulls
 from quarterdeck.server.queries import Queries
 from quarterdeck.server.schedules import Schedules
+from quarterdeck.server.services import Services
 from quarterdeck.server.sessions import Sessions
 from quarterdeck.server.tables import Tables
 from quarterdeck.server.tail import Tail
@@ -63,7 +65,9 @@ class Server:
     commands: Commands
     files: Files
     schedules: Schedules
+    services: Services
     messages: Messages
+    output: Output
     audit: Audit
     tables: Tables
     queries: Queries
@@ -178,7 +182,9 @@ class Server:
         )
         self.commands = Commands(database, ledger=ledger, links=links, kept=config.commands_kept)
         self.schedules = Schedules(database, commands=self.commands)
-        self.messages = Messages(links=links)
+        self.services = Services(database, desired=desired, links=links, commands=self.commands)
+        self.messages = Messages(database, links=links, store=self._store)
+        self.output = Output(self.commands, self.messages)
         self.tokens = Tokens(database, ca_fingerprint=self._authority.fingerprint, gid=config.gid, links=links)
         self.modules = Modules(
             database,
@@ -196,6 +202,7 @@ class Server:
             tokens=self.tokens,
             desired=desired,
             instances=instances,
+            services=self.services,
             artefacts=artefacts,
             files=self.files,
             pulls=Pulls(database, files=self.files),

@@ -1,0 +1,108 @@
+"""Messages from many places as one list: each place gives pages in its own order, and what two places have comes once.
+
+Owns the order (time, node, id), what is a duplicate, and how much is read ahead of each place: little of each while
+there are many, more of one that turns out to have most. Knows nothing of links and tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from quarterdeck.model.messages import NodeMessage
+from quarterdeck.store.telemetry.messages import RowPlace, place_of
+
+#: messages of a place's first page, when there are many places
+FIRST_MESSAGES = 16
+#: texts of one answer, in characters; the first message has its place however long it is
+ANSWER_CHARACTERS = 8 * 1024 * 1024
+
+
+class Place(ABC):
+    """Where messages are, in an order. Keeps those that were read ahead."""
+
+    def __init__(self) -> None:
+        self._ahead: deque[NodeMessage] = deque()
+        self._more = True
+        self._limit = FIRST_MESSAGES
+
+    @abstractmethod
+    async def read(self, limit: int) -> tuple[Sequence[NodeMessage], bool]:
+        """The next messages, `limit` at most, and whether there may be more behind them."""
+
+    @abstractmethod
+    def taken(self, message: NodeMessage) -> None:
+        """This one is in the answer, or was found to be there already: the next answer begins behind it."""
+
+    @property
+    def head(self) -> NodeMessage | None:
+        """The next message, after `fill`."""
+        return self._ahead[0] if self._ahead else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is nothing more."""
+        return not self._ahead and not self._more
+
+    async def fill(self, most: int) -> None:
+        """Read ahead, unless something is."""
+        while self._more and not self._ahead:
+            found, self._more = await self.read(min(self._limit, most))
+            self._ahead.extend(found)
+            self._limit *= 4
+
+    def start_with(self, limit: int) -> None:
+        """How many messages the first page has."""
+        self._limit = limit
+
+    def take(self) -> NodeMessage:
+        """The head, which is then another."""
+        message = self._ahead.popleft()
+        self.taken(message)
+        return message
+
+
+class _Entry(NamedTuple):
+    key: tuple[int, ...]
+    place: int
+
+
+async def merge(places: Sequence[Place], *, limit: int, newest_first: bool) -> tuple[list[NodeMessage], bool]:
+    """The next `limit` messages of all places, and whether there are more. Of duplicates that of the earlier place."""
+    found: list[NodeMessage] = []
+    seen: set[RowPlace] = set()
+    size = 0
+    for place in places:
+        place.start_with(max(FIRST_MESSAGES, min(limit, 2 * limit // max(1, len(places)))))
+    await asyncio.gather(*(place.fill(limit) for place in places))
+    heap = [entry for index, place in enumerate(places) if (entry := _entry(place, index, newest_first=newest_first))]
+    heapq.heapify(heap)
+    while heap:
+        place = places[heap[0].place]
+        head = place.head
+        assert head is not None
+        if place_of(head) not in seen:
+            size += len(head.data)
+            if len(found) == limit or (found and size > ANSWER_CHARACTERS):
+                return found, True
+            found.append(head)
+            seen.add(place_of(head))
+        place.take()
+        await place.fill(limit)
+        entry = _entry(place, heap[0].place, newest_first=newest_first)
+        if entry is None:
+            heapq.heappop(heap)
+        else:
+            heapq.heapreplace(heap, entry)
+    return found, False
+
+
+def _entry(place: Place, index: int, *, newest_first: bool) -> _Entry | None:
+    if place.head is None:
+        return None
+    key = place_of(place.head)
+    return _Entry(tuple(-part for part in key) if newest_first else key, index)

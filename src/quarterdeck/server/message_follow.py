@@ -1,0 +1,168 @@
+"""Following messages of several nodes: each is asked again and again for what is new, behind its own cursor.
+
+What a node says goes into one short queue; while nobody takes it out, no node is asked for more. A node that goes away
+is waited for, and its messages of meanwhile come when it is back. Owns the cursors of one follower, nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from quarterdeck.model.errors import Forbidden, QuarterdeckError, TimedOut, Unavailable
+from quarterdeck.model.messages import PAGE_MESSAGES, Message, MessageFilter, MessagePage, NodeMessage
+from quarterdeck.server import message_tokens as tokens
+from quarterdeck.server.message_tokens import Reached
+from quarterdeck.store.state.nodes import NodeKey
+
+#: how long a node's answer may wait for a message; then it is asked again
+WAIT_S = 25.0
+#: how often it is looked whether a node is back, and how long it is left alone after it failed
+AWAY_S = 1.0
+#: pages that wait for the follower
+_PAGES = 4
+
+
+class Reader(Protocol):
+    """Reads one node's messages."""
+
+    async def read(self, key: NodeKey, wanted: MessageFilter, wait_s: float = 0.0) -> MessagePage: ...
+
+
+class Presence(Protocol):
+    """Knows which nodes are connected."""
+
+    def here(self, keys: Iterable[NodeKey]) -> set[NodeKey]: ...
+
+
+class Followed(NamedTuple):
+    """What one node printed, or why it says nothing; and the token to go on after it."""
+
+    messages: tuple[NodeMessage, ...]
+    problems: tuple[str, ...]
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is followed: of which nodes, from where on. A node without a cursor is read from `since_ms` on."""
+
+    wanted: MessageFilter
+    since_ms: int
+    names: Mapping[NodeKey, str]
+    cursors: Mapping[NodeKey, str]
+
+
+class _Said(NamedTuple):
+    key: NodeKey
+    cursor: str
+    messages: tuple[Message, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+async def follow(reader: Reader, presence: Presence, start: Start) -> AsyncGenerator[Followed]:
+    """Until it is closed: what the nodes say, in the order in which it comes."""
+    cursors = {key: start.cursors[key] for key in start.names if key in start.cursors}
+    said = asyncio.Queue[_Said](_PAGES)
+    pumps = [
+        asyncio.create_task(_Pump(reader, presence, start, key, said).run(), name=f"messages of {name}")
+        for key, name in start.names.items()
+    ]
+    try:
+        while True:
+            key, cursor, messages, problems = await said.get()
+            if cursor:
+                cursors[key] = cursor
+            if messages or problems:
+                name = start.names[key]
+                named = tuple(of_node(message, key, name) for message in messages)
+                yield Followed(named, problems, _token(start, cursors))
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+class _Pump:
+    """Reads one node for ever, and says what it finds."""
+
+    def __init__(
+        self, reader: Reader, presence: Presence, start: Start, key: NodeKey, said: asyncio.Queue[_Said]
+    ) -> None:
+        self._reader = reader
+        self._presence = presence
+        self._key = key
+        self._name = start.names[key]
+        self._said = said
+        self._cursor = start.cursors.get(key, "")
+        since = start.wanted.time_from
+        if not self._cursor:
+            since = max(start.since_ms, -math.inf if since is None else since)
+        self._wanted = msgspec.structs.replace(
+            start.wanted,
+            time_from=None if since is None else int(since),
+            limit=PAGE_MESSAGES,
+            newest_first=False,
+        )
+        self._complaints: frozenset[str] = frozenset()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                page = await self._reader.read(
+                    self._key, msgspec.structs.replace(self._wanted, cursor=self._cursor), WAIT_S
+                )
+            except (Unavailable, TimedOut) as error:
+                await self._complain(self._why(error))
+                await self._until_back()
+            except QuarterdeckError as error:  # it will not say anything else the next time
+                await self._complain(f"{self._name}: {trouble(error)}")
+                return
+            else:
+                self._cursor = page.cursor or page.resume
+                fresh = tuple(f"{self._name}: {each}" for each in page.problems if each not in self._complaints)
+                self._complaints = frozenset(page.problems)
+                await self._said.put(_Said(self._key, self._cursor, page.messages, fresh))
+
+    def _why(self, error: QuarterdeckError) -> str:
+        if isinstance(error, TimedOut):
+            return f"{self._name}: {trouble(error)}"
+        return f"{self._name} is offline; what it has is shown when it is back."
+
+    async def _complain(self, words: str) -> None:
+        """Say it, once for each time that it begins."""
+        if words not in self._complaints:
+            self._complaints = frozenset((words,))
+            await self._said.put(_Said(self._key, "", problems=(words,)))
+
+    async def _until_back(self) -> None:
+        await asyncio.sleep(AWAY_S)
+        while not self._presence.here((self._key,)):  # noqa: ASYNC110 (another server may have it; there is no event)
+            await asyncio.sleep(AWAY_S)
+
+
+def of_node(message: Message, key: NodeKey, name: str) -> NodeMessage:
+    """The message with the node that has it."""
+    return NodeMessage(**msgspec.structs.asdict(message), gid=key.gid, nid=key.nid, node=name)
+
+
+def trouble(error: QuarterdeckError) -> str:
+    """Why a node does not answer, in words."""
+    if isinstance(error, Forbidden | TimedOut | Unavailable):
+        return str(error)
+    return f"It could not look: {error}"
+
+
+def _token(start: Start, cursors: Mapping[NodeKey, str]) -> str:
+    return tokens.write(
+        Reached(
+            newest_first=False,
+            since_ms=start.since_ms,
+            nodes=tuple((key.gid, key.nid, int(cursor)) for key, cursor in cursors.items()),
+        )
+    )
