@@ -8,7 +8,7 @@ a writer never meets another's half-made change, and SQLite never says "database
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, event
@@ -16,9 +16,13 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from quarterdeck.model.errors import BadConfig, Unavailable
+from quarterdeck.store.state.sqlite import Connection as SqliteConnection
 
 #: how long a writer waits for its turn, in seconds
 WRITE_WAIT_S = 60.0
+#: how long SQLite waits for another process that has the file locked
+SQLITE_BUSY_S = 30.0
+_SETTINGS = ("foreign_keys=ON", "journal_mode=WAL", "synchronous=FULL")
 #: connections that read at the same time
 READERS = 4
 #: "qdwriter" as a number: the advisory lock that a writer holds on PostgreSQL
@@ -32,19 +36,6 @@ class Engines(NamedTuple):
 
     read: AsyncEngine
     write: AsyncEngine
-
-
-class _Cursor(Protocol):
-    def execute(self, statement: str, /) -> object: ...
-    def close(self) -> object: ...
-
-
-class _DriverConnection(Protocol):
-    """What a hook uses of a new connection of the SQLite driver."""
-
-    isolation_level: str | None
-
-    def cursor(self) -> _Cursor: ...
 
 
 def parse_url(text: str) -> URL:
@@ -78,28 +69,26 @@ def _sqlite(url: URL) -> Engines:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"The folder {folder} of the state store cannot be made: {error.strerror}.") from error
-    read = create_async_engine(url, pool_size=READERS, max_overflow=0, pool_timeout=WRITE_WAIT_S)
-    write = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=WRITE_WAIT_S)
-    settings = ("foreign_keys=ON", "busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL")
-    _begin_sqlite(write, "BEGIN IMMEDIATE", settings)
-    _begin_sqlite(read, "BEGIN", (*settings, "query_only=ON"))
-    return Engines(read, write)
+    return Engines(
+        _sqlite_engine(url, "BEGIN", connections=READERS, read_only=True),
+        _sqlite_engine(url, "BEGIN IMMEDIATE", connections=1, read_only=False),
+    )
 
 
-def _begin_sqlite(engine: AsyncEngine, begin: str, settings: tuple[str, ...]) -> None:
-    """The driver's own BEGIN comes too late (before the first change only), so we send ours."""
+def _sqlite_engine(url: URL, begin: str, *, connections: int, read_only: bool) -> AsyncEngine:
+    async def connect(*_: object, **__: object) -> SqliteConnection:
+        assert url.database is not None
+        return SqliteConnection(url.database, settings=_SETTINGS, read_only=read_only, busy_s=SQLITE_BUSY_S)
 
-    @event.listens_for(engine.sync_engine, "connect")
-    def on_connect(connection: _DriverConnection, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for setting in settings:
-            cursor.execute(f"PRAGMA {setting}")
-        cursor.close()
+    engine = create_async_engine(
+        url, async_creator=connect, pool_size=connections, max_overflow=0, pool_timeout=WRITE_WAIT_S
+    )
 
     @event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
-        connection.exec_driver_sql(begin)
+        connection.exec_driver_sql(begin)  # the driver's own comes too late: before the first change only
+
+    return engine
 
 
 def _postgresql(url: URL) -> Engines:
