@@ -38,6 +38,7 @@ from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links
 from quarterdeck.server.modules import Modules
 from quarterdeck.server.nodes import Nodes
+from quarterdeck.server.services import Services as ServiceServices
 from quarterdeck.server.tokens import Tokens
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.nodes import NodeKey
@@ -147,6 +148,9 @@ class Services:
         ledger = Ledger(self.audit, clock=self.clock)
         self.commands = Commands(database, ledger=ledger, links=links, clock=self.clock)
         self.jobs = Jobs(database, ledger=ledger, clock=self.clock)
+        self.services = ServiceServices(
+            database, desired=self.desired, links=links, commands=self.commands, clock=self.clock
+        )
         self.nodes = Nodes(
             database, desired=self.desired, links=links, ledger=ledger, offline_after_s=30.0, clock=self.clock
         )

@@ -39,6 +39,11 @@ _STATE_STYLES = {
     "REFUSED": "red",
     "EXPIRED": "red",
     "LOST": "red",
+    "WAITING": "yellow",
+    "STARTING": "yellow",
+    "UNHEALTHY": "red",
+    "BACKOFF": "red",
+    "STOPPING": "yellow",
 }
 
 

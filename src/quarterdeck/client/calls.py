@@ -20,6 +20,7 @@ from quarterdeck.model.nodes import AgentRecord, Node, Selector
 from quarterdeck.model.queries import Answer, Query, QueryFormat, QueryParameter, TableInfo
 from quarterdeck.model.schedules import ChangeSchedule, CreateSchedule, Schedule
 from quarterdeck.model.server import ServerInfo
+from quarterdeck.model.services import AppliedServices, ApplyServices, RestartService, ServiceInfo, ServiceWithNodes
 from quarterdeck.model.tokens import (
     ApiToken,
     CreateApiToken,
@@ -242,6 +243,33 @@ def enable_schedule(name: str, *, enabled: bool) -> Call[Schedule]:
 def delete_schedule(name: str) -> Call[None]:
     """Forgets a schedule. What it asked for goes on."""
     return _send("DELETE", f"/schedules/{_segment(name)}", None)
+
+
+# ── services ────────────────────────────────────────────────────────────────────────────────────────────────────────
+def apply_services(request: ApplyServices) -> Call[AppliedServices]:
+    """Makes services what the request says, all of them or none."""
+    return _send("PUT", "/services", AppliedServices, request)
+
+
+def list_services() -> Call[list[ServiceInfo]]:
+    """Every service, with how many nodes are in each state."""
+    return _get("/services", list[ServiceInfo])
+
+
+def show_service(service: str) -> Call[ServiceWithNodes]:
+    """One service with what it does on every node."""
+    return _get(f"/services/{_segment(service)}", ServiceWithNodes)
+
+
+def remove_service(service: str) -> Call[None]:
+    """Ends a service everywhere."""
+    return _send("DELETE", f"/services/{_segment(service)}", None)
+
+
+def restart_service(service: str, nodes: Sequence[str] = ()) -> Call[CommandWithJobs]:
+    """Stops a service and starts it anew, where it runs or on these nodes."""
+    body = RestartService(nodes=tuple(nodes))
+    return _send("POST", f"/services/{_segment(service)}/restart", CommandWithJobs, body)
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -23,6 +23,7 @@ from quarterdeck.model.output import NodeMessages
 from quarterdeck.model.queries import Answer, QueryFormat, QueryParameter, TableInfo, TailRows
 from quarterdeck.model.schedules import CreateSchedule, Schedule
 from quarterdeck.model.server import ServerInfo
+from quarterdeck.model.services import AppliedServices, ApplyServices, ServiceInfo, ServiceWithNodes
 from quarterdeck.model.tokens import (
     ApiToken,
     CreateJoinToken,
@@ -215,6 +216,26 @@ class Client:
     def delete_schedule(self, name: str) -> None:
         """Forgets a schedule. What it asked for goes on."""
         return self.send(calls.delete_schedule(name))
+
+    def apply_services(self, request: ApplyServices) -> AppliedServices:
+        """Makes services what the request says, all of them or none. The same again changes nothing."""
+        return self.send(calls.apply_services(request))
+
+    def list_services(self) -> list[ServiceInfo]:
+        """Every service, with how many nodes are in each state."""
+        return self.send(calls.list_services())
+
+    def show_service(self, service: str) -> ServiceWithNodes:
+        """One service with what it does on every node."""
+        return self.send(calls.show_service(service))
+
+    def remove_service(self, service: str) -> None:
+        """Ends a service everywhere; refused while another comes after it."""
+        return self.send(calls.remove_service(service))
+
+    def restart_service(self, service: str, nodes: Sequence[str] = ()) -> CommandWithJobs:
+        """Stops a service and starts it anew, where it runs or on these nodes: a command with its jobs."""
+        return self.send(calls.restart_service(service, nodes))
 
     def list_tables(self) -> list[TableInfo]:
         """Every table with its size and age."""

@@ -7,6 +7,7 @@ again without limit. What comes after what, and what is wrong with that, is deci
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from quarterdeck.model.errors import BadInput
+from quarterdeck.model.messages import Levels
 from quarterdeck.model.nodes import Selector
 from quarterdeck.model.processes import FOREVER, ProcessSettings
 from quarterdeck.model.struct import Struct, Wire
@@ -86,6 +88,7 @@ class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise BadInput("The status of a health check is that of http; found it without.")
         if not 100 <= self.status <= 599:
             raise BadInput(f"The status of a health check is 100 to 599, not {self.status}.")
+        _check_finite(self, "A health check")
         if not self.interval > 0 or not self.timeout > 0:
             raise BadInput("The interval and the timeout of a health check are seconds, more than 0.")
         if self.failures < 1:
@@ -115,12 +118,15 @@ class Service(ProcessSettings, frozen=True, kw_only=True, omit_defaults=True):
             raise BadInput(f"The service '{self.name}' needs a command: the program, then its arguments.")
         if len(self.after) > AFTER_LIMIT:
             raise BadInput(f"A service comes after at most {AFTER_LIMIT} others; '{self.name}' has {len(self.after)}.")
-        written = [*self.command, *self.env, *self.env.values(), *(self.health.command if self.health else ())]
-        if any("\0" in text for text in written):
+        texts = [*self.command, *self.env, *self.env.values(), *(self.health.command if self.health else ())]
+        if any("\0" in text for text in texts):
             raise BadInput(f"The service '{self.name}' holds a NUL byte, which no program can be given.")
         if any(not key or "=" in key for key in self.env):
             raise BadInput(f"A variable of env has a name without '='; the service '{self.name}' has another.")
+        _check_finite(self, f"The service '{self.name}'")
         super().__post_init__()
+        for written in (self.loglevels, self.loglevels_db, self.loglevels_ac):
+            Levels.parse(written)
 
     @property
     def version(self) -> str:
@@ -287,6 +293,14 @@ def find_circle(after: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
 def differing(one: Service, other: Service) -> tuple[str, ...]:
     """The settings in which two services differ."""
     return tuple(field for field in one.__struct_fields__ if getattr(one, field) != getattr(other, field))
+
+
+def _check_finite(struct: msgspec.Struct, what: str) -> None:
+    """JSON has no other numbers."""
+    for field in struct.__struct_fields__:
+        value = getattr(struct, field)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadInput(f"{what} has {field} = {value}, which is no number of seconds or CPUs.")
 
 
 def _check_url(url: str) -> None:

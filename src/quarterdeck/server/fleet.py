@@ -20,6 +20,7 @@ from quarterdeck.link.messages import (
     JoinReply,
     JoinRequest,
     NewCertificate,
+    ServiceReport,
     StatsReport,
     TelemetryBatch,
     WantFile,
@@ -36,6 +37,7 @@ from quarterdeck.server.jobs import JobReport, Jobs, NextJobs
 from quarterdeck.server.joins import Joins
 from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.pulls import Pulls
+from quarterdeck.server.services import Services
 from quarterdeck.server.tokens import Tokens
 from quarterdeck.store.state.nodes import NodeKey
 
@@ -57,6 +59,7 @@ class Fleet:
         tokens: Tokens,
         desired: Desired,
         instances: Instances,
+        services: Services,
         artefacts: Artefacts,
         files: Files,
         pulls: Pulls,
@@ -68,6 +71,7 @@ class Fleet:
         self._tokens = tokens
         self._desired = desired
         self._instances = instances
+        self._services = services
         self._artefacts = artefacts
         self._files = files
         self._pulls = pulls
@@ -100,6 +104,8 @@ class Fleet:
         match message:
             case InstanceReport():
                 await self._instances.reported(agent, message)
+            case ServiceReport():
+                await self._services.reported(agent, message)
             case StatsReport():
                 await self._instances.counted(agent, message)
             case FactsChanged():
