@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from quarterdeck.agent.commands.command import Command
 from quarterdeck.agent.commands.execute import execute_command
+from quarterdeck.agent.commands.processes import process_commands
 from quarterdeck.agent.connection import LiveLink
 from quarterdeck.agent.jobs.jobs import Jobs
 from quarterdeck.agent.messages.log import MessageLog
@@ -65,7 +66,11 @@ class Life:
             self.jobs = Jobs(
                 self.home,
                 config=JobsConfig(**config),
-                commands={"execute": execute_command(self.processes, self.templates), **(commands or {})},
+                commands={
+                    "execute": execute_command(self.processes, self.templates),
+                    **process_commands(self.processes),
+                    **(commands or {}),
+                },
                 noted=self.processes.release,
                 recovered=self.processes.disown_all_but,
             )

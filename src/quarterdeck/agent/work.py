@@ -13,8 +13,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from quarterdeck.agent.artefacts import Artefacts
 from quarterdeck.agent.commands.execute import execute_command
+from quarterdeck.agent.commands.files import FileCommands
+from quarterdeck.agent.commands.processes import process_commands
 from quarterdeck.agent.components import Components
 from quarterdeck.agent.connection import Connection, LiveLink
 from quarterdeck.agent.desired import DesiredFile
@@ -25,6 +29,7 @@ from quarterdeck.agent.joining import Joining
 from quarterdeck.agent.memory import trim
 from quarterdeck.agent.messages.asking import Asking
 from quarterdeck.agent.messages.log import MessageLog
+from quarterdeck.agent.offers import Offers
 from quarterdeck.agent.outbox import Outbox
 from quarterdeck.agent.processes.cgroups import Cgroups
 from quarterdeck.agent.processes.environment import Environment, Templates
@@ -39,6 +44,7 @@ from quarterdeck.link.messages import (
     ArtefactChunk,
     AskMessages,
     Desired,
+    FileStored,
     Hello,
     InstanceReport,
     JobOffers,
@@ -48,6 +54,7 @@ from quarterdeck.link.messages import (
     StatsReport,
     StopAsking,
     ToAgent,
+    WantFile,
 )
 from quarterdeck.link.race import until_first
 from quarterdeck.link.wire import AgentWire
@@ -117,12 +124,13 @@ class Work:
         self._acted = 0
         self._news = asyncio.Event()
         self._outbox = Outbox(home / "outbox", config.outbox)
-        self._fetches = Fetches()
+        self._fetches, self._offers = Fetches(), Offers()
         self._artefacts = Artefacts(home / "artefacts", fetches=self._fetches)
+        cgroups = Cgroups.detect(home)
         self._reporter = Reporter(
             instances=lambda: InstanceReport(revision=self._acted, statuses=self._instances.statuses()),
             stats=lambda: StatsReport(stats=self._instances.stats()),
-            facts=facts,
+            facts=lambda: msgspec.structs.replace(facts(), cgroups=str(cgroups.version)),
             stats_interval_s=config.stats_interval_s,
         )
         self._instances = instances(
@@ -141,7 +149,6 @@ class Work:
         )
         self._messages = MessageLog(home / "messages", emit=self._outbox.put, lose=self._outbox.lose)
         self._asking = Asking(self._messages, allow=config.jobs.allow)
-        cgroups = Cgroups.detect(home)
         templates = Templates(home)
         self._processes = Processes(
             home / "processes",
@@ -152,10 +159,15 @@ class Work:
             measuring=Measuring(cgroups, feed=self._stats.feed),
             cgroups=cgroups,
         )
+        self._files = FileCommands(fetches=self._fetches, offers=self._offers, fill=templates.fill)
         self._jobs = Jobs(
             home,
             config=config.jobs,
-            commands={"execute": execute_command(self._processes, templates)},
+            commands={
+                "execute": execute_command(self._processes, templates),
+                **process_commands(self._processes),
+                **self._files.commands(),
+            },
             noted=self._processes.release,
             recovered=self._processes.disown_all_but,
         )
@@ -168,6 +180,7 @@ class Work:
             while_linked=(
                 self._reporter.run,
                 self._fetches.run,
+                self._offers.run,
                 self._renewal.run,
                 self._ship,
                 self._jobs.linked,
@@ -195,6 +208,7 @@ class Work:
             ending.push_async_callback(self._instances.close)
             ending.push_async_callback(self._processes.close)
             ending.push_async_callback(self._jobs.close)
+            ending.push_async_callback(self._files.close)
             ending.push_async_callback(components.stop)
             await until_first(stopping.wait(), self._jobs.restarting())
 
@@ -216,6 +230,8 @@ class Work:
                 self._news.set()
             case ArtefactChunk():
                 self._fetches.received(message)
+            case WantFile() | FileStored():
+                self._offers.received(message)
             case JobOffers() | KillJobs() | ResultsStored():
                 self._jobs.received(message)
             case AskMessages() | StopAsking():

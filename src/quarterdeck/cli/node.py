@@ -61,6 +61,7 @@ def show(node: NodeName, /, *, json: Json = False) -> None:
             ("memory", output.size(facts.memory_bytes)),
             ("addresses", " ".join(facts.addresses)),
             ("eBPF", "yes" if facts.ebpf else f"no: {facts.ebpf_reason}"),
+            ("cgroups", facts.cgroups),
             ("revision", f"{found.acted_revision} of {found.revision}"),
         ]
     )

@@ -50,6 +50,7 @@ class Facts(Wire, frozen=True, kw_only=True):
     agent_version: str = ""
     ebpf: bool = False  #: whether modules can run here
     ebpf_reason: str = ""  #: why not, in words
+    cgroups: str = ""  #: what holds a process and all it starts together: v2, v1, hybrid (both), or none
 
 
 class Node(Struct, frozen=True, kw_only=True):

@@ -121,6 +121,18 @@ class ProcessStats(Wire, frozen=True, kw_only=True):
     written_bytes: int = 0
 
 
+class ProcessesStats(Wire, frozen=True, kw_only=True):
+    """The answer of `get_processes_stats`."""
+
+    processes: tuple[ProcessStats, ...] = ()
+
+
+class KilledAll(Wire, frozen=True, kw_only=True):
+    """The answer of `killall`."""
+
+    killed: int  #: processes that ran and were told to end
+
+
 class Phase(StrEnum):
     """Where a supervised process is."""
 

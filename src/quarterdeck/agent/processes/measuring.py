@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from quarterdeck.agent.processes.kept import Kept, Process
 from quarterdeck.agent.processes.stats import Counters, Measured, Stats, together
@@ -18,6 +20,8 @@ from quarterdeck.model.stats import StatSource
 
 #: between looks whether one is due
 TICK_S = 1.0
+#: a process younger than this is taken for so old
+MIN_AGE_S = 0.01
 #: how long samples wait for more
 GATHER_S = 0.1
 
@@ -33,6 +37,7 @@ class Measuring:
         self._stats = Stats(counters)
         self._asked = Stats(counters)
         self._looking = asyncio.Lock()
+        self._asked_before: set[str] = set()
         self._seen: set[str] = set()  # looked at once: the next look knows what was used since
         self._samples: dict[StatSource, list[bytes]] = {}
         self._news = asyncio.Event()
@@ -45,6 +50,7 @@ class Measuring:
     def forget(self, process_id: str) -> None:
         """It is over."""
         self._seen.discard(process_id)
+        self._asked_before.discard(process_id)
         self._stats.forget(process_id)
         self._asked.forget(process_id)
 
@@ -54,11 +60,21 @@ class Measuring:
             group.create_task(self._feed_samples())
             group.create_task(self._look_around(running))
 
-    async def look(self, kept: Iterable[Kept]) -> list[ProcessStats]:
+    async def look(self, kept: Sequence[Kept]) -> list[ProcessStats]:
         """What these use now; CPU since the last time they were asked for, else since they began."""
-        wanted = [(_measured(each), each) for each in kept if each.pid is not None]
+        began = {each.id: each.began for each in kept if each.pid is not None}
+        measured = [_measured(each) for each in kept if each.pid is not None]
         async with self._looking:
-            return await asyncio.to_thread(self._asked.look, [each for each, _ in wanted], now=time.monotonic())
+            first = began.keys() - self._asked_before
+            self._asked_before |= began.keys()
+            found = await asyncio.to_thread(self._asked.look, measured, now=time.monotonic())
+        now = time.time()
+        return [
+            msgspec.structs.replace(each, cpu=100 * each.cpu_s / max(MIN_AGE_S, now - began[each.id]))
+            if each.id in first
+            else each
+            for each in found
+        ]
 
     async def flush(self) -> None:
         """Feed the samples that wait."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from quarterdeck.agent.processes.output import joined
 from quarterdeck.agent.processes.supervision import Ending
 from quarterdeck.model.errors import AlreadyExists, QuarterdeckError
 from quarterdeck.model.messages import Level, LogLevels
-from quarterdeck.model.processes import ProcessSettings
+from quarterdeck.model.processes import ProcessSettings, ProcessStats
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,10 @@ class Processes:
         """Those that run."""
         return tuple(kept for kept in self._kept.values() if kept.pid is not None)
 
+    async def stats(self, kept: Sequence[Kept]) -> list[ProcessStats]:
+        """What the trees of these use now; those that do not run have none."""
+        return await self._measuring.look(kept)
+
     def release(self, process_id: str) -> None:
         """What came of it is safe where it belongs: it may be forgotten. One that nobody kept is ended."""
         kept = self._kept.pop(process_id, None)
@@ -158,6 +162,7 @@ class Processes:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._measuring.flush()
         if self._ready.is_set():
             await self._messages.flush()
             await self._keeper.acknowledge(self._acks)
