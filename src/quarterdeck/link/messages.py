@@ -108,7 +108,10 @@ class FileOffer(Wire, frozen=True, kw_only=True, tag="file_offer"):
 
 
 class FileChunk(Wire, frozen=True, kw_only=True, tag="file_chunk"):
-    """The bytes that a `WantFile` asked for, at most `ARTEFACT_CHUNK_BYTES`. Answered as the offer is."""
+    """The bytes that a `WantFile` asked for, at most `ARTEFACT_CHUNK_BYTES`. Answered as the offer is.
+
+    Without bytes: I will not send it after all. That is not answered.
+    """
 
     sha256: str
     offset: int

@@ -52,11 +52,14 @@ class Pulls:
                 return WantFile(sha256=offer.sha256, offset=arrival.part.size)
 
     async def received(self, agent: AgentIdentity, chunk: FileChunk) -> WantFile | FileStored | None:
-        """The next bytes. None: they are not what was asked for, a repeat perhaps."""
+        """The next bytes; without any the node has given up. None: they are not what was asked for."""
         key = (agent.agent_id, chunk.sha256)
         async with self._lock(agent):
             arrival = self._arrivals.get(key)
-            if arrival is None or chunk.offset != arrival.part.size or not chunk.data:
+            if not chunk.data:
+                await self._leave(key)
+                return None
+            if arrival is None or chunk.offset != arrival.part.size:
                 return None
             try:
                 if self._files.has(chunk.sha256) or await self._files.append(arrival, chunk.data):
