@@ -17,6 +17,7 @@ from quarterdeck.model.audit import AuditEntry
 from quarterdeck.model.errors import TimedOut
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState
 from quarterdeck.model.manifests import SettingValue
+from quarterdeck.model.messages import FoundMessages, MessageFilter
 from quarterdeck.model.modules import Instance, Module
 from quarterdeck.model.nodes import AgentRecord, Node, Selector
 from quarterdeck.model.output import NodeMessages
@@ -196,6 +197,21 @@ class AsyncClient:
     async def rerun_command(self, command_id: str) -> CommandWithJobs:
         """A new command: the same, on the nodes of the old one's jobs."""
         return await self.send(calls.rerun_command(command_id))
+
+    async def list_messages(
+        self, wanted: MessageFilter, selector: Selector | None = None, *, cursor: str = ""
+    ) -> FoundMessages:
+        """What processes printed, on the nodes and forwarded; `cursor` is that of the page before."""
+        return await self.send(calls.list_messages(wanted, selector or Selector(), cursor=cursor))
+
+    def follow_messages(
+        self, wanted: MessageFilter, selector: Selector | None = None, *, resume: str = ""
+    ) -> AsyncIterator[FoundMessages]:
+        """What processes print from now on, or behind the `resume` of `list_messages`, without end.
+
+        Each item has messages of one node. A lost connection is resumed where it stopped.
+        """
+        return self._stream(events.MessageStream(wanted, selector or Selector(), resume=resume))
 
     async def list_jobs(self, *, node: str | None = None, state: JobState | None = None, limit: int = 100) -> list[Job]:
         """Jobs, newest first, of one node or in one state or all."""

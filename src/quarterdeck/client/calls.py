@@ -15,6 +15,7 @@ from quarterdeck.model.audit import AuditEntry
 from quarterdeck.model.errors import Problem, QuarterdeckError, Unavailable, from_problem
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, KillCommand
 from quarterdeck.model.manifests import SettingValue
+from quarterdeck.model.messages import FoundMessages, MessageFilter
 from quarterdeck.model.modules import CreateModule, DeployModule, Instance, Module
 from quarterdeck.model.nodes import AgentRecord, Node, Selector
 from quarterdeck.model.queries import Answer, Query, QueryFormat, QueryParameter, TableInfo
@@ -42,7 +43,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     path: str
     returns: Any
     body: bytes = b""
-    query: dict[str, str] = {}
+    query: dict[str, str | tuple[str, ...]] = {}
     timeout_s: float = 60.0
 
     def headers(self, token: str) -> dict[str, str]:
@@ -75,8 +76,15 @@ def unreachable(url: str, error: Exception) -> Unavailable:
 
 
 def _get(path: str, returns: Any, **query: str | None) -> Call[Any]:
-    given = {key: value for key, value in query.items() if value is not None}
-    return Call(method="GET", path=PREFIX + path, returns=returns, query=given)
+    return Call(method="GET", path=PREFIX + path, returns=returns, query={**_given(**query)})
+
+
+def _given(**query: str | None) -> dict[str, str]:
+    return {key: value for key, value in query.items() if value is not None}
+
+
+def _number(value: int | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _send(method: str, path: str, returns: Any, body: object = None, *, timeout_s: float = 60.0) -> Call[Any]:
@@ -222,6 +230,29 @@ def rerun_command(command_id: str) -> Call[CommandWithJobs]:
 def list_jobs(*, node: str | None = None, state: JobState | None = None, limit: int = 100) -> Call[list[Job]]:
     """Jobs, newest first, of one node or in one state or all."""
     return _get("/jobs", list[Job], node=node, state=state, limit=str(limit))
+
+
+# ── messages ────────────────────────────────────────────────────────────────────────────────────────────────────────
+def list_messages(wanted: MessageFilter, selector: Selector, *, cursor: str = "") -> Call[FoundMessages]:
+    """What processes printed, on the nodes and forwarded; `cursor` is that of the page before."""
+    query = message_query(wanted, selector) | _given(limit=str(wanted.limit), cursor=cursor)
+    if wanted.newest_first:
+        query["newest"] = "true"
+    return Call(method="GET", path=f"{PREFIX}/messages", returns=FoundMessages, query=query)
+
+
+def message_query(wanted: MessageFilter, selector: Selector) -> dict[str, str | tuple[str, ...]]:
+    """The filters of messages as query parameters."""
+    levels = wanted.levels if isinstance(wanted.levels, str | int) else ",".join(map(str, wanted.levels))
+    query: dict[str, str | tuple[str, ...]] = {}
+    query |= _given(job=wanted.job_id, domain=wanted.domain, name=wanted.name, level=str(levels))
+    query |= _given(text=wanted.text or None, since=_number(wanted.time_from), until=_number(wanted.time_to))
+    query |= _given(gid=_number(selector.gid))
+    if selector.nodes:
+        query["node"] = selector.nodes
+    if selector.labels:
+        query["on"] = tuple(f"{key}={value}" for key, value in selector.labels.items())
+    return query
 
 
 # ── schedules ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from quarterdeck.client.calls import PREFIX
+from quarterdeck.client.calls import PREFIX, message_query
 from quarterdeck.model.jobs import Job
+from quarterdeck.model.messages import FoundMessages, MessageFilter
+from quarterdeck.model.nodes import Selector
 from quarterdeck.model.output import NodeMessages
 from quarterdeck.model.queries import TailRows
 
@@ -27,7 +29,7 @@ T = TypeVar("T")
 class Stream(Generic[T]):
     """A GET whose answer stays open: give it the lines of the answer, and it gives what they say."""
 
-    def __init__(self, path: str, **query: str) -> None:
+    def __init__(self, path: str, **query: str | tuple[str, ...]) -> None:
         self.path = PREFIX + path
         self.query = {name: value for name, value in query.items() if value}
         self.cursor = ""  #: behind what arrived; "" before anything did
@@ -119,3 +121,17 @@ class OutputStream(Stream[Job | NodeMessages]):
         self.cursor = cursor or self.cursor
         told, self._waiting = self._waiting, []
         return told
+
+
+class MessageStream(Stream[FoundMessages]):
+    """What processes print from now on, or behind the `resume` of an answer."""
+
+    def __init__(self, wanted: MessageFilter, selector: Selector, *, resume: str = "") -> None:
+        super().__init__("/messages/events", **message_query(wanted, selector), resume=resume)
+
+    def event(self, kind: str, data: str, cursor: str) -> list[FoundMessages]:
+        """Messages of one node, or why it says nothing."""
+        if kind != "messages":
+            return []
+        self.cursor = cursor
+        return [msgspec.json.decode(data, type=FoundMessages)]

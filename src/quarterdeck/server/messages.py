@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
-from quarterdeck.model.errors import BadInput, QuarterdeckError, TimedOut
+from quarterdeck.model.errors import BadInput, NoSuchNodes, QuarterdeckError, TimedOut
 from quarterdeck.model.messages import FoundMessages, MessageFilter, MessagePage, NodeMessage
 from quarterdeck.model.nodes import Node, Selector
 from quarterdeck.server import message_tokens as tokens
@@ -95,6 +95,10 @@ class Messages:
         """
         before = tokens.read(token) if token else None
         chosen = await self._choose(selector, wanted)
+        if not chosen.names:
+            raise NoSuchNodes(
+                "There is no node to follow.", hint="See `qd node ls`, and `qd job show` for a job's nodes."
+            )
         if len(chosen.names) > FOLLOW_NODES:
             raise BadInput(
                 f"At most {FOLLOW_NODES} nodes can be followed; these are {len(chosen.names)}.",
