@@ -16,9 +16,12 @@ from typing import Protocol
 import msgspec
 
 from quarterdeck.agent.artefacts import Artefacts
+from quarterdeck.agent.commands.builtin import builtin_names
 from quarterdeck.agent.commands.execute import execute_command
+from quarterdeck.agent.commands.extensions import extension_commands
 from quarterdeck.agent.commands.files import FileCommands
 from quarterdeck.agent.commands.processes import process_commands
+from quarterdeck.agent.commands.scripts import script_commands
 from quarterdeck.agent.components import Components
 from quarterdeck.agent.connection import Connection, LiveLink
 from quarterdeck.agent.desired import DesiredFile
@@ -37,6 +40,7 @@ from quarterdeck.agent.processes.measuring import Measuring
 from quarterdeck.agent.processes.processes import Processes
 from quarterdeck.agent.renewal import Renewal
 from quarterdeck.agent.reporter import Reporter
+from quarterdeck.agent.scripts.files import ScriptFiles
 from quarterdeck.agent.shipper import ship
 from quarterdeck.agent.stats.stats import Stats
 from quarterdeck.link.messages import (
@@ -160,14 +164,18 @@ class Work:
             cgroups=cgroups,
         )
         self._files = FileCommands(fetches=self._fetches, offers=self._offers, fill=templates.fill)
+        commands = {
+            "execute": execute_command(self._processes, templates),
+            **process_commands(self._processes),
+            **script_commands(self._processes, ScriptFiles(home / "scripts", fetch=self._artefacts.path)),
+            **self._files.commands(),
+        }
         self._jobs = Jobs(
             home,
             config=config.jobs,
-            commands={
-                "execute": execute_command(self._processes, templates),
-                **process_commands(self._processes),
-                **self._files.commands(),
-            },
+            commands=commands | extension_commands(
+                config.extensions, self._processes, templates, taken=builtin_names() | commands.keys()
+            ),
             noted=self._processes.release,
             recovered=self._processes.disown_all_but,
         )

@@ -17,7 +17,8 @@ import msgspec
 
 from quarterdeck.client.endpoint import default_home
 from quarterdeck.model.config import AgentConfig, ServerConfig
-from quarterdeck.model.errors import BadConfig
+from quarterdeck.model.errors import BadConfig, BadInput
+from quarterdeck.model.extensions import ExtensionConfig, check_name
 
 C = TypeVar("C", bound=ServerConfig | AgentConfig)
 SECTIONS: dict[str, type[ServerConfig | AgentConfig]] = {"server": ServerConfig, "agent": AgentConfig}
@@ -25,11 +26,13 @@ SYSTEM_FILE = Path("/etc/quarterdeck/quarterdeck.toml")
 
 #: short environment names; every other key is QD_SERVER_KEY or QD_AGENT_KEY (a nested one with two underscores)
 SHORT = {
-    "server": {"QD_HOME": "home", "QD_HTTP": "http", "QD_LINK": "link"},
+    "server": {"QD_HOME": "home", "QD_HTTP": "http", "QD_LINK": "link", "QD_REDIS": "redis"},
     "agent": {"QD_HOME": "home", "QD_LINK": "server"},
 }
 #: environment variables that are not keys of a section
-OTHERS = frozenset({"QD_HOME", "QD_HTTP", "QD_LINK", "QD_TOKEN", "QD_CONFIG", "QD_CACHE", "QD_LOG", "QD_REQUIRE_ALL"})
+OTHERS = frozenset(
+    {"QD_HOME", "QD_HTTP", "QD_LINK", "QD_REDIS", "QD_TOKEN", "QD_CONFIG", "QD_CACHE", "QD_LOG", "QD_REQUIRE_ALL"}
+)
 
 
 class Loaded(msgspec.Struct, Generic[C], frozen=True):
@@ -131,10 +134,28 @@ def _parsed(value: object, wanted: Any, *, key: str, source: str) -> object:
             value = {name: text for name, _, text in (item.partition("=") for item in items)}
         elif wanted == tuple[str, ...]:
             value = items
+    if wanted == dict[str, ExtensionConfig] and isinstance(value, dict):
+        extensions = cast("dict[str, object]", value)
+        return {name: _extension(name, each, key=key, source=source) for name, each in extensions.items()}
     try:
         return msgspec.convert(value, wanted, strict=from_file)
     except msgspec.ValidationError as error:
         raise BadConfig(f"{key} = {value!r} ({source}): {error}.") from error
+
+
+def _extension(name: str, value: object, *, key: str, source: str) -> ExtensionConfig:
+    place = f"{key}.{name}"
+    known = {field.name: field for field in msgspec.structs.fields(ExtensionConfig)}
+    check_name(name)
+    for inner in cast("dict[str, object]", value) if isinstance(value, dict) else ():
+        if inner not in known:
+            raise _unknown(inner, known, f"{place}, {source}")
+    try:
+        return msgspec.convert(value, ExtensionConfig)
+    except msgspec.ValidationError as error:
+        raise BadConfig(f"{place} ({source}): {error}.") from error
+    except BadInput as error:
+        raise BadConfig(f"{place} ({source}): {error.message}", hint=error.hint) from error
 
 
 def _build(kind: type[C], values: Mapping[str, object]) -> C:

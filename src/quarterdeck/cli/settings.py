@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,7 +15,8 @@ from quarterdeck.model.config import AgentConfig, ServerConfig
 
 app = App(name="config", help="The configuration and where each value came from.")
 _SECRET = frozenset({"token"})
-_URLS = frozenset({"state_url", "telemetry_url"})  # they may hold a password
+_URLS = frozenset({"state_url", "telemetry_url", "redis"})  # they may hold a password
+_PASSWORDS = re.compile(r"(?<=:)(?!//)[^/]*(?=@)|(?<=[?&]password=)[^&]*")  # up to the last @: one may stand in it
 
 
 @app.command
@@ -27,7 +29,11 @@ def show(
     """Show every key of a section: its value, and whether a default, the file, the environment or a flag set it."""
     kind: type[ServerConfig | AgentConfig] = config.SECTIONS[section]
     loaded = config.load(kind, flags={})
-    rows = [{"key": key, "value": _value(loaded.config, key), "from": origin} for key, origin in loaded.origins.items()]
+    rows = [
+        {"key": name, "value": value, "from": origin}
+        for key, origin in loaded.origins.items()
+        for name, value in _named(key, _value(loaded.config, key))
+    ]
     output.show(
         rows,
         {"key": lambda r: r["key"], "value": lambda r: r["value"], "from": lambda r: r["from"]},
@@ -36,10 +42,22 @@ def show(
     )
 
 
+def _named(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A key and its value; of named things each has a line, with what was set of it."""
+    if isinstance(value, dict) and value and all(isinstance(each, msgspec.Struct) for each in value.values()):
+        for name, each in value.items():
+            # what is empty by default is an empty map, and shows nothing either
+            defaults = {field.name: field.default for field in msgspec.structs.fields(each)}
+            fields = {part: value for part, value in msgspec.to_builtins(each).items() if value != {}}
+            yield f"{key}.{name}", {part: fields[part] for part in fields if getattr(each, part) != defaults[part]}
+    else:
+        yield key, value
+
+
 def _value(settings: msgspec.Struct, key: str) -> Any:
     value: Any = settings
     for part in key.split("."):
         value = getattr(value, part)
     if key in _URLS and isinstance(value, str):
-        return re.sub(r"(?<=:)[^:/@]+(?=@)", "***", value)
+        return _PASSWORDS.sub("***", value)
     return "(set)" if key in _SECRET and value else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quarterdeck.model.extensions import ExtensionConfig
 from quarterdeck.model.stats import StatsConfig
 from quarterdeck.model.struct import Struct
 
@@ -38,10 +39,14 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     outbox: OutboxConfig = OutboxConfig()
     stats: StatsConfig = StatsConfig()
     jobs: JobsConfig = JobsConfig()
+    extensions: dict[str, ExtensionConfig] = {}  #: commands that this node has on top, by their names
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
-    """Everything a server can be told. Environment: `QD_SERVER_…` for each key; `QD_HOME`, `QD_HTTP`, `QD_LINK`, `QD_REDIS`."""
+    """Everything a server can be told.
+
+    Environment: `QD_SERVER_…` for each key; `QD_HOME`, `QD_HTTP`, `QD_LINK`, `QD_REDIS`.
+    """
 
     home: str = ""  #: data folder; default: /var/lib/quarterdeck of root, else quarterdeck in the user's data folder
     http: str = DEFAULT_HTTP  #: where the API listens, host:port; port 0 takes a free one

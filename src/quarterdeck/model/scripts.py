@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quarterdeck.model.files import check_sha256
 from quarterdeck.model.processes import ProcessSettings
 
 #: the commands that run a script: Python, Lua, and the system's shell
@@ -20,3 +21,8 @@ class ScriptArguments(ProcessSettings, frozen=True, kw_only=True):
     script: str | None = None  #: the source
     sha256: str = ""  #: or the hash of a script that the server has
     args: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sha256:
+            check_sha256(self.sha256)

@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.errors import BadInput, NotFound, TooLarge
+from quarterdeck.model.files import check_sha256
 from quarterdeck.model.jobs import CreateCommand
 from quarterdeck.model.scripts import SCRIPT_COMMANDS, SCRIPT_LIMIT_BYTES
 from quarterdeck.store.state import scripts as rows
@@ -47,8 +48,10 @@ async def keep(transaction: AsyncConnection, script: Script) -> None:
 
 
 def _read(cmd: str, source: object, named: object) -> Script:
-    if not isinstance(named, str) or (named and not _is_hash(named)):
-        raise BadInput(f"sha256 is 64 hexadecimal digits in lower case; found {str(named)[:100]!r}.")
+    if not isinstance(named, str):
+        raise BadInput(f"The argument 'sha256' of {cmd} is text; found {_kind(named)}.")
+    if named:
+        check_sha256(named)
     if source is None and not named:
         raise BadInput(f"{cmd} needs the argument 'script', the source.", hint="As in --arg script=@FILE.")
     if source is None:
@@ -68,10 +71,6 @@ def _read(cmd: str, source: object, named: object) -> Script:
     if named and named != sha256:
         raise BadInput(f"The script's hash is {sha256}, and the argument sha256 says {named}.", hint="Give only one.")
     return Script(sha256, body)
-
-
-def _is_hash(text: str) -> bool:
-    return len(text) == hashlib.sha256().digest_size * 2 and not text.strip("0123456789abcdef")
 
 
 def _kind(value: object) -> str:

@@ -184,3 +184,59 @@ def test_config_show_hides_passwords_in_addresses(
     shown = capsys.readouterr().out
     assert "s3cret" not in shown
     assert "postgresql://deck:***@db/fleet" in shown
+
+
+# ── extensions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+BACKUP = """
+[agent.extensions.backup]
+binary = "/usr/bin/tar"
+args = ["--level={level:1}", "{path}"]
+max_time = 60
+[agent.extensions.backup.env]
+LANG = "C"
+"""
+
+
+def test_extensions_are_read_by_their_names(home: Path) -> None:
+    write(home / "quarterdeck.toml", BACKUP)
+    loaded = config.load(AgentConfig, flags={})
+    (extension,) = loaded.config.extensions.values()
+    assert (extension.binary, extension.max_time, extension.env) == ("/usr/bin/tar", 60, {"LANG": "C"})
+    assert extension.names == {"level", "path"}
+    assert loaded.origins["extensions"] == str(home / "quarterdeck.toml")
+
+
+def test_config_show_has_a_line_for_each_extension_with_what_was_set(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(home / "quarterdeck.toml", BACKUP + '[agent.extensions.other]\nbinary = "x"\n')
+    app(["config", "show", "agent"], result_action="return_value")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("extensions")]
+    assert [line.split()[0] for line in lines] == ["extensions.backup", "extensions.other"]
+    assert "/usr/bin/tar" in lines[0]
+    assert "max_time" in lines[0]
+    assert "max_restart" not in lines[0]
+    assert "env" not in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "words"),
+    [
+        ("backup", 'binar = "x"', "Did you mean 'binary'"),
+        ("backup", 'args = ["x"]', "binary"),
+        ("backup", 'binary = ""', "found none"),
+        ("backup", "binary = 5", "got `int`"),
+        ("backup", 'binary = "x"\nargs = ["{a"]', "written twice"),
+        ("backup", 'binary = "x"\nargs = ["{a b}"]', "written twice"),
+        ("backup", 'binary = "x"\nmax_time = -3', "max_time"),
+        ("backup", 'binary = "x"\nmemory = "much"', "size"),
+        ("'a b'", 'binary = "x"', "cannot be an extension's name"),
+    ],
+)
+def test_an_extension_that_makes_no_sense_is_an_error_that_names_it(
+    home: Path, name: str, body: str, words: str
+) -> None:
+    write(home / "quarterdeck.toml", f"[agent.extensions.{name}]\n{body}\n")
+    with pytest.raises(BadConfig, match=name.strip("'")) as caught:
+        config.load(AgentConfig, flags={})
+    assert words in str(caught.value)

@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 
 from quarterdeck.cli import job, main
 from quarterdeck.cli.command import arguments
+from quarterdeck.model.errors import BadInput
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobResult, JobState
 from quarterdeck.model.nodes import Selector
 
@@ -198,3 +200,20 @@ def test_ls_lists_commands_or_the_jobs_of_a_node_or_state(
 )
 def test_an_argument_is_json_where_it_is_json(text: str, value: object) -> None:
     assert arguments([f"name={text}"]) == {"name": value}
+
+
+def test_an_argument_may_be_the_text_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("12\n")
+    assert arguments([f"script=@{tmp_path}/a.py", "at=@@home", "mail=me@here"]) == {
+        "script": "12\n",
+        "at": "@home",
+        "mail": "me@here",
+    }
+
+
+def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"\xff\xfe")
+    for name, words in (("none", "cannot be read"), ("a.bin", "not UTF-8")):
+        with pytest.raises(BadInput, match=words) as caught:
+            arguments([f"script=@{tmp_path / name}"])
+        assert name in str(caught.value)

@@ -80,7 +80,7 @@ async def test_a_script_that_is_here_is_named_by_its_hash_alone(fleet: Services)
         ({"script": "\ud800"}, "UTF-8"),
         ({"sha256": "abc"}, "64 hexadecimal"),
         ({"sha256": SHA256.upper()}, "64 hexadecimal"),
-        ({"sha256": 7}, "64 hexadecimal"),
+        ({"sha256": 7}, "found int"),
         ({"script": "other", "sha256": SHA256}, "Give only one"),
     ],
 )

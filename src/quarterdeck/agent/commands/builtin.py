@@ -61,6 +61,11 @@ def builtin_commands(*, kill: Callable[[str, str], bool], restart: Callable[[str
     }
 
 
+def builtin_names() -> frozenset[str]:
+    """What the built-in commands are called."""
+    return frozenset(builtin_commands(kill=lambda _id, _reason: False, restart=lambda _id: None))
+
+
 def _look(read: Callable[[], msgspec.Struct]) -> Run:
     """A command that takes no arguments and answers with what `read` finds."""
 

@@ -7,6 +7,7 @@ command does ends the executor. While the ledger's disk is full, jobs wait to be
 from __future__ import annotations
 
 import asyncio
+import difflib
 import fnmatch
 import logging
 import time
@@ -61,12 +62,16 @@ class Executor:
         if not any(fnmatch.fnmatchcase(job.cmd, pattern) for pattern in self._allow):
             return _result(job, JobState.REFUSED, f"This node's configuration (agent.jobs.allow) has no {job.cmd}.")
         if job.cmd not in self._commands:
-            return _result(job, JobState.UNKNOWN_CMD, f"This node has no command '{job.cmd}'.")
+            return _result(job, JobState.UNKNOWN_CMD, self._unknown(job.cmd))
         try:
             common_arguments(job)
         except BadInput as error:
             return _result(job, JobState.ERROR, str(error))
         return None
+
+    def _unknown(self, cmd: str) -> str:
+        near = difflib.get_close_matches(cmd, self._commands, n=3) or sorted(self._commands)
+        return f"This node has no command '{cmd}'. It has {', '.join(near)}."
 
     def admit(self, job: JobOffer) -> bool:
         """Whether a new job may begin at once; it then has its turn until `begin`, or `withdraw`."""

@@ -1,0 +1,59 @@
+"""For Python scripts that a node runs (`execute_js_py`): what they were passed, and what they say.
+
+    from quarterdeck import script
+    wanted = script.data()
+    script.message(7, "the disk is nearly full")
+    script.stat("backup.bytes:1024|c")
+    script.result({"saved": True})
+
+It prints marked lines on standard output, as every program can, and reads standard input; it imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+#: of a result that is JSON, and of a statsd sample, as the requirement document numbers them
+RESULT_LEVEL, STATSD_LEVEL = 20, 10
+_BLOCK_END = ":::"
+
+
+def text() -> str:
+    """What was passed as data: all of standard input."""
+    return sys.stdin.read()
+
+
+def data() -> Any:
+    """What was passed as data, from its JSON; None when nothing was."""
+    passed = text()
+    return json.loads(passed) if passed.strip() else None
+
+
+def message(level: int, text: str) -> None:
+    """A message of this level: 3 for users, 4 for operators, 5 log, 7 warning, 8 error, 9 critical, 11 debug.
+
+    A text of several lines stays one message. A line of it that is exactly `:::` would end it, and gets a space before.
+    """
+    lines = text.splitlines()
+    if len(lines) < 2:
+        _say(f"{level}::{lines[0] if lines else ''}")
+        return
+    body = "\n".join(f" {line}" if line == _BLOCK_END else line for line in lines)
+    _say(f"{level}:::{body}\n{_BLOCK_END}")
+
+
+def result(value: Any) -> None:
+    """What the job returns, as JSON. The last one counts."""
+    _say(f"{RESULT_LEVEL}::{json.dumps(value)}")
+
+
+def stat(sample: str) -> None:
+    """A statsd sample, such as "backup.seconds:12|ms"."""
+    _say(f"{STATSD_LEVEL}::{sample}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
