@@ -1,0 +1,424 @@
+"""`put_file` and `get_file` against the server's own halves: what arrives, how it goes on, what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from quarterdeck.agent.commands.files import FileCommands
+from quarterdeck.agent.connection import LiveLink
+from quarterdeck.agent.fetches import Fetches
+from quarterdeck.agent.offers import Offers
+from quarterdeck.link.messages import (
+    ARTEFACT_CHUNK_BYTES,
+    ArtefactChunk,
+    FileChunk,
+    FileOffer,
+    FileStored,
+    FromAgent,
+    WantArtefact,
+    WantFile,
+)
+from quarterdeck.model.errors import AlreadyExists, BadInput, Conflict, NotFound, QuarterdeckError, StorageFull
+from quarterdeck.model.files import NodeFile
+from quarterdeck.model.jobs import CreateCommand, JobOffer
+from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.model.tokens import ApiToken, Role
+from quarterdeck.server.files import Files
+from quarterdeck.server.pulls import Pulls
+from quarterdeck.store.state.database import Database
+from tests.services import Services
+from tests.state import sqlite_url
+from tests.support import until
+
+CONTENT = os.urandom(ARTEFACT_CHUNK_BYTES * 3 + 11)
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+OPERATOR = ApiToken(id="t", name="olga", role=Role.OPERATOR)
+
+
+class Node:
+    """A node's file commands, and a link to the server that can be cut after some messages."""
+
+    def __init__(self, folder: Path, services: Services, agent: AgentIdentity) -> None:
+        self.folder = folder
+        self.services = services
+        self.agent = agent
+        self.files = Files(folder / "server", limit_bytes=2**30, keep_s=1e6)
+        self.begin()
+        self.messages: list[FromAgent] = []
+        self.patience = 1000
+        self.damage: Callable[[bytes], bytes] = bytes
+        self.links: list[asyncio.Task[None]] = []
+
+    def begin(self) -> None:
+        """A new life of the agent, and of the server's half."""
+        self.pulls = Pulls(self.services.database, files=self.files)
+        self.fetches, self.offers = Fetches(), Offers()
+        fill = lambda text: text.replace("$tmp", str(self.folder / "tmp"))  # noqa: E731
+        self.commands = FileCommands(fetches=self.fetches, offers=self.offers, fill=fill)
+
+    async def send(self, message: FromAgent) -> None:
+        """What the link carries up, and the server's answer down."""
+        if len(self.messages) >= self.patience:
+            await asyncio.Event().wait()
+        self.messages.append(message)
+        match message:
+            case WantArtefact():
+                self.fetches.received(await self._chunk(message))
+            case FileOffer():
+                self.offers.received(await self.pulls.offered(self.agent, message))
+            case FileChunk():
+                damaged = msgspec.structs.replace(message, data=self.damage(message.data))
+                answer = await self.pulls.received(self.agent, damaged)
+                if answer is not None:
+                    self.offers.received(answer)
+            case _:
+                raise AssertionError(message)
+
+    async def _chunk(self, want: WantArtefact) -> ArtefactChunk:
+        try:
+            chunk = await self.files.chunk(want.sha256, want.offset)
+        except NotFound as error:
+            return ArtefactChunk(sha256=want.sha256, offset=want.offset, size=-1, data=b"", problem=str(error))
+        return msgspec.structs.replace(chunk, data=self.damage(chunk.data))
+
+    def link(self) -> None:
+        live = cast("LiveLink", self)
+        self.links = [asyncio.create_task(self.fetches.run(live)), asyncio.create_task(self.offers.run(live))]
+
+    async def cut(self) -> None:
+        for task in self.links:
+            task.cancel()
+        await asyncio.gather(*self.links, return_exceptions=True)
+        await self.pulls.left(self.agent)
+
+    async def run(self, cmd: str, *, again: bool = False, **arguments: Any) -> NodeFile:
+        command = self.commands.commands()[cmd]
+        work = command.resume if again else command.run
+        assert work is not None
+        outcome = await work(JobOffer(id="job", cmd=cmd, args=arguments))
+        return msgspec.json.decode(outcome.data, type=NodeFile)
+
+    async def put(self, path: Path, *, sha256: str = DIGEST, **arguments: Any) -> NodeFile:
+        return await self.run("put_file", path=str(path), sha256=sha256, **arguments)
+
+    async def get(self, path: Path, *, again: bool = False) -> NodeFile:
+        return await self.run("get_file", again=again, path=str(path))
+
+    def left(self) -> list[str]:
+        """Partial files on the node."""
+        return [path.name for path in self.folder.rglob(".qd-*")]
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    """A node that has been asked for a file."""
+    database = await Database.open(sqlite_url(tmp_path))
+    services = Services(database, tmp_path)
+    agent = await services.join("web-1")
+    await services.commands.create(CreateCommand(id="job", cmd="get_file", args={"path": "/x"}), OPERATOR)
+    made = Node(tmp_path, services, agent)
+    made.link()
+    yield made
+    await made.cut()
+    await database.close()
+
+
+# ── put_file ────────────────────────────────────────────────────────────────────────────────────────────────────────
+async def test_a_file_is_put_in_place_with_mode_and_nothing_beside_it(node: Node) -> None:
+    await node.files.add(CONTENT)
+    target = node.folder / "there" / "app.bin"
+    with pytest.raises(NotFound, match=r"no folder .*/there\. .*make_dirs"):
+        await node.put(target)
+    put = await node.put(target, make_dirs=True, mode="0750", size=len(CONTENT))
+    assert target.read_bytes() == CONTENT
+    assert (put.path, put.sha256, put.size, put.mode) == (str(target), DIGEST, len(CONTENT), "0750")
+    assert os.listdir(target.parent) == ["app.bin"]  # noqa: PTH208
+
+
+async def test_what_is_there_already_is_not_sent_but_gets_its_mode(node: Node) -> None:
+    target = node.folder / "app.bin"
+    target.write_bytes(CONTENT)
+    target.chmod(0o600)
+    assert (await node.put(target)).mode == "0600"
+    assert (await node.put(target, mode="4711")).mode == "4711"
+    assert node.messages == []
+
+
+async def test_a_file_that_is_replaced_keeps_its_mode_and_a_new_one_has_0644(node: Node) -> None:
+    await node.files.add(CONTENT)
+    old, new, link = (node.folder / name for name in ("old", "new", "link"))
+    old.write_text("before")
+    old.chmod(0o640)
+    link.symlink_to(old)
+    assert (await node.put(old)).mode == "0640"
+    assert (await node.put(new)).mode == "0644"
+    old.write_text("before")
+    assert (await node.put(link)).mode == "0644"
+    assert (link.is_symlink(), link.read_bytes(), old.read_text()) == (False, CONTENT, "before")
+
+
+async def test_a_file_that_must_not_be_replaced_stays(node: Node) -> None:
+    await node.files.add(CONTENT)
+    target = node.folder / "app.bin"
+    target.write_text("mine")
+    with pytest.raises(AlreadyExists, match="another content"):
+        await node.put(target, overwrite=False)
+    assert target.read_text() == "mine"
+    target.write_bytes(CONTENT)
+    await node.put(target, overwrite=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_a_file_gets_its_owner(node: Node) -> None:
+    await node.files.add(CONTENT)
+    target = node.folder / "app.bin"
+    await node.put(target, user="nobody", mode="4755")
+    state = target.stat()
+    assert (state.st_uid > 0, stat.S_IMODE(state.st_mode)) == (True, 0o4755)
+    with pytest.raises(NotFound, match="no user 'noone'"):
+        await node.put(target, user="noone")
+    target.write_text("another")
+    await node.put(target)
+    assert target.stat().st_uid == state.st_uid, "it keeps the owner of what it replaces"
+
+
+async def test_words_for_folders_are_replaced(node: Node) -> None:
+    await node.files.add(CONTENT)
+    (node.folder / "tmp").mkdir()
+    assert (await node.run("put_file", path="$tmp/a", sha256=DIGEST)).path == str(node.folder / "tmp" / "a")
+    assert (await node.run("get_file", path="$tmp/a")).sha256 == DIGEST
+
+
+@pytest.mark.parametrize("path", ["relative", "/ends/", "", "/a\0b"])
+async def test_a_path_that_is_none_is_refused_in_words(node: Node, path: str) -> None:
+    for cmd, more in (("put_file", {"sha256": DIGEST}), ("get_file", {})):
+        with pytest.raises(BadInput, match="absolute path of a file"):
+            await node.run(cmd, path=path, **more)
+
+
+@pytest.mark.parametrize("wrong", [{"mode": "rwx"}, {"mode": "99"}, {"sha256": "abc"}, {"size": "x"}])
+async def test_arguments_that_are_none_are_refused_in_words(node: Node, wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadInput):
+        await node.run("put_file", **{"path": "/tmp/x", "sha256": DIGEST} | wrong)
+
+
+async def test_folders_and_devices_are_no_files(node: Node) -> None:
+    os.mkfifo(node.folder / "pipe")
+    for path, words in ((node.folder, "is a folder"), (node.folder / "pipe", "not a file but a device")):
+        with pytest.raises(BadInput, match=words):
+            await node.get(path)
+        with pytest.raises(BadInput, match=words):
+            await node.put(path)
+
+
+async def test_a_put_goes_on_after_a_lost_link_and_after_a_restart(node: Node) -> None:
+    await node.files.add(CONTENT)
+    target = node.folder / "app.bin"
+    node.patience = 2
+    putting = asyncio.create_task(node.put(target))
+    await until(lambda: node.left() and (node.folder / node.left()[0]).stat().st_size == 2 * ARTEFACT_CHUNK_BYTES)
+    await node.cut()
+    node.patience = 3
+    node.link()
+    await until(lambda: len(node.messages) == 3)
+    assert node.messages[2] == WantArtefact(sha256=DIGEST, offset=2 * ARTEFACT_CHUNK_BYTES)
+    await node.cut()
+    await node.commands.close()
+    putting.cancel()
+    await asyncio.gather(putting, return_exceptions=True)
+    assert len(node.left()) == 1, "the agent's end leaves what is there"
+    node.begin()
+    node.patience = 1000
+    node.link()
+    before = len(node.messages)
+    await node.run("put_file", again=True, path=str(target), sha256=DIGEST)
+    assert target.read_bytes() == CONTENT
+    assert node.left() == []
+    assert all(cast("WantArtefact", each).offset >= 2 * ARTEFACT_CHUNK_BYTES for each in node.messages[before:])
+
+
+async def test_a_put_that_is_ended_leaves_nothing(node: Node) -> None:
+    await node.files.add(CONTENT)
+    node.patience = 1
+    putting = asyncio.create_task(node.put(node.folder / "app.bin"))
+    await until(lambda: len(node.messages) == 1 and node.left())
+    putting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    assert node.left() == []
+
+
+async def test_a_damaged_chunk_is_found_and_leaves_nothing(node: Node) -> None:
+    await node.files.add(CONTENT)
+    target = node.folder / "app.bin"
+    node.damage = lambda data: data[:-1] + bytes([data[-1] ^ 1])
+    with pytest.raises(BadInput, match="arrived damaged"):
+        await node.put(target)
+    assert (node.left(), target.exists()) == ([], False)
+
+
+async def test_a_part_that_the_disk_lost_some_of_is_fetched_anew(node: Node) -> None:
+    await node.files.add(CONTENT)
+    name = f".qd-{hashlib.sha256(b'job').hexdigest()[:16]}.part"
+    (node.folder / name).write_bytes(bytes(ARTEFACT_CHUNK_BYTES))
+    await node.put(node.folder / "app.bin")
+    assert (node.folder / "app.bin").read_bytes() == CONTENT
+
+
+async def test_what_the_server_does_not_have_is_an_error_in_words(node: Node) -> None:
+    with pytest.raises(NotFound, match=r"has no file .*qd file ls"):
+        await node.put(node.folder / "app.bin")
+    assert node.left() == []
+
+
+async def test_a_full_disk_is_an_error_in_words_and_leaves_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    await node.files.add(CONTENT)
+    with pytest.raises(StorageFull, match=r"bytes are to come, and .* are free"):
+        await node.put(node.folder / "app.bin", size=2**60)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StorageFull, match="No space left"):
+        await node.put(node.folder / "app.bin")
+    assert node.left() == []
+
+
+# ── get_file ────────────────────────────────────────────────────────────────────────────────────────────────────────
+async def test_a_file_is_got_once_and_not_sent_when_it_is_there(node: Node) -> None:
+    source = node.folder / "log"
+    source.write_bytes(CONTENT)
+    got = await node.get(source)
+    assert (got.sha256, got.size, got.mtime) == (DIGEST, len(CONTENT), source.stat().st_mtime)
+    assert (await node.files.list())[0].name == str(source)
+    assert sum(isinstance(each, FileChunk) for each in node.messages) == 4
+    assert await node.get(source) == got
+    assert isinstance(node.messages[-1], FileOffer)
+
+
+async def test_an_empty_file(node: Node) -> None:
+    (node.folder / "empty").touch()
+    got = await node.get(node.folder / "empty")
+    assert node.files.has(got.sha256)
+    put = await node.put(node.folder / "copy", sha256=got.sha256)
+    assert put.size == 0
+
+
+async def test_a_get_goes_on_after_a_lost_link_and_after_restarts_of_both(node: Node) -> None:
+    source = node.folder / "log"
+    source.write_bytes(CONTENT)
+    node.patience = 2
+    getting = asyncio.create_task(node.get(source))
+    await until(lambda: len(node.messages) == 2)
+    await node.cut()
+    node.patience = 4
+    node.link()
+    await until(lambda: len(node.messages) == 4)
+    assert cast("FileChunk", node.messages[3]).offset == ARTEFACT_CHUNK_BYTES
+    await node.cut()
+    getting.cancel()
+    await asyncio.gather(getting, return_exceptions=True)
+    node.files = Files(node.folder / "server", limit_bytes=2**30, keep_s=1e6)
+    node.begin()
+    node.patience = 1000
+    node.link()
+    await node.get(source, again=True)
+    offsets = [each.offset for each in node.messages if isinstance(each, FileChunk)]
+    assert offsets == [0, *(place * ARTEFACT_CHUNK_BYTES for place in (1, 2, 3))]
+    assert node.files.has(DIGEST)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: os.truncate(path, 5),
+        lambda path: path.write_bytes(bytes(len(CONTENT))),
+    ],
+)
+async def test_a_file_that_changes_while_it_is_read_is_an_error(node: Node, change: Callable[[Path], object]) -> None:
+    source = node.folder / "log"
+    source.write_bytes(CONTENT)
+    os.utime(source, (1, 1))
+    node.patience = 2
+    getting = asyncio.create_task(node.get(source))
+    await until(lambda: len(node.messages) == 2)
+    await node.cut()
+    change(source)
+    node.patience = 1000
+    node.link()
+    with pytest.raises(Conflict, match="changed while it was read"):
+        await getting
+    assert not node.files.has(DIGEST)
+
+
+async def test_a_file_that_grows_is_got_up_to_where_it_ended(node: Node) -> None:
+    source = node.folder / "log"
+    source.write_bytes(CONTENT)
+    node.patience = 2
+    getting = asyncio.create_task(node.get(source))
+    await until(lambda: len(node.messages) == 2)
+    await node.cut()
+    with source.open("ab") as log:
+        log.write(b"more")
+    node.patience = 1000
+    node.link()
+    assert (await getting).sha256 == DIGEST
+
+
+async def test_a_damaged_chunk_on_its_way_up_is_found_and_the_next_try_begins_anew(node: Node) -> None:
+    source = node.folder / "log"
+    source.write_bytes(CONTENT)
+    node.damage = lambda data: data[:-1] + bytes([data[-1] ^ 1]) if data else data
+    with pytest.raises(QuarterdeckError, match="arrived damaged"):
+        await node.get(source)
+    assert not node.files.has(DIGEST)
+    node.damage = bytes
+    assert (await node.get(source)).sha256 == DIGEST
+
+
+async def test_a_get_that_is_ended_is_withdrawn(node: Node) -> None:
+    source = node.folder / "log"
+    source.write_bytes(CONTENT)
+    node.patience = 2
+    getting = asyncio.create_task(node.get(source))
+    await until(lambda: len(node.messages) == 2)
+    getting.cancel()
+    await asyncio.gather(getting, return_exceptions=True)
+    node.patience = 1000
+    await node.cut()
+    node.link()
+    await node.get(source)
+    assert node.files._arrivals == {}
+
+
+async def test_a_missing_file_is_an_error_in_words(node: Node) -> None:
+    with pytest.raises(NotFound, match="There is no file"):
+        await node.get(node.folder / "none")
+
+
+async def test_a_node_sends_only_what_it_was_asked_for(node: Node) -> None:
+    offer = FileOffer(job="job", sha256=DIGEST, size=5)
+    other = await node.services.join("web-2")
+    wanted = WantFile(sha256=DIGEST)
+    assert await node.pulls.offered(node.agent, offer) == wanted
+    for agent, job in ((other, "job"), (node.agent, "none"), (node.agent, "")):
+        refused = await node.pulls.offered(agent, msgspec.structs.replace(offer, job=job))
+        assert isinstance(refused, FileStored)
+        assert "did not ask" in refused.problem
+    assert await node.pulls.received(other, FileChunk(sha256=DIGEST, offset=0, data=b"x")) is None
+    evil = msgspec.structs.replace(offer, sha256="../../state.db")
+    assert (await node.pulls.offered(node.agent, evil)) == FileStored(
+        sha256=evil.sha256, problem="The server did not ask this node for it."
+    )
+    await node.cut()
