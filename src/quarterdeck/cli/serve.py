@@ -31,6 +31,7 @@ def server(
     name: Annotated[tuple[str, ...], Parameter(help="Further host name for its certificate.")] = (),
     state_url: Annotated[str | None, Parameter(help="State store: a SQLAlchemy URL; default: SQLite.")] = None,
     telemetry_url: Annotated[str | None, Parameter(help="ClickHouse server; default: embedded chDB.")] = None,
+    redis: Annotated[str | None, Parameter(help="Redis to take commands from, a URL [env: QD_REDIS].")] = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Run a server."""
@@ -42,6 +43,7 @@ def server(
         "names": list(name) or None,
         "state_url": state_url,
         "telemetry_url": telemetry_url,
+        "redis": redis,
     }
     settings = config.load(ServerConfig, flags=flags, file=config_file).config
     start_logging("server")

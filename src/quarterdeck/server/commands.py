@@ -12,7 +12,7 @@ import time
 import uuid
 import zlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -29,7 +29,16 @@ from quarterdeck.model.errors import (
     TooLarge,
     Unavailable,
 )
-from quarterdeck.model.jobs import ID_LIMIT, Command, CommandWithJobs, CreateCommand, Job, JobOffer, JobState
+from quarterdeck.model.jobs import (
+    COMMAND_LIMIT_BYTES,
+    ID_LIMIT,
+    Command,
+    CommandWithJobs,
+    CreateCommand,
+    Job,
+    JobOffer,
+    JobState,
+)
 from quarterdeck.model.nodes import AgentState, Node, Selector
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.jobs import is_id
@@ -47,8 +56,6 @@ log = logging.getLogger(__name__)
 
 CommandList = list[Command]
 JobList = list[Job]
-#: bytes of a command with its arguments and data; larger things are sent as files
-COMMAND_LIMIT_BYTES = 256 * 1024
 #: the longest time that a command may wait for nodes
 EXPIRES_LIMIT_S = 10 * 366 * 86400.0
 #: commands or jobs in one list
@@ -68,15 +75,16 @@ class Change(NamedTuple):
     cursor: str
 
 
-class Created(NamedTuple):
-    """A command that was made, and on how many nodes."""
+class Made(NamedTuple):
+    """A command that was made of a request, its number, and on how many nodes."""
 
-    id: str
+    place: int  #: of the request among those of its transaction
+    number: int
     jobs: int
 
 
-#: stores, in the transaction that makes commands, what belongs to them: their numbers by their ids
-Beside = Callable[[AsyncConnection, Mapping[str, int]], Awaitable[None]]
+#: stores, in the transaction that makes commands, what belongs to them
+Beside = Callable[[AsyncConnection, Sequence[Made]], Awaitable[None]]
 
 
 class Commands:
@@ -114,12 +122,12 @@ class Commands:
 
     async def create_all(
         self, requests: Sequence[CreateCommand], actor: ApiToken, *, beside: Beside
-    ) -> Sequence[Created | QuarterdeckError]:
+    ) -> Sequence[QuarterdeckError | None]:
         """Many at a time in one transaction, each as by `create`; `beside` stores what belongs to those that are made.
 
-        Raises only what is no single request's fault: `Unavailable`, `StorageFull`.
+        For each request its error, or None. Raises what is no single request's fault: `Unavailable`, `StorageFull`.
         """
-        answers: list[Created | QuarterdeckError] = []
+        errors: list[QuarterdeckError | None] = []
         new: list[tuple[StoredCommand, dict[NodeKey, str]]] = []
         async with self._database.write() as transaction:
             used = await rows.find_ids(transaction, [request.id for request in requests if is_id(request.id)])
@@ -128,20 +136,21 @@ class Commands:
                 try:
                     if request.id in used:
                         raise _used(request.id)
-                    command, jobs = await self._weigh(transaction, request, actor, every)
+                    new.append(await self._weigh(transaction, request, actor, every))
                 except Unavailable:
                     raise
                 except QuarterdeckError as error:
-                    answers.append(error)
-                    continue
-                used.add(command.id)
-                new.append((command, jobs))
-                answers.append(Created(command.id, jobs=len(jobs)))
+                    errors.append(error)
+                else:
+                    used.add(request.id)
+                    errors.append(None)
             here = self._links.here({key for _, jobs in new for key in jobs})
             numbers = await rows.add_all(transaction, new, here=here) if new else []
-            await beside(transaction, dict(zip((command.id for command, _ in new), numbers, strict=True)))
+            places = [place for place, error in enumerate(errors) if error is None]
+            made = zip(places, numbers, new, strict=True)
+            await beside(transaction, [Made(place, number, len(jobs)) for place, number, (_, jobs) in made])
         self._links.wake_for_jobs({key for _, jobs in new for key in jobs})
-        return answers
+        return errors
 
     async def list(self, *, limit: int = 100) -> CommandList:
         """The last commands, the newest first."""
@@ -262,7 +271,8 @@ class Commands:
             expired = len(found) == SWEEP_JOBS
         if old:
             async with self._database.write() as transaction:
-                log.info("forgot %d old commands", await rows.prune(transaction, self._kept))
+                if forgotten := await rows.prune(transaction, self._kept):
+                    log.info("forgot %d old commands", forgotten)
                 await scripts.prune(transaction)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
 
 from quarterdeck.model.errors import BadConfig, Conflict, Unavailable
@@ -42,6 +43,15 @@ class Home:
     def files(self) -> Path:
         """The folder of files and scripts by their hash."""
         return self.folder / "files"
+
+    def name(self) -> str:
+        """What tells this server from others that share something with it; made once."""
+        path = self.folder / "server.name"
+        if not path.exists():
+            fresh = path.with_suffix(".new")
+            fresh.write_text(secrets.token_hex(6) + "\n")
+            fresh.replace(path)
+        return path.read_text().strip()
 
     def publish(self, http: str) -> None:
         """Writes where the API listens."""

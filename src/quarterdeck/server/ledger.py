@@ -38,6 +38,7 @@ class Ledger:
         self._audit = audit
         self._clock = clock
         self._followers: dict[int, set[asyncio.Event]] = {}
+        self._listeners: list[Callable[[Iterable[int]], None]] = []
 
     async def store(self, transaction: AsyncConnection, changed: Sequence[JobRow]) -> set[int]:
         """Jobs as they are now; the numbers of their commands, to be told of after the transaction."""
@@ -87,8 +88,15 @@ class Ledger:
             if not followers:
                 self._followers.pop(number, None)
 
+    def listen(self, listener: Callable[[Iterable[int]], None]) -> None:
+        """Have `listener` told of the commands whose jobs have changed."""
+        self._listeners.append(listener)
+
     def tell(self, numbers: Iterable[int]) -> None:
         """Jobs of these commands changed, and it is on disk."""
+        numbers = list(numbers)
+        for listener in self._listeners:
+            listener(numbers)
         for number in numbers:
             for news in self._followers.get(number, ()):
                 news.set()

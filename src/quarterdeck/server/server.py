@@ -18,7 +18,7 @@ from quarterdeck.link.grpc.server import GrpcServerWire
 from quarterdeck.link.https.server import HttpsServerWire
 from quarterdeck.link.wire import ServerWire
 from quarterdeck.model.config import ServerConfig
-from quarterdeck.model.errors import Unavailable
+from quarterdeck.model.errors import NotInstalled, Unavailable
 from quarterdeck.model.server import ServerInfo
 from quarterdeck.modulekit.build import Built, build_module
 from quarterdeck.modulekit.builtin import Builtins
@@ -152,12 +152,33 @@ class Server:
         self._links.attach(self._sessions)
         self._ending.push_async_callback(self._sessions.stop)
         await self._sessions.start()
+        if config.redis:
+            await self._open_redis(ingest)
         self._run(self.nodes.watch(), "silence")
         self._run(self.commands.watch(), "expired jobs")
         self._run(self.schedules.watch(), "schedules")
         self._run(self.files.watch(), "unused files")
         self._run(self.modules.register_builtins(), "built-in modules")
         self._started_at = time.time()
+
+    async def _open_redis(self, ingest: Ingest) -> None:
+        try:
+            from quarterdeck.server.redis.gateway import Gateway  # noqa: PLC0415 (most servers have none)
+        except ModuleNotFoundError as error:
+            raise NotInstalled(f"The way in through Redis needs '{error.name}'.", hint=_INSTALL) from error
+        gateway = Gateway(
+            self.config,
+            self._database,
+            self._store,
+            commands=self.commands,
+            ledger=self._ledger,
+            audit=self.audit,
+            ingest=ingest,
+            name=await asyncio.to_thread(self._home.name),
+        )
+        self._ending.push_async_callback(gateway.stop)
+        gateway.start()
+        log.info("commands are taken from Redis at %s", gateway.address)
 
     async def _open_telemetry(self) -> TelemetryStore:
         config = self.config
@@ -176,7 +197,7 @@ class Server:
         desired = Desired(database, artefacts=artefacts)
         instances = Instances(database, desired=desired)
         self.audit = Audit(database, entries=config.audit_entries)
-        ledger = Ledger(self.audit)
+        self._ledger = ledger = Ledger(self.audit)
         self.nodes = Nodes(
             database, desired=desired, links=links, ledger=ledger, offline_after_s=config.offline_after_s
         )
@@ -239,6 +260,7 @@ class Server:
         self._ending.push_async_callback(end)
 
 
+_INSTALL = "Install it: pip install 'quarterdeck[server]'."
 #: compiling takes seconds; in a thread of its own it never keeps inserts and queries waiting for one
 _compiler = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile")
 

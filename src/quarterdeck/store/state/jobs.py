@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from quarterdeck.model.jobs import Command, Job, JobResult, JobState, is_final
 from quarterdeck.model.nodes import AgentState, Selector
 from quarterdeck.store.state.nodes import NodeKey
-from quarterdeck.store.state.schema import agent, command, job, node
+from quarterdeck.store.state.schema import agent, command, job, node, redis_command
 
 UNFINISHED = tuple(state for state in JobState if not is_final(state))
 #: rows of one lookup by their keys
@@ -191,13 +191,21 @@ async def end(connection: AsyncConnection, numbers: Sequence[int], *, now: float
 
 
 async def prune(connection: AsyncConnection, kept: int) -> int:
-    """Forgets the oldest commands that have ended, but for the newest `kept` of them; how many."""
+    """Forgets the oldest commands that have ended, but for the newest `kept` of them; how many.
+
+    One whose results Redis is still to get stays.
+    """
     ended = command.c.ended_at.is_not(None)
     newest = select(command.c.number).where(ended).order_by(command.c.number.desc()).offset(kept).limit(1)
     last = (await connection.execute(newest)).scalar_one_or_none()
     if last is None:
         return 0
-    return (await connection.execute(delete(command).where(ended, command.c.number <= last))).rowcount
+    undelivered = (
+        exists()
+        .where(redis_command.c.command == command.c.number, job.c.command == command.c.number)
+        .where(job.c.change > redis_command.c.delivered)
+    )
+    return (await connection.execute(delete(command).where(ended, command.c.number <= last, ~undelivered))).rowcount
 
 
 async def has_more_than(connection: AsyncConnection, kept: int) -> bool:

@@ -241,6 +241,19 @@ Index(None, job.c.gid, job.c.nid)
 Index(None, job.c.change, unique=True)
 
 
+class RedisCommandColumns(TypedColumns):
+    """A command that came through Redis. Results of jobs whose `change` is above `delivered` are not there yet."""
+
+    command: Named[int] = Column(ForeignKey("command.number", ondelete="CASCADE"), primary_key=True)
+    digest: Named[str]  #: of what came: the same once more is no other command
+    tags: Named[str] = Column(Json(str))
+    jobs: Named[int]
+    delivered: Named[int] = Column(BigInteger)
+
+
+redis_command = Table("redis_command", metadata, RedisCommandColumns)
+
+
 # ── schedules ────────────────────────────────────────────────────────────────────────────────────────────────────────
 class ScheduleColumns(TypedColumns):
     """A command that is asked for again and again. `next_time` is none while it is disabled."""

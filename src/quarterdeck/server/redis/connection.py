@@ -1,0 +1,123 @@
+"""The server's connection to Redis: made again for ever, and what is wrong with it is said once.
+
+Owns the client and the waiting between tries. A command is never repeated by the client itself, because Redis may have
+done it although the answer was lost: whoever sent it looks again at what is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, TimeoutError  # noqa: A004
+
+from quarterdeck.model.errors import BadConfig, Unavailable
+
+log = logging.getLogger(__name__)
+
+#: the longest time that a command waits in Redis for something to come, in seconds
+BLOCK_S = 5
+#: seconds for an answer, on top of that
+_ANSWER_S = 10
+#: seconds between tries: the first time, and at most
+_BACKOFF_S, _BACKOFF_LIMIT_S = 0.1, 5.0
+
+#: one command with its arguments
+Said = tuple[str | bytes | float, ...]
+_AWAY = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
+
+
+class Connection:
+    """One Redis by its URL, or by host:port. `BadConfig` when the URL is none."""
+
+    def __init__(self, url: str) -> None:
+        self._client = _client(url)
+        self.address = _address(self._client)  #: without a password
+        self._troubles: dict[str, str] = {}  # who cannot go on → why; "" is everybody, because Redis is away
+        self._scripts: dict[str, str] = {}  # source → its hash in Redis
+
+    async def close(self) -> None:
+        """Lets go of Redis."""
+        await self._client.aclose()
+
+    async def say(self, *words: str | bytes | float) -> Any:
+        """One command, and what Redis answers."""
+        return await cast("Any", self._client).execute_command(*words)
+
+    async def say_all(self, commands: Sequence[Said]) -> list[Any]:
+        """These commands, all of them or none; an answer may be a `RedisError`."""
+        async with self._client.pipeline(transaction=True) as pipeline:
+            for words in commands:
+                cast("Any", pipeline).execute_command(*words)
+            return await pipeline.execute(raise_on_error=False)
+
+    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
+        """A script, which happens as a whole or not at all."""
+        if script not in self._scripts:
+            self._scripts[script] = await self.say("SCRIPT", "LOAD", script)
+        words = (len(keys), *keys, *arguments)
+        try:
+            return await self.say("EVALSHA", self._scripts[script], *words)
+        except RedisError as error:
+            if not str(error).startswith(("NOSCRIPT", "No matching script")):
+                raise
+            return await self.say("EVAL", script, *words)  # it was started again: this loads it too
+
+    # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Runs `work` again and again, for ever; after a failure with a pause that grows."""
+        failures = 0
+        while True:
+            try:
+                await work()
+            except (RedisError, OSError, Unavailable) as error:
+                self._failed(name, error)
+            except Exception:
+                log.exception("%s through Redis failed; it is tried again", name)
+            else:
+                failures = 0
+                self._went_well(name)
+                continue
+            failures += 1
+            pause_s = min(_BACKOFF_LIMIT_S, _BACKOFF_S * 2 ** min(failures, 10))
+            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311
+
+    def _failed(self, name: str, error: Exception) -> None:
+        who = "" if isinstance(error, _AWAY) else name
+        words = str(error) or type(error).__name__
+        if who not in self._troubles:
+            if who == "":
+                log.warning("Redis at %s does not answer; what is for it waits: %s", self.address, words)
+            else:
+                log.warning("%s through Redis at %s cannot go on now: %s", name, self.address, words)
+        self._troubles[who] = words
+
+    def _went_well(self, name: str) -> None:
+        if self._troubles and [who for who in ("", name) if self._troubles.pop(who, "")]:
+            log.info("%s through Redis at %s goes on", name, self.address)
+
+
+def _client(url: str) -> Redis:
+    hint = "Write redis://:PASSWORD@HOST:PORT/DB, rediss://… for TLS, or unix:///PATH."
+    try:
+        client: Redis = cast("Any", Redis).from_url(
+            url if "://" in url else f"redis://{url}",
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=BLOCK_S + _ANSWER_S,
+            socket_connect_timeout=_ANSWER_S,
+            decode_responses=False,
+        )
+    except (ValueError, TypeError) as error:  # its words may hold the URL
+        raise BadConfig("The URL of Redis (server.redis, QD_REDIS) is none.", hint=hint) from error
+    return client
+
+
+def _address(client: Redis) -> str:
+    told: dict[str, Any] = client.connection_pool.connection_kwargs
+    return str(told.get("path") or f"{told.get('host', 'localhost')}:{told.get('port', 6379)}")

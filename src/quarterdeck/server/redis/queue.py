@@ -1,0 +1,175 @@
+"""Takes commands from the list in Redis, so that each runs once, whatever ends in between.
+
+Commands move from `cmds_queue` into a list of this server's own, become commands in the state store, and leave that
+list only then. A server that is started again finds there what it had taken: what is a command already is known by its
+digest. Owns that list; what comes of commands is the business of `results.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from quarterdeck.model.errors import AlreadyExists, BadInput, QuarterdeckError
+from quarterdeck.model.jobs import JobState
+from quarterdeck.model.queue import COMMANDS, REJECTED, REJECTED_KEPT, QueuedResult, RejectedCommand, results_of
+from quarterdeck.model.tokens import ApiToken, Role
+from quarterdeck.server.audit import Audit
+from quarterdeck.server.commands import Commands, Made
+from quarterdeck.server.redis.connection import BLOCK_S, Connection, Said
+from quarterdeck.server.redis.requests import Mistake, Request, read
+from quarterdeck.store.state import redis as rows
+from quarterdeck.store.state.database import Database
+
+log = logging.getLogger(__name__)
+
+#: who asks, in the audit log: whoever may write to that Redis
+ACTOR = ApiToken(id="", name="redis", role=Role.OPERATOR)
+#: commands and bytes that are taken at one time
+BATCH, BATCH_BYTES = 500, 8 * 1024 * 1024
+#: bytes kept of something that is no command
+_KEPT_BYTES = 2000
+
+#: moves commands from the queue to those taken, up to a number and a size, and answers all that are taken
+_TAKE = """
+local size = 0
+for _, found in ipairs(redis.call('LRANGE', KEYS[2], 0, ARGV[1] - 1)) do size = size + #found end
+for _ = redis.call('LLEN', KEYS[2]) + 1, ARGV[1] do
+    if size >= tonumber(ARGV[2]) then break end
+    local found = redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
+    if not found then break end
+    size = size + #found
+end
+return redis.call('LRANGE', KEYS[2], 0, ARGV[1] - 1)
+"""
+
+
+class _Refusal(NamedTuple):
+    """Something found that becomes no command. Without an id nobody can be told but in the list of rejected ones."""
+
+    id: str
+    cmd: str
+    code: str
+    reason: str
+
+
+class CommandQueue:
+    """`server` names this one among those that use the same Redis; `results_s` is how long an answer waits there."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        database: Database,
+        *,
+        commands: Commands,
+        audit: Audit,
+        server: str,
+        results_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._redis = connection
+        self._database = database
+        self._commands = commands
+        self._audit = audit
+        self._taken = f"{COMMANDS}.taken.{server}"
+        self._results_s = max(1, int(results_s))
+        self._clock = clock
+
+    async def work(self) -> None:
+        """Takes what there is, or waits for a moment until there is something."""
+        found: list[bytes] = await self._redis.run(_TAKE, (COMMANDS, self._taken), (BATCH, BATCH_BYTES))
+        if found:
+            for answer in await self._redis.say_all(await self._settle(found)):
+                if isinstance(answer, Exception):
+                    log.warning("Redis did not take an answer to a command: %s", answer)
+        else:
+            await self._redis.say("BLMOVE", COMMANDS, self._taken, "LEFT", "RIGHT", BLOCK_S)
+
+    async def _settle(self, found: Sequence[bytes]) -> list[Said]:
+        """Makes commands of these; what is then to be said to Redis, all of it or nothing."""
+        parsed = [read(each) for each in found]
+        requests = [each for each in parsed if isinstance(each, Request)]
+        answers = iter(await self._create(requests))
+        refusals = [
+            _Refusal(each.id, "", BadInput.code, each.reason) if isinstance(each, Mistake) else next(answers)
+            for each in parsed
+        ]
+        known = await self._record([refusal for refusal in refusals if refusal is not None])
+        said: list[Said] = []
+        for raw, each, refusal in zip(found, parsed, refusals, strict=True):
+            digest = each.digest if isinstance(each, Request) else None
+            if refusal is not None and known.get(refusal.id, "") != digest:
+                said += self._reject(raw, refusal.reason) if refusal.id in known else self._answer(raw, refusal)
+            said.append(("LREM", self._taken, 1, raw))
+        return said
+
+    # ── what becomes a command ───────────────────────────────────────────────────────────────────────────────────────
+    async def _create(self, requests: Sequence[Request]) -> Sequence[_Refusal | None]:
+        if not requests:
+            return ()
+        try:
+            errors = await self._store(requests)
+        except QuarterdeckError:
+            raise
+        except Exception as error:
+            log.exception("%d commands from Redis could not be stored", len(requests))
+            if len(requests) == 1:
+                errors = [QuarterdeckError(f"The command could not be stored, by a fault of ours: {error}.")]
+            else:  # all but the one with the fault
+                return [answer for request in requests for answer in await self._create([request])]
+        return [
+            None if error is None else _Refusal(request.create.id, request.create.cmd, error.code, str(error))
+            for request, error in zip(requests, errors, strict=True)
+        ]
+
+    async def _store(self, requests: Sequence[Request]) -> Sequence[QuarterdeckError | None]:
+        async def beside(transaction: AsyncConnection, made: Sequence[Made]) -> None:
+            await rows.add_all(
+                transaction,
+                {
+                    number: rows.Queued(requests[place].digest, requests[place].tags, jobs)
+                    for place, number, jobs in made
+                },
+            )
+            for each in made:
+                asked = requests[each.place].create
+                await self._note(transaction, asked.id, result="ok", detail=asked.cmd)
+
+        return await self._commands.create_all([request.create for request in requests], ACTOR, beside=beside)
+
+    # ── what does not ────────────────────────────────────────────────────────────────────────────────────────────────
+    async def _record(self, refusals: Sequence[_Refusal]) -> Mapping[str, str]:
+        """Notes them; the digests of the commands whose ids they name."""
+        if not refusals:
+            return {}
+        ids = [refusal.id for refusal in refusals if refusal.id]
+        async with self._database.write() as transaction:
+            for refusal in refusals:
+                if refusal.code != AlreadyExists.code:
+                    await self._note(transaction, refusal.id, result=refusal.code, detail=refusal.reason)
+            return await rows.find_digests(transaction, ids)
+
+    async def _note(self, transaction: AsyncConnection, target: str, *, result: str, detail: str) -> None:
+        actor, role = ACTOR.name, ACTOR.role
+        await self._audit.add(
+            transaction, actor=actor, role=role, action="createCommand", target=target, result=result, detail=detail
+        )
+
+    def _answer(self, raw: bytes, refusal: _Refusal) -> list[Said]:
+        """The one result of what cannot be a command; without an id nobody can be answered."""
+        if not refusal.id:
+            return self._reject(raw, refusal.reason)
+        result = QueuedResult(id=refusal.id, cmd=refusal.cmd, state=JobState.ERROR, reason=refusal.reason)
+        name = results_of(refusal.id)
+        return [("RPUSH", name, msgspec.json.encode(result)), ("EXPIRE", name, self._results_s)]
+
+    def _reject(self, raw: bytes, reason: str) -> list[Said]:
+        found = raw[:_KEPT_BYTES].decode(errors="replace")
+        log.warning("what was found in %s of Redis is not carried out: %s", COMMANDS, reason)
+        entry = msgspec.json.encode(RejectedCommand(time=self._clock(), reason=reason, command=found))
+        return [("RPUSH", REJECTED, entry), ("LTRIM", REJECTED, -REJECTED_KEPT, -1)]

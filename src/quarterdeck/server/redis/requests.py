@@ -1,0 +1,95 @@
+"""What is found in the queue of commands, read: bytes of anybody become a request, or a mistake in words.
+
+The one parser of foreign bytes on this way in. Knows nothing of Redis and asks nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import msgspec
+
+from quarterdeck.model.errors import BadInput
+from quarterdeck.model.jobs import CreateCommand
+from quarterdeck.model.nodes import Selector
+from quarterdeck.model.queue import ANY_ROLE, QueuedCommand
+from quarterdeck.server.jobs import is_id
+
+#: characters of `tags`
+TAGS_LIMIT = 1000
+
+
+class Request(NamedTuple):
+    """A command that was found."""
+
+    create: CreateCommand
+    tags: str
+    digest: str  #: of the bytes: the same found once more is the same command
+
+
+class Mistake(NamedTuple):
+    """Something that cannot be a command; `id` is "" where none can be read."""
+
+    id: str
+    reason: str
+
+
+def read(found: bytes) -> Request | Mistake:
+    """What these bytes ask for."""
+    try:
+        queued = msgspec.json.decode(found, type=QueuedCommand)
+        if not is_id(queued.id):
+            raise BadInput("A command has an id of 1 to 128 printable characters, which its client makes.")
+        return Request(_request(queued), _tags(queued), hashlib.sha256(found).hexdigest())
+    except (msgspec.DecodeError, BadInput, RecursionError, UnicodeError) as error:
+        return Mistake(_id(found), f"This is not a command: {error}")
+
+
+def _request(queued: QueuedCommand) -> CreateCommand:
+    roles = queued.roles or ()
+    if roles and queued.nid is not None:
+        raise BadInput("A command names a node by gid and nid, or nodes by roles; found both.")
+    if not roles and (queued.gid is None or queued.nid is None):
+        raise BadInput("A command names a node by gid and nid, or nodes by roles; found neither.")
+    if queued.fanout and not roles:
+        raise BadInput("fanout is for commands with roles; this one names its node.")
+    if not all(roles):
+        raise BadInput("A role has at least one character; found an empty one.")
+    if roles:
+        wanted = tuple(role for role in roles if role != ANY_ROLE)
+        selector = Selector(gid=queued.gid, roles=wanted)
+    else:
+        selector = Selector(nodes=(f"{queued.gid}/{queued.nid}",))
+    return CreateCommand(
+        id=queued.id,
+        cmd=queued.cmd,
+        args=queued.args or {},
+        data=_data(queued.data),
+        selector=selector,
+        any=bool(roles) and not queued.fanout,
+    )
+
+
+def _data(data: Any) -> str:
+    """The text that it is, or the JSON of anything else."""
+    if data is None:
+        return ""
+    return data if isinstance(data, str) else msgspec.json.encode(data).decode()
+
+
+def _tags(queued: QueuedCommand) -> str:
+    tags = queued.tags or ""
+    if len(tags) > TAGS_LIMIT:
+        raise BadInput(f"tags are at most {TAGS_LIMIT} characters; found {len(tags)}.")
+    return tags
+
+
+def _id(found: bytes) -> str:
+    """The id in what is not a command, where there is one."""
+    try:
+        fields = msgspec.json.decode(found, type=dict[str, msgspec.Raw])
+        command_id = msgspec.json.decode(fields["id"], type=str)
+    except (msgspec.DecodeError, KeyError, RecursionError, UnicodeError):
+        return ""
+    return command_id if is_id(command_id) else ""
