@@ -20,6 +20,7 @@ from quarterdeck.agent.commands.builtin import builtin_names
 from quarterdeck.agent.commands.execute import execute_command
 from quarterdeck.agent.commands.extensions import extension_commands
 from quarterdeck.agent.commands.files import FileCommands
+from quarterdeck.agent.commands.messages import message_commands
 from quarterdeck.agent.commands.processes import process_commands
 from quarterdeck.agent.commands.scripts import script_commands
 from quarterdeck.agent.components import Components
@@ -127,6 +128,7 @@ class Work:
         self._wanted = self._file.load()
         self._acted = 0
         self._news = asyncio.Event()
+        self._comes_back = False
         self._outbox = Outbox(home / "outbox", config.outbox)
         self._fetches, self._offers = Fetches(), Offers()
         self._artefacts = Artefacts(home / "artefacts", fetches=self._fetches)
@@ -167,6 +169,7 @@ class Work:
         commands = {
             "execute": execute_command(self._processes, templates),
             **process_commands(self._processes),
+            **message_commands(self._messages),
             **script_commands(self._processes, ScriptFiles(home / "scripts", fetch=self._artefacts.path)),
             **self._files.commands(),
         }
@@ -218,7 +221,14 @@ class Work:
             ending.push_async_callback(self._jobs.close)
             ending.push_async_callback(self._files.close)
             ending.push_async_callback(components.stop)
+            ending.push_async_callback(self._end_processes)
             await until_first(stopping.wait(), self._jobs.restarting())
+            self._comes_back = not stopping.is_set()
+
+    async def _end_processes(self) -> None:
+        """Where the agent is told so, the programs end with it; not when it only restarts."""
+        if self._config.end_processes and not self._comes_back:
+            log.info("%d processes ended with the agent", await self._processes.end_all())
 
     def _hello(self) -> Hello:
         return Hello(

@@ -185,6 +185,12 @@ class MessagePage(Wire, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()  #: why messages may be missing, in words
 
 
+class DeletedMessages(Struct, frozen=True, kw_only=True):
+    """What `del_msgs` answers."""
+
+    deleted: int
+
+
 class NodeMessage(Message, frozen=True, kw_only=True):
     """A message, and the node on which it was printed."""
 
