@@ -16,6 +16,8 @@ COMMANDS = "cmds_queue"
 #: what could not be answered, because no id could be read or it was another command's: the newest REJECTED_KEPT
 REJECTED = "cmds_queue.rejected"
 REJECTED_KEPT = 1000
+#: in the name of a list of messages: no domain, or no name
+UNKNOWN = "unknown"
 #: of `roles`: every node
 ANY_ROLE = "*"
 
@@ -23,6 +25,11 @@ ANY_ROLE = "*"
 def results_of(command_id: str) -> str:
     """The list of a command's results."""
     return f"{COMMANDS}_{command_id}"
+
+
+def log_of(domain: str, name: str) -> str:
+    """The list of the messages of a domain and name; what has none is unknown."""
+    return f"log.{domain or UNKNOWN}.{name or UNKNOWN}"
 
 
 class QueuedCommand(Struct, frozen=True, kw_only=True):

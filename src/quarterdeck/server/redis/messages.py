@@ -13,7 +13,7 @@ import logging
 import msgspec
 
 from quarterdeck.model.messages import MESSAGES_TABLE
-from quarterdeck.model.queue import COMMANDS
+from quarterdeck.model.queue import COMMANDS, UNKNOWN
 from quarterdeck.server.redis.connection import Connection, Said
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
 from quarterdeck.store.telemetry.grammar import Statement
@@ -90,10 +90,14 @@ class Messages:
     def _sql(self) -> str:
         place = "-toInt128(_insert), -toUnixTimestamp64Nano(time), -toInt64(id)"
         return (
-            "SELECT concat('log.', if(domain = '', 'unknown', domain), '.', if(name = '', 'unknown', name)) AS list,"  # noqa: S608
+            f"SELECT concat('log.', {_named('domain')}, '.', {_named('name')}) AS list,"  # noqa: S608
             " arrayReverse(arrayMap(line -> tupleElement(line, 4),"
             f" groupArraySorted({self._kept})(({place}, line))))"
             f" FROM (SELECT domain, name, time, id, _insert, toJSONString(CAST(tuple({_VALUES}), '{_FIELDS}')) AS line"
             f" FROM {MESSAGES_TABLE.name} WHERE _insert >= {{first:UInt64}} AND _insert <= {{last:UInt64}})"
             " GROUP BY list"
         )
+
+
+def _named(column: str) -> str:
+    return f"if({column} = '', '{UNKNOWN}', {column})"
