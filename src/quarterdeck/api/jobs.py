@@ -15,6 +15,7 @@ from quarterdeck.api.events import kept_alive, one_line
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, KillCommand
 from quarterdeck.model.tokens import Role
 from quarterdeck.server.commands import Change
+from quarterdeck.server.output import Told
 from quarterdeck.server.server import Server
 
 Asked = Request[Any, Any, Any]
@@ -66,6 +67,30 @@ async def _events(changes: AsyncIterator[Change]) -> AsyncIterator[ServerSentEve
     yield ServerSentEventMessage(event="end", data="{}")
 
 
+@get("/commands/{command:str}/output", operation_id="followOutput", role=Role.VIEWER)
+async def follow_output(
+    server: NamedDependency[Server],
+    command: FromPath[str],
+    follow: FromQuery[bool] = True,
+    last_event: Annotated[str, HeaderParameter(name="Last-Event-ID")] = "",
+) -> ServerSentEvent:
+    """A command with what it prints, as server-sent events: `messages` of one node, `job`, and `end`.
+
+    A `job` with its result comes behind all that it printed. Without `follow`: what there is now. `Last-Event-ID`
+    resumes after an event's own id; events without one come in one piece with the next that has one.
+    """
+    output = server.output
+    told = await (output.follow(command, last_event) if follow else output.read(command))
+    return ServerSentEvent(kept_alive(_output(told)))
+
+
+async def _output(told: AsyncIterator[Told]) -> AsyncIterator[ServerSentEventMessage]:
+    async for event, token in told:
+        kind = "job" if isinstance(event, Job) else "messages"
+        yield ServerSentEventMessage(event=kind, id=token or None, data=one_line(event))
+    yield ServerSentEventMessage(event="end", data="{}")
+
+
 @post("/commands/{command:str}/kill", operation_id="killCommand", status_code=200, role=Role.OPERATOR, audit=True)
 async def kill_command(
     server: NamedDependency[Server], request: Asked, command: FromPath[str], data: JSONBody[KillCommand]
@@ -103,6 +128,7 @@ ROUTES = (
     list_commands,
     get_command,
     follow_command,
+    follow_output,
     kill_command,
     rerun_command,
     list_jobs,

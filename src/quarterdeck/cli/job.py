@@ -10,11 +10,17 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
+from rich.markup import escape
 
 from quarterdeck.cli import output, results, schedule
 from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector
-from quarterdeck.cli.command import Any_, Arg, Cmd, Data, Expires, asked
-from quarterdeck.model.jobs import CommandWithJobs, Job, JobState
+from quarterdeck.cli.command import Any_, Arg, Cmd, Data, Expires, Prefix, asked
+from quarterdeck.cli.lines import NodeLines
+from quarterdeck.cli.results import View
+from quarterdeck.model.errors import NoSuchNodes
+from quarterdeck.model.jobs import Job, JobState
+from quarterdeck.model.messages import Levels
+from quarterdeck.model.nodes import Selector
 
 app = App(name="job", help="Run commands on nodes, once, and see what became of them.")
 app.command(schedule.app)
@@ -38,17 +44,19 @@ def start(
     detach: Annotated[bool, Parameter(help="Return as soon as the server has it.")] = False,
     json: Json = False,
 ) -> None:
-    """Run a command on the nodes that match (all, when none are named), and print each result as it comes.
+    """Run a command on the nodes that match (all, when none are named), and print what comes of it.
 
-    The exit code is 0 only if it is OK on every node. Ctrl-C stops following; the jobs go on.
+    This is for built-in commands and extensions; to run a program there is `qd run`.
+
+    The exit code is 0 only if it is OK on every node (docs/guide/running.md). Ctrl-C stops following; the jobs go on.
     """
     request = asked(cmd, arg=arg, data=data, id=id, selector=selector(on, node, gid), any=any, expires=expires)
     with connect() as client:
         made = client.create_command(request)
         if not detach:
-            results.follow(client, made, json=json)
+            results.follow(client, made, View(json=json))
             return
-    _print_accepted(made, json=json)
+    results.print_accepted(made, json=json)
 
 
 @app.command(name="ls")
@@ -84,14 +92,14 @@ def show(
     command: CommandId,
     /,
     *,
-    follow: Annotated[bool, Parameter(help="Print results as they come, until every node has one.")] = False,
+    follow: Annotated[bool, Parameter(help="Print output and results as they come, until every node has one.")] = False,
     json: Json = False,
 ) -> None:
     """Show a command and what became of it on every node."""
     with connect() as client:
         found = client.show_command(command)
         if follow:
-            results.follow(client, found, json=json)
+            results.follow(client, found, View(json=json))
             return
     if json:
         output.print_json(found)
@@ -109,6 +117,37 @@ def show(
     )
     for job in found.jobs:
         results.print_job(job)
+
+
+@app.command
+def logs(
+    command: CommandId,
+    /,
+    *,
+    node: Annotated[tuple[str, ...], Parameter(help="Only of this node: name, nid or gid/nid. Repeatable.")] = (),
+    level: Annotated[str, Parameter(help="Only these levels, as in 1,2 or 3-9.")] = "*",
+    follow: Annotated[bool, Parameter(help="Go on until every node has its result.")] = False,
+    prefix: Prefix = None,
+    json: Json = False,
+) -> None:
+    """Print what a command's processes printed, from the nodes that ran them; with --json a line for each message."""
+    levels = Levels.parse(level)
+    with connect() as client:
+        jobs = client.show_command(command).jobs
+        chosen = {(job.gid, job.nid): job.node_name for job in jobs if _named(job, node)}
+        if not chosen:
+            raise NoSuchNodes(f"The command '{command}' has no job on {', '.join(node)}.", hint="See `qd job show`.")
+        lines = NodeLines(chosen.values(), prefix=len(chosen) > 1 if prefix is None else prefix)
+        for event in client.follow_output(command, follow=follow):
+            if isinstance(event, Job) or (event.gid, event.nid) not in chosen:
+                continue
+            found = [message for message in event.messages if message.level in levels]
+            if json:
+                output.print_lines({"node": event.node_name, **msgspec.structs.asdict(each)} for each in found)
+            else:
+                lines.print(event.node_name, found, results=True)
+            for problem in event.problems:
+                output.errors.print(f"[dim]{escape(event.node_name)}[/] {escape(problem)}", soft_wrap=True)
 
 
 @app.command
@@ -140,17 +179,15 @@ def rerun(
     with connect() as client:
         made = client.rerun_command(command)
         if not detach:
-            results.follow(client, made, json=json)
+            results.follow(client, made, View(json=json))
             return
-    _print_accepted(made, json=json)
+    results.print_accepted(made, json=json)
 
 
-def _print_accepted(made: CommandWithJobs, *, json: bool) -> None:
-    if json:
-        output.print_json(made)
-        return
-    output.console.print(f"{made.id}: {made.cmd} on {results.nodes(len(made.jobs))}")
-    output.errors.print(f"Follow it with `qd job show {made.id} --follow`.", soft_wrap=True)
+def _named(job: Job, names: Iterable[str]) -> bool:
+    """Whether the job is on one of these nodes; by none, all."""
+    selector = Selector(nodes=tuple(names))
+    return selector.matches(gid=job.gid, nid=job.nid, name=job.node_name, labels={})
 
 
 def _print_jobs(jobs: Iterable[Job], *, json: bool) -> None:

@@ -7,7 +7,7 @@ import sys
 from cyclopts import App, Parameter
 
 from quarterdeck import __version__
-from quarterdeck.cli import audit, doctor, job, module, node, output, serve, service, settings, table, token, up
+from quarterdeck.cli import audit, doctor, job, module, node, output, run, serve, service, settings, table, token, up
 from quarterdeck.model.errors import QuarterdeckError, Unavailable
 
 app = App(
@@ -23,14 +23,14 @@ for command in (up.up, up.down, up.status, serve.server, serve.agent, table.quer
     app.command(command)
 app.command(audit.audit)
 app.command(doctor.doctor)
-for noun in (node.app, job.app, service.app, module.app, token.app, settings.app):
+for noun in (run.app, node.app, job.app, service.app, module.app, token.app, settings.app):
     app.command(noun)
 
 
 def main() -> None:
     """Runs one command. Exit code 0 is success; otherwise that of the error (docs/reference/errors.md)."""
     try:
-        app(sys.argv[1:])
+        app(run.separated(sys.argv[1:]))
     except QuarterdeckError as error:
         output.print_error(error)
         sys.exit(error.exit_code)

@@ -86,6 +86,12 @@ def print_json(value: object) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
+def print_lines(values: Iterable[object]) -> None:
+    """Prints each value as one line of JSON."""
+    sys.stdout.write("".join(msgspec.json.encode(value).decode() + "\n" for value in values))
+    sys.stdout.flush()
+
+
 def print_error(error: QuarterdeckError) -> None:
     """An error as a person reads it: what was found, the tool's own lines, what to do."""
     errors.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)

@@ -1,115 +1,224 @@
-"""How `qd` follows a command and prints what became of it, each line after the name of its node.
+"""How `qd` follows a command and prints what its jobs print and what became of them.
 
-Results go to standard output as they come; the progress line (on a terminal only), what a node is waiting for and the
-summary go to standard error, so that the output can be piped.
+Output goes where the program wrote it, results of built-in commands to standard output; the progress line, what nodes
+wait for and the summary go to standard error, so that the output can be piped.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 from rich.markup import escape
-from rich.status import Status
 
 from quarterdeck.cli import output
+from quarterdeck.cli.lines import NodeLines
+from quarterdeck.cli.progress import Progress
 from quarterdeck.client import Client
-from quarterdeck.model.jobs import Command, CommandWithJobs, Job, JobResult, JobState, is_final
+from quarterdeck.model.errors import QuarterdeckError
+from quarterdeck.model.jobs import CommandWithJobs, Job, JobResult, JobState, is_final
+from quarterdeck.model.output import NodeMessages
 
 #: some node had another result than OK
 EXIT_NOT_OK = 1
 #: 128 and the number of SIGINT, as shells have it
 EXIT_INTERRUPTED = 130
-#: names of nodes in the progress line
-WAITING_NAMES = 3
+#: names of nodes in the progress line, in a line of the summary, and of those whose reason to wait is printed
+WAITING_NAMES, SUMMARY_NAMES, REASONS = 3, 10, 20
 #: the level of a result in JSON
 JSON_LEVEL = 20
 
 
-def follow(client: Client, command: CommandWithJobs, *, json: bool) -> None:
-    """Prints each node's result as it comes, then a summary. Ends the program with 1 unless all are OK."""
-    jobs = {(job.gid, job.nid): job for job in command.jobs}
+@dataclass(frozen=True)
+class View:
+    """How a command is shown while it is followed."""
+
+    states: bool = True  #: each job's state as it ends; else only the summary says what failed
+    prefix: bool | None = None  #: the node's name in front of each line; None: unless there is only one node
+    ends: bool = False  #: Ctrl-C ends the jobs; else they go on
+    json: bool = False  #: nothing but the command with its jobs, when it is over
+
+
+def follow(client: Client, command: CommandWithJobs, view: View) -> None:
+    """Prints what jobs print and what became of them, then a summary. Ends the program unless all are OK."""
+    following = _Following(client, command, view)
     try:
-        _follow(client, command, jobs, quiet=json)
+        with following.interruptible():
+            following.run()
     except KeyboardInterrupt:
-        _print_interrupted(command, jobs)
+        following.print_interrupted()
         sys.exit(EXIT_INTERRUPTED)
-    if json:
+    if view.json:
         output.print_json(client.show_command(command.id))
     else:
-        _print_summary(jobs)
-    if any(job.state is not JobState.OK for job in jobs.values()):
-        sys.exit(EXIT_NOT_OK)
+        following.print_summary()
+    code = EXIT_INTERRUPTED if following.interrupted else exit_code(list(following.jobs.values()))
+    if code:
+        sys.exit(code)
 
 
-def _follow(client: Client, command: Command, jobs: dict[tuple[int, int], Job], *, quiet: bool) -> None:
-    said: set[tuple[int, int, str]] = set()
-    with output.errors.status(_progress(command, jobs)) as status:
-        for job in client.follow_command(command.id):
-            jobs[job.gid, job.nid] = job
-            if not quiet and is_final(job.state):
-                _between(status, job)
-            elif not quiet and job.reason and (job.gid, job.nid, job.reason) not in said:
-                said.add((job.gid, job.nid, job.reason))
-                output.errors.print(f"{escape(job.node_name)} {job.state}: {escape(job.reason)}", soft_wrap=True)
-            status.update(_progress(command, jobs))
+def exit_code(jobs: list[Job]) -> int:
+    """0 if all are OK; of one job whose program failed that program's own (128 + n for signal n); else 1."""
+    if all(job.state is JobState.OK for job in jobs):
+        return 0
+    if len(jobs) == 1 and jobs[0].state is JobState.ERROR and (result := jobs[0].result) and result.code:
+        return result.code if 0 < result.code < 256 else 128 - result.code if -128 < result.code < 0 else EXIT_NOT_OK
+    return EXIT_NOT_OK
 
 
-def _between(status: Status, job: Job) -> None:
-    """Prints a job while the progress line is away: the two consoles would write over each other."""
-    status.stop()
-    print_job(job)
-    status.start()
+class _Following:
+    """One command on its way."""
 
+    def __init__(self, client: Client, command: CommandWithJobs, view: View) -> None:
+        self._client = client
+        self._command = command
+        self._view = view
+        self.jobs = {(job.gid, job.nid): job for job in command.jobs}
+        self.interrupted = False
+        prefix = view.states or len(self.jobs) > 1 if view.prefix is None else view.prefix
+        self._lines = NodeLines((job.node_name for job in command.jobs), prefix=prefix)
+        self._progress = Progress(wanted=not view.json and len(self.jobs) > 1)
+        self._said: set[tuple[int, int, str]] = set()
+        self._began = time.monotonic()
 
-def _progress(command: Command, jobs: Mapping[tuple[int, int], Job]) -> str:
-    waiting = [job.node_name for job in jobs.values() if not is_final(job.state)]
-    names = ", ".join(waiting[:WAITING_NAMES]) + (" …" if len(waiting) > WAITING_NAMES else "")
-    return escape(f"{command.cmd}: {len(jobs) - len(waiting)} of {nodes(len(jobs))}; waiting for {names}")
+    def run(self) -> None:
+        """Until every job has its result."""
+        try:
+            self._progress.show(self._state())
+            for event in self._client.follow_output(self._command.id):
+                if isinstance(event, Job):
+                    self.jobs[event.gid, event.nid] = event
+                if not self._view.json:
+                    self._progress.clear()
+                    self._print(event)
+                    if not self._lines.unfinished:
+                        self._progress.show(self._state())
+        finally:
+            self._progress.clear()
+            self._lines.finish()
+
+    def _print(self, event: Job | NodeMessages) -> None:
+        if isinstance(event, NodeMessages):
+            self._lines.print(event.node_name, event.messages)
+            for problem in event.problems:
+                self._say(event.node_name, problem)
+        elif is_final(event.state):
+            if self._view.states:
+                self._lines.finish()
+                print_state(event)
+            if event.result:
+                self._lines.print_text(event.node_name, result_text(event.result))
+        elif event.reason and (event.gid, event.nid, event.reason) not in self._said:
+            self._said.add((event.gid, event.nid, event.reason))
+            if len(self._said) <= REASONS:
+                self._say(event.node_name, f"{event.state}: {event.reason}")
+            elif len(self._said) == REASONS + 1:
+                self._say("…", f"More nodes wait; see `qd job show {self._command.id}`.")
+
+    def _say(self, node: str, text: str) -> None:
+        self._lines.finish()
+        output.errors.print(f"[dim]{escape(node)}[/] {escape(text)}", soft_wrap=True)
+
+    def _state(self) -> str:
+        """The progress line."""
+        waiting = [job.node_name for job in self.jobs.values() if not is_final(job.state)]
+        failed = sum(is_final(job.state) and job.state is not JobState.OK for job in self.jobs.values())
+        names = ", ".join(waiting[:WAITING_NAMES]) + (", …" if len(waiting) > WAITING_NAMES else "")
+        done = f"{len(self.jobs) - len(waiting)} of {len(self.jobs)} done" + (f", {failed} not OK" if failed else "")
+        return f"{done}, waiting for {names}" if waiting else done
+
+    def print_summary(self) -> None:
+        """How many are in each state, how long it took, and what failed where."""
+        took = time.monotonic() - self._began
+        states = counts(Counter(job.state for job in self.jobs.values()))
+        output.errors.print(f"[dim]{states} on {nodes(len(self.jobs))} in {took:.1f} s[/]")
+        if self._view.states:
+            return
+        failed: dict[tuple[JobState, str], list[str]] = {}
+        for job in self.jobs.values():
+            if job.state is not JobState.OK:
+                failed.setdefault((job.state, _why(job)), []).append(job.node_name)
+        for (state, why), names in failed.items():
+            more = f" and {len(names) - SUMMARY_NAMES} more" if len(names) > SUMMARY_NAMES else ""
+            text = escape(f"{', '.join(names[:SUMMARY_NAMES])}{more}: ") + output.cell(state)
+            output.errors.print(text + escape(f" {why}" if why else ""), soft_wrap=True)
+
+    # ── Ctrl-C ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    @contextmanager
+    def interruptible(self) -> Generator[None]:
+        """The first Ctrl-C ends the jobs, if the view says so, and they are followed to their end; the next leaves."""
+        if not self._view.ends or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, lambda *_: self._end_jobs())
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _end_jobs(self) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.interrupted = True
+        threading.Thread(target=self._kill, daemon=True).start()
+
+    def _kill(self) -> None:
+        """In a thread of its own: the program is in the middle of anything."""
+        self._progress.clear()
+        output.errors.print("\n[dim]Ending the jobs; Ctrl-C again leaves them to it.[/]")
+        try:
+            self._client.kill_command(self._command.id)
+        except QuarterdeckError as error:
+            output.print_error(error)
+
+    def print_interrupted(self) -> None:
+        """What goes on, and how to follow or end it."""
+        left = sum(not is_final(job.state) for job in self.jobs.values())
+        ending = "they were told to end" if self.interrupted else "the jobs go on"
+        output.errors.print(
+            f"\nNo longer following; {nodes(left)} had no result yet, and {ending}.\n"
+            f"Follow again: qd job show {self._command.id} --follow\n"
+            f"End them:     qd job kill {self._command.id}",
+            soft_wrap=True,
+        )
 
 
 def print_job(job: Job) -> None:
-    """A job's state, then its result's lines, each after the node's name."""
-    took = f" {job.result.time} ms" if job.result and job.result.starttime else ""
-    why = (job.result.reason if job.result else "") or job.reason
-    name = escape(job.node_name)
-    output.console.print(
-        f"[bold]{name}[/] {output.cell(job.state)}{took}{escape(f': {why}' if why else '')}", soft_wrap=True
-    )
+    """A job's state, then its result: the last lines it printed, and what it returned."""
+    print_state(job)
     if job.result:
-        for line in _lines(job.result):
-            output.console.print(f"[dim]{name} |[/] {escape(line)}", soft_wrap=True)
+        text = "".join(f"{part.removesuffix(chr(10))}\n" for part in (*job.result.streams, job.result.critical) if part)
+        NodeLines([job.node_name], prefix=True).print_text(job.node_name, text + result_text(job.result))
 
 
-def _lines(result: JobResult) -> Iterator[str]:
-    yield from result.streams[0].splitlines()
-    yield from result.streams[1].splitlines()
-    if result.critical:
-        yield result.critical
-    data = result.data
-    if result.level == JSON_LEVEL:
-        with suppress(msgspec.DecodeError):  # what says it is JSON and is not is shown as it came
-            data = msgspec.json.format(data, indent=2)
-    yield from data.splitlines()
-
-
-def _print_summary(jobs: Mapping[tuple[int, int], Job]) -> None:
-    states = Counter(job.state for job in jobs.values())
-    output.errors.print(f"[dim]{counts(states)} on {nodes(len(jobs))}[/]")
-
-
-def _print_interrupted(command: Command, jobs: Mapping[tuple[int, int], Job]) -> None:
-    left = sum(not is_final(job.state) for job in jobs.values())
-    output.errors.print(
-        f"\nNo longer following; {nodes(left)} had no result yet, and the jobs go on.\n"
-        f"Follow again: qd job show {command.id} --follow\n"
-        f"End them:     qd job kill {command.id}",
+def print_state(job: Job) -> None:
+    """One line: the node, the state, how long it took, and why."""
+    took = f" {job.result.time} ms" if job.result and job.result.starttime else ""
+    why = _why(job)
+    output.console.print(
+        f"[bold]{escape(job.node_name)}[/] {output.cell(job.state)}{took}{escape(f': {why}' if why else '')}",
         soft_wrap=True,
     )
+
+
+def _why(job: Job) -> str:
+    reason = (job.result.reason if job.result else "") or job.reason
+    return reason or (f"exit code {job.result.code}" if job.result and job.result.code else "")
+
+
+def result_text(result: JobResult) -> str:
+    """What a job returned, JSON indented."""
+    if result.level == JSON_LEVEL:
+        with suppress(msgspec.DecodeError):  # what says it is JSON and is not is shown as it came
+            return msgspec.json.format(result.data, indent=2)
+    return result.data
 
 
 def counts(states: Mapping[JobState, int]) -> str:
@@ -125,3 +234,12 @@ def nodes(count: int) -> str:
 def moment(timestamp: float | None) -> str:
     """A time as UTC text, or nothing."""
     return "" if timestamp is None else datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def print_accepted(made: CommandWithJobs, *, json: bool) -> None:
+    """That the server has it."""
+    if json:
+        output.print_json(made)
+        return
+    output.console.print(f"{made.id}: {made.cmd} on {nodes(len(made.jobs))}")
+    output.errors.print(f"Follow it with `qd job show {made.id} --follow`.", soft_wrap=True)

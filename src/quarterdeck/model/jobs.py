@@ -17,6 +17,8 @@ from quarterdeck.model.transitions import Transitions
 
 #: lines that a result keeps of each stream, from its end; all of them are messages on the node
 RESULT_LINES = 1000
+#: bytes of a command with its arguments and data; larger things are sent as files
+COMMAND_LIMIT_BYTES = 256 * 1024
 #: characters of a command's id
 ID_LIMIT = 128
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from quarterdeck.cli import job, main
 from quarterdeck.cli.command import arguments
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobResult, JobState
+from quarterdeck.model.messages import Message
 from quarterdeck.model.nodes import Selector
+from quarterdeck.model.output import NodeMessages
 
 
 def a_job(name: str, state: JobState, *, reason: str = "", result: JobResult | None = None) -> Job:
@@ -29,10 +32,11 @@ def done(name: str, state: JobState = JobState.OK, *, data: str = '{"pong":true}
 class FakeClient:
     """Answers as a server would to which these events happen."""
 
-    def __init__(self, first: Sequence[Job], events: Sequence[Job | BaseException] = ()) -> None:
+    def __init__(self, first: Sequence[Job], events: Sequence[Job | NodeMessages | BaseException] = ()) -> None:
         self.first = tuple(first)
         self.events = events
         self.asked: list[Any] = []
+        self.follows: list[bool] = []
 
     def create_command(self, request: CreateCommand) -> CommandWithJobs:
         self.asked.append(request)
@@ -57,8 +61,9 @@ class FakeClient:
         self.asked.append(("jobs", node, state, limit))
         return list(self.first)
 
-    def follow_command(self, command_id: str) -> Iterator[Job]:
+    def follow_output(self, command_id: str, *, follow: bool = True) -> Iterator[Job | NodeMessages]:
         assert command_id in {"one", "two"}
+        self.follows.append(follow)
         yield from self.first
         for event in self.events:
             if isinstance(event, BaseException):
@@ -106,10 +111,12 @@ def test_results_are_printed_as_they_come_behind_their_node(
     assert run(client, "start", "ping", monkeypatch=monkeypatch) == 0
     out, err = capsys.readouterr()
     assert out.splitlines() == [
-        "a OK 7 ms", "a | {", 'a |   "pong": true', "a | }",
+        "a OK 7 ms", "a  | {", 'a  |   "pong": true', "a  | }",
         "bb OK 7 ms", "bb | {", 'bb |   "pong": true', "bb | }",
     ]  # fmt: skip
-    assert err.splitlines() == ["bb QUEUED: offline since noon", "2 OK on 2 nodes"], "no progress line in a file"
+    waits, summary = err.splitlines()
+    assert waits == "bb QUEUED: offline since noon"
+    assert re.fullmatch(r"2 OK on 2 nodes in \d+\.\d s", summary), "no progress line in a file"
 
 
 @pytest.mark.parametrize("state", [JobState.ERROR, JobState.EXPIRED, JobState.LOST, JobState.KILLED])
@@ -171,6 +178,29 @@ def test_show_prints_every_job_and_follows_when_asked(
     assert "1 QUEUED" in out
     assert run(client, "show", "one", "--follow", monkeypatch=monkeypatch) == 0
     assert "a OK 7 ms" in capsys.readouterr().out
+
+
+def printed(name: str, *lines: str, level: int = 1) -> NodeMessages:
+    messages = tuple(Message(id=1, job_id="one", epoch=0, level=level, data=line) for line in lines)
+    return NodeMessages(gid=1, nid=len(name), node_name=name, messages=messages)
+
+
+def test_logs_are_what_was_printed_of_the_nodes_and_levels_that_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = [printed("a", "x", "y"), printed("bb", "z"), printed("a", "oops", level=2), printed("a", "{}", level=20)]
+    client = FakeClient([done("a"), done("bb")], events)
+    assert run(client, "logs", "one", monkeypatch=monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["a  | x", "a  | y", "bb | z"]
+    assert err.splitlines() == ["a  | oops", "a  | result json: {}"]
+    assert run(client, "logs", "one", "--node", "a", "--level", "1", "--follow", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr() == ("x\ny\n", "")
+    assert client.follows == [False, True]
+    assert run(client, "logs", "one", "--node", "bb", "--json", monkeypatch=monkeypatch) == 0
+    assert msgspec.json.decode(capsys.readouterr().out)["data"] == "z"
+    assert run(client, "logs", "one", "--node", "c", monkeypatch=monkeypatch) == 2
+    assert "no job on c" in capsys.readouterr().err
 
 
 def test_kill_and_rerun_name_what_they_mean(

@@ -1,0 +1,323 @@
+"""`qd run`: what is asked of which nodes, how what comes back is shown, and what the exit code says."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from quarterdeck.cli import main, run
+from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CommandWithJobs, CreateCommand, Job, JobResult, JobState
+from quarterdeck.model.messages import Message
+from quarterdeck.model.nodes import AgentState, Node, Selector
+from quarterdeck.model.output import NodeMessages
+
+
+def job(name: str, state: JobState, **result: Any) -> Job:
+    given = JobResult(id="one", state=state, starttime=1, time=7, **result) if result or state is JobState.OK else None
+    return Job(id="one", gid=1, nid=len(name), node_name=name, cmd="execute", state=state, result=given)
+
+
+def printed(name: str, *lines: str, level: int = 1, problems: tuple[str, ...] = ()) -> NodeMessages:
+    messages = tuple(Message(id=1, job_id="one", epoch=0, level=level, data=line) for line in lines)
+    return NodeMessages(gid=1, nid=len(name), node_name=name, messages=messages, problems=problems)
+
+
+Event = Job | NodeMessages | Callable[[], None]
+
+
+class FakeClient:
+    """A fleet of these nodes, on which these events happen."""
+
+    def __init__(self, *names: str, events: Sequence[Event] = ()) -> None:
+        self.names = names
+        self.events = events
+        self.asked: list[CreateCommand] = []
+        self.killed = threading.Event()
+
+    def list_nodes(self) -> list[Node]:
+        return [
+            Node(gid=1, nid=len(name), name=name, agent_id=name, state=AgentState.ONLINE, joined_at=0.0)
+            for name in self.names
+        ]
+
+    def create_command(self, request: CreateCommand) -> CommandWithJobs:
+        self.asked.append(request)
+        jobs = tuple(job(name, JobState.QUEUED) for name in self.names)
+        return CommandWithJobs(id="one", cmd=request.cmd, jobs=jobs)
+
+    def show_command(self, command_id: str) -> CommandWithJobs:
+        return CommandWithJobs(id=command_id, cmd="execute", jobs=(job("a", JobState.OK),))
+
+    def follow_output(self, command_id: str) -> Iterator[Job | NodeMessages]:
+        for event in self.events:
+            if isinstance(event, Job | NodeMessages):
+                yield event
+            else:
+                event()
+
+    def kill_command(self, command_id: str) -> None:
+        self.killed.set()
+
+
+@pytest.fixture
+def qd(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    def call(client: FakeClient, *arguments: str) -> int:
+        @contextmanager
+        def connect() -> Generator[FakeClient]:
+            yield client
+
+        monkeypatch.setattr(run, "connect", connect)
+        monkeypatch.setattr(sys, "argv", ["qd", "run", *arguments])
+        try:
+            main.main()
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        return 0
+
+    return call
+
+
+def test_a_program_is_asked_for_as_it_is_written(qd: Callable[..., int]) -> None:
+    client = FakeClient("a", events=[job("a", JobState.OK)])
+    options = (
+        "--on", "tier=1", "--role", "web", "--gid", "2", "--timeout", "1.5m", "--user", "www", "--cwd", "/srv",
+        "--env", "A=1", "--env", "B=x=y", "--memory", "512M", "--cpus", "0.5", "--pids", "10", "--queue", "q",
+        "--name", "n", "--expires", "1h", "--id", "mine", "--any",
+    )  # fmt: skip
+    assert qd(client, *options, "--", "ls", "-l", "--", "--on") == 0
+    (request,) = client.asked
+    assert request == CreateCommand(
+        cmd="execute",
+        args={
+            "cmd": "ls", "args": ["-l", "--", "--on"], "max_time": 90.0, "user": "www", "workingdir": "/srv",
+            "env": {"A": "1", "B": "x=y"}, "memory": 512 * 1024**2, "cpus": 0.5, "pids": 10, "queue": "q", "name": "n",
+        },
+        id="mine",
+        selector=Selector(labels={"tier": "1", "role": "web"}, gid=2),
+        any=True,
+        expires_s=3600,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "program"),
+    [
+        ("uptime -p", ["uptime", "-p"]),
+        ("--on role=web uptime -p --all", ["uptime", "-p", "--all"]),
+        ("--on=role=web --no-prefix uptime --help", ["uptime", "--help"]),
+        ("--node a -- -strange", ["-strange"]),
+        ("--json ls -- --json", ["ls", "--", "--json"]),
+        ("--env A=1 env --env B=2", ["env", "--env", "B=2"]),
+    ],
+)
+def test_options_behind_the_program_are_the_programs(qd: Callable[..., int], line: str, program: list[str]) -> None:
+    client = FakeClient("a", events=[job("a", JobState.OK)])
+    assert qd(client, *line.split()) == 0
+    args = client.asked[0].args
+    assert [args["cmd"], *args["args"]] == program
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "Expected a program"),
+        ("--node a", "Expected a program"),
+        ("--all --any ls", "opposites"),
+        ("--memory much ls", "size in bytes"),
+        ("--cpus -1 ls", "cpus is more than 0"),
+        ("--env A ls", "variable as key=value"),
+        ("--script x.pl ls", "end in .py, .lua or .sh"),
+        ("--script nowhere.sh ls", "no file 'nowhere.sh'"),
+        ("ls", "all 2 nodes"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_before_anything_runs(
+    qd: Callable[..., int], capsys: pytest.CaptureFixture[str], line: str, words: str
+) -> None:
+    client = FakeClient("a", "bb")
+    assert qd(client, *line.split()) in {2, 4}
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert client.asked == []
+
+
+def test_an_unknown_option_is_no_program(qd: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeClient("a")
+    assert qd(client, "--wrong", "ls") != 0
+    assert "--wrong" in "".join(capsys.readouterr())
+    assert client.asked == []
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "selector"),
+    [
+        (["a"], [], Selector(nodes=("1/1",))),
+        (["a", "bb"], ["--all"], Selector()),
+        (["a", "bb"], ["--any"], Selector()),
+        (["a", "bb"], ["--role", "web"], Selector(labels={"role": "web"})),
+    ],
+)
+def test_a_forgotten_option_does_not_mean_every_node(
+    qd: Callable[..., int], names: list[str], options: list[str], selector: Selector
+) -> None:
+    client = FakeClient(*names, events=[job(name, JobState.OK) for name in names])
+    assert qd(client, *options, "reboot") == 0
+    assert client.asked[0].selector == selector
+
+
+def test_a_script_is_sent_as_its_source(qd: Callable[..., int], tmp_path: Path) -> None:
+    client = FakeClient("a", events=[job("a", JobState.OK)] * 3)
+    for suffix in ("py", "lua", "sh"):
+        (tmp_path / f"x.{suffix}").write_text("# ⚓")
+        assert qd(client, "--timeout", "3s", "--script", str(tmp_path / f"x.{suffix}"), "--", "-v", "b") == 0
+    assert [request.cmd for request in client.asked] == ["execute_js_py", "execute_js_lua", "execute_sh"]
+    assert client.asked[0].args == {"script": "# ⚓", "args": ["-v", "b"], "max_time": 3.0}
+
+
+def test_standard_input_is_passed_on_or_refused(
+    qd: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient("a", events=[job("a", JobState.OK)])
+    for given, words in ((b"\xff", "text in UTF-8"), (b"x" * (COMMAND_LIMIT_BYTES + 1), "qd file put"), (b"a\nb", "")):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(given)))
+        code = qd(client, "--stdin", "cat")
+        assert (code == 0) == (not words)
+        assert words in capsys.readouterr().err
+    assert [request.data for request in client.asked] == ["a\nb"]
+
+
+def test_one_node_is_like_a_program_here(qd: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeClient("a", events=[job("a", JobState.RUNNING), printed("a", "x"), printed("a", "y", level=2)])
+    client.events = [*client.events, job("a", JobState.OK)]
+    assert qd(client, "ls") == 0
+    out, err = capsys.readouterr()
+    assert out == "x\n"
+    oops, summary = err.splitlines()
+    assert oops == "y"
+    assert re.fullmatch(r"1 OK on 1 node in \d+\.\d s", summary)
+    assert qd(client, "--prefix", "ls") == 0
+    assert capsys.readouterr().out == "a | x\n"
+
+
+def test_many_nodes_are_told_apart_and_those_that_failed_named(
+    qd: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = [job(name, JobState.ERROR, code=3, reason="exit code 3") for name in ("bb", "ccc")]
+    lost = msgspec.structs.replace(job("dddd", JobState.LOST), reason="The node was removed.")
+    events = [printed("a", "x"), printed("bb", "y", problems=("It is away.",)), *failed, job("a", JobState.OK), lost]
+    client = FakeClient("a", "bb", "ccc", "dddd", events=events)
+    assert qd(client, "--all", "ls") == 1
+    out, err = capsys.readouterr()
+    assert out == "a    | x\nbb   | y\n"
+    problem, summary, errors, losses = err.splitlines()
+    assert problem == "bb It is away."
+    assert summary.startswith("1 OK, 2 ERROR, 1 LOST on 4 nodes in ")
+    assert errors == "bb, ccc: ERROR exit code 3"
+    assert losses == "dddd: LOST The node was removed."
+    assert qd(client, "--all", "--no-prefix", "ls") == 1
+    assert capsys.readouterr().out == "x\ny\n"
+
+
+def test_what_waits_says_why_once_and_not_a_thousand_times(
+    qd: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["n" * number for number in range(1, 50)]
+    waiting = [msgspec.structs.replace(job(name, JobState.QUEUED), reason="It is offline.") for name in names]
+    client = FakeClient(*names, events=[*waiting, *waiting, *(job(name, JobState.OK) for name in names)])
+    assert qd(client, "--all", "ls") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("It is offline." in line for line in lines) == 20
+    assert sum("More nodes wait" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "ended", "code"),
+    [
+        (["a"], job("a", JobState.ERROR, code=7), 7),
+        (["a"], job("a", JobState.ERROR, code=-9), 137),
+        (["a"], job("a", JobState.ERROR, reason="no such program"), 1),
+        (["a"], job("a", JobState.TIMEOUT, code=-15), 1),
+        (["a"], job("a", JobState.LOST), 1),
+        (["bb", "a"], job("a", JobState.ERROR, code=7), 1),
+    ],
+)
+def test_the_exit_code_of_one_node_is_the_programs(
+    qd: Callable[..., int], names: list[str], ended: Job, code: int
+) -> None:
+    others = [job(name, JobState.OK) for name in names if name != "a"]
+    assert qd(FakeClient(*names, events=[*others, ended]), "--all", "ls") == code
+
+
+def test_ctrl_c_ends_the_jobs_and_follows_them_to_their_end(
+    qd: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient("a")
+
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)  # the handler runs
+        assert client.killed.wait(10)
+
+    before = signal.getsignal(signal.SIGINT)
+    client.events = [interrupt, printed("a", "bye"), job("a", JobState.KILLED, reason="ended")]
+    assert qd(client, "sleep", "9") == 130
+    out, err = capsys.readouterr()
+    assert out == "bye\n"
+    assert "Ending the jobs" in err
+    assert "1 KILLED on 1 node" in err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_again_leaves(qd: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeClient("a")
+
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)
+
+    client.events = [interrupt, interrupt, job("a", JobState.OK)]
+    assert qd(client, "sleep", "9") == 130
+    assert client.killed.wait(10)
+    err = capsys.readouterr().err
+    assert "they were told to end" in err
+    assert "qd job show one --follow" in err
+
+
+def test_detached_and_json(qd: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    client = FakeClient("a", events=[printed("a", "x"), job("a", JobState.OK)])
+    assert qd(client, "--detach", "ls") == 0
+    assert capsys.readouterr().out == "one: execute on 1 node\n"
+    assert qd(client, "--json", "ls") == 0
+    assert msgspec.json.decode(capsys.readouterr().out, type=CommandWithJobs) == client.show_command("one")
+
+
+def test_on_a_terminal_a_line_says_how_far_it_is(qd: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    client = FakeClient("a", "bb", "ccc", "dddd", "e" * 5)
+    client.events = [
+        job("a", JobState.ERROR, code=1),
+        printed("bb", "x"),
+        *(job(n, JobState.OK) for n in client.names[1:]),
+    ]
+    assert qd(client, "--all", "ls") == 1
+    shown = screen.getvalue()
+    assert "0 of 5 done, waiting for a, bb, ccc, …" in shown
+    assert "1 of 5 done, 1 not OK, waiting for bb, ccc, dddd, …" in shown
+    assert shown.count("\r\x1b[2K") % 2 == 0, "what was shown is taken away"
