@@ -7,7 +7,22 @@ import sys
 from cyclopts import App, Parameter
 
 from quarterdeck import __version__
-from quarterdeck.cli import audit, doctor, job, module, node, output, run, serve, service, settings, table, token, up
+from quarterdeck.cli import (
+    audit,
+    doctor,
+    job,
+    logs,
+    module,
+    node,
+    output,
+    run,
+    serve,
+    service,
+    settings,
+    table,
+    token,
+    up,
+)
 from quarterdeck.model.errors import QuarterdeckError, Unavailable
 
 app = App(
@@ -21,6 +36,7 @@ app = App(
 )
 for command in (up.up, up.down, up.status, serve.server, serve.agent, table.query, table.tables, table.tail):
     app.command(command)
+app.command(logs.logs)
 app.command(audit.audit)
 app.command(doctor.doctor)
 for noun in (run.app, node.app, job.app, service.app, module.app, token.app, settings.app):
