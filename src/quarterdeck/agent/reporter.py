@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from quarterdeck.agent.connection import LiveLink
-from quarterdeck.link.messages import FactsChanged, InstanceReport, StatsReport
+from quarterdeck.link.messages import FactsChanged, FromAgent, InstanceReport, ServiceReport, StatsReport
 from quarterdeck.link.race import until_first
 from quarterdeck.model.nodes import Facts
 
@@ -23,15 +23,17 @@ class Reporter:
         self,
         *,
         instances: Callable[[], InstanceReport],
+        services: Callable[[], ServiceReport],
         stats: Callable[[], StatsReport],
         facts: Callable[[], Facts],
         stats_interval_s: float,
     ) -> None:
         self._instances = instances
+        self._services = services
         self._stats = stats
         self._facts = facts
         self._stats_interval_s = stats_interval_s
-        self._news = asyncio.Event()
+        self._news, self._service_news = asyncio.Event(), asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.facts = facts()  #: as last told to the server
 
@@ -39,16 +41,18 @@ class Reporter:
         """The state of an instance changed. From any thread."""
         self._loop.call_soon_threadsafe(self._news.set)
 
+    def services_changed(self) -> None:
+        """The state of a service changed. In the event loop."""
+        self._service_news.set()
+
     async def run(self, live: LiveLink) -> None:
         """While a link is up."""
-        await until_first(self._report_instances(live), self._report_stats(live), self._report_facts(live))
-
-    async def _report_instances(self, live: LiveLink) -> None:
-        while True:
-            self._news.clear()
-            await live.send(self._instances())
-            await self._news.wait()
-            await asyncio.sleep(_GATHER_S)
+        await until_first(
+            _report(live, self._instances, self._news),
+            _report(live, self._services, self._service_news),
+            self._report_stats(live),
+            self._report_facts(live),
+        )
 
     async def _report_stats(self, live: LiveLink) -> None:
         while True:
@@ -66,3 +70,12 @@ class Reporter:
             if facts != self.facts:
                 await live.send(FactsChanged(facts=facts))
                 self.facts = facts
+
+
+async def _report(live: LiveLink, report: Callable[[], FromAgent], news: asyncio.Event) -> None:
+    """Once at the start, and again at each change."""
+    while True:
+        news.clear()
+        await live.send(report())
+        await news.wait()
+        await asyncio.sleep(_GATHER_S)

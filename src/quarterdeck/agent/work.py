@@ -42,6 +42,7 @@ from quarterdeck.agent.processes.processes import Processes
 from quarterdeck.agent.renewal import Renewal
 from quarterdeck.agent.reporter import Reporter
 from quarterdeck.agent.scripts.files import ScriptFiles
+from quarterdeck.agent.services.services import Services
 from quarterdeck.agent.shipper import ship
 from quarterdeck.agent.stats.stats import Stats
 from quarterdeck.link.messages import (
@@ -135,6 +136,7 @@ class Work:
         cgroups = Cgroups.detect(home)
         self._reporter = Reporter(
             instances=lambda: InstanceReport(revision=self._acted, statuses=self._instances.statuses()),
+            services=lambda: self._services.report(),  # noqa: PLW0108 (made further down)
             stats=lambda: StatsReport(stats=self._instances.stats()),
             facts=lambda: msgspec.structs.replace(facts(), cgroups=str(cgroups.version)),
             stats_interval_s=config.stats_interval_s,
@@ -166,9 +168,17 @@ class Work:
             cgroups=cgroups,
         )
         self._files = FileCommands(fetches=self._fetches, offers=self._offers, fill=templates.fill)
+        self._services = Services(
+            home,
+            processes=self._processes,
+            templates=templates,
+            allow=config.jobs.allow,
+            changed=self._reporter.services_changed,
+        )
         commands = {
             "execute": execute_command(self._processes, templates),
             **process_commands(self._processes),
+            **self._services.commands(),
             **message_commands(self._messages),
             **script_commands(self._processes, ScriptFiles(home / "scripts", fetch=self._artefacts.path)),
             **self._files.commands(),
@@ -218,6 +228,7 @@ class Work:
             ending.push_async_callback(self._messages.close)
             ending.push_async_callback(self._instances.close)
             ending.push_async_callback(self._processes.close)
+            ending.push_async_callback(self._services.close)
             ending.push_async_callback(self._jobs.close)
             ending.push_async_callback(self._files.close)
             ending.push_async_callback(components.stop)
@@ -269,6 +280,7 @@ class Work:
             if wanted is None:
                 continue
             await asyncio.to_thread(self._file.save, wanted)
+            self._services.apply(wanted)
             await self._instances.apply(wanted)
             self._acted = wanted.revision
             self._reporter.changed()
@@ -292,6 +304,6 @@ class Work:
             else:
                 self._connection.reconnect()
                 return
-        log.error("this node was removed from the fleet; its modules end. Join again with a new token (--token).")
+        log.error("this node was removed from the fleet; all it ran ends. Join again with a new token (--token).")
         self._wanted = DesiredSet(revision=0)
         self._news.set()

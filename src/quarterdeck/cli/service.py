@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from quarterdeck.cli import output, results
 from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector
+from quarterdeck.cli.results import View
 from quarterdeck.cli.service_file import read_services
 from quarterdeck.model.services import (
     AppliedServices,
@@ -108,7 +109,7 @@ def restart(
     with connect() as client:
         made = client.restart_service(service, node)
         if not detach:
-            results.follow(client, made, json=json)
+            results.follow(client, made, View(json=json))
             return
     if json:
         output.print_json(made)

@@ -100,7 +100,7 @@ class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Service(ProcessSettings, frozen=True, kw_only=True, omit_defaults=True):
     """A program that nodes keep running. `domain` and `name` are what its messages and stats are filed under."""
 
-    name: str
+    name: str = ""
     command: tuple[str, ...]  #: the program and its arguments, as they are: there is no shell
     after: tuple[str, ...] = ()  #: services that are there before it starts, and end after it, where they share a node
     health: HealthCheck | None = None
