@@ -78,9 +78,9 @@ class NodeLines:
         return any(sink.open is not None and sink.terminal for sink in (self._out, self._err))
 
     def finish(self) -> None:
-        """End such a line."""
+        """End what has no end, on a terminal or where lines have prefixes: there each is a line of its own."""
         for sink in (self._out, self._err):
-            if sink.open is not None and sink.terminal:
+            if sink.open is not None and (sink.terminal or self._prefix):
                 sink.add(b"\n")
                 sink.flush()
                 sink.open = None

@@ -116,12 +116,19 @@ class _Following:
                 print_state(event)
             if event.result:
                 self._lines.print_text(event.node_name, result_text(event.result))
-        elif event.reason and (event.gid, event.nid, event.reason) not in self._said:
-            self._said.add((event.gid, event.nid, event.reason))
-            if len(self._said) <= REASONS:
-                self._say(event.node_name, f"{event.state}: {event.reason}")
-            elif len(self._said) == REASONS + 1:
-                self._say("…", f"More nodes wait; see `qd job show {self._command.id}`.")
+        elif not self.interrupted:  # who ended it knows
+            self._print_reason(event)
+
+    def _print_reason(self, job: Job) -> None:
+        """Why a job has no result yet, once; of many jobs, of the first."""
+        waits = (job.gid, job.nid, job.reason)
+        if not job.reason or waits in self._said:
+            return
+        self._said.add(waits)
+        if len(self._said) <= REASONS:
+            self._say(job.node_name, f"{job.state}: {job.reason}")
+        elif len(self._said) == REASONS + 1:
+            self._say("…", f"More nodes wait; see `qd job show {self._command.id}`.")
 
     def _say(self, node: str, text: str) -> None:
         self._lines.finish()
@@ -139,7 +146,8 @@ class _Following:
         """How many are in each state, how long it took, and what failed where."""
         took = time.monotonic() - self._began
         states = counts(Counter(job.state for job in self.jobs.values()))
-        output.errors.print(f"[dim]{states} on {nodes(len(self.jobs))} in {took:.1f} s[/]")
+        said = f"{took * 1000:.0f} ms" if took < 1 else f"{took:.1f} s"
+        output.errors.print(f"[dim]{states} on {nodes(len(self.jobs))} in {said}[/]")
         if self._view.states:
             return
         failed: dict[tuple[JobState, str], list[str]] = {}

@@ -116,7 +116,7 @@ def test_results_are_printed_as_they_come_behind_their_node(
     ]  # fmt: skip
     waits, summary = err.splitlines()
     assert waits == "bb QUEUED: offline since noon"
-    assert re.fullmatch(r"2 OK on 2 nodes in \d+\.\d s", summary), "no progress line in a file"
+    assert re.fullmatch(r"2 OK on 2 nodes in \d+ ms", summary), "no progress line in a file"
 
 
 @pytest.mark.parametrize("state", [JobState.ERROR, JobState.EXPIRED, JobState.LOST, JobState.KILLED])

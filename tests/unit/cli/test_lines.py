@@ -90,7 +90,7 @@ def test_on_a_terminal_each_node_has_its_colour(monkeypatch: pytest.MonkeyPatch)
     assert screen.bytes.endswith(b"\na | y\n")
 
 
-def test_a_line_without_end_is_ended_on_a_terminal_alone(
+def test_a_line_without_end_is_ended_where_more_may_follow_in_it(
     capsysbinary: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half = message("half", marks=Mark.CONTINUES)
@@ -99,6 +99,10 @@ def test_a_line_without_end_is_ended_on_a_terminal_alone(
     assert not lines.unfinished
     lines.finish()
     assert capsysbinary.readouterr().out == b"half"
+    lines = NodeLines(["a"], prefix=True)
+    lines.print("a", [half])
+    lines.finish()
+    assert capsysbinary.readouterr().out == b"a | half\n"
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     lines = NodeLines(["a"], prefix=False)

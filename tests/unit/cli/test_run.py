@@ -206,7 +206,7 @@ def test_one_node_is_like_a_program_here(qd: Callable[..., int], capsys: pytest.
     assert out == "x\n"
     oops, summary = err.splitlines()
     assert oops == "y"
-    assert re.fullmatch(r"1 OK on 1 node in \d+\.\d s", summary)
+    assert re.fullmatch(r"1 OK on 1 node in \d+ ms", summary)
     assert qd(client, "--prefix", "ls") == 0
     assert capsys.readouterr().out == "a | x\n"
 
