@@ -31,6 +31,12 @@ REPLACEMENTS = (
     ("  # noqa: UP028 (the async client cannot)", ""),
     ("for line in response.iter_lines()", "async for line in response.aiter_lines()"),
     ("return self.send(", "return await self.send("),
+    ("for data in response.iter_bytes()", "async for data in response.aiter_bytes()"),
+    ("content: Iterator[bytes]", "content: AsyncIterator[bytes]"),
+    ("transfers.measure(path)", "await asyncio.to_thread(transfers.measure, path)"),
+    ("transfers.pieces(", "transfers.pieces_async("),
+    ("= self.send(", "= await self.send("),
+    ("saw(self.file_status(", "saw(await self.file_status("),
     ("import time\n", "import asyncio\n"),
     ("time.sleep(", "await asyncio.sleep("),
 )

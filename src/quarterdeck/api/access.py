@@ -26,6 +26,11 @@ def describe(scope: Scope, *, target: str, detail: str) -> None:
     scope["state"]["audit"] = (target, detail)
 
 
+def leave_out(scope: Scope) -> None:
+    """Unless it fails, this request is not worth an entry of the audit log: another one will say that it was done."""
+    scope["state"]["unaudited"] = True
+
+
 class Access(ASGIMiddleware):
     """Authenticates, authorises and audits."""
 
@@ -66,7 +71,7 @@ class Access(ASGIMiddleware):
         await next_app(scope, receive, watch)
 
     async def _audit(self, scope: Scope, token: ApiToken, result: str) -> None:
-        if not scope["route_handler"].opt.get(AUDIT):
+        if not scope["route_handler"].opt.get(AUDIT) or (result == "ok" and scope["state"].get("unaudited")):
             return
         path = "/".join(str(value) for value in scope["path_params"].values())
         target, detail = scope["state"].get("audit", (path, ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 
 from litestar import Litestar, Router
@@ -13,7 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 
 from quarterdeck import __version__
-from quarterdeck.api import about, jobs, messages, modules, nodes, problems, schedules, services, tables, tokens
+from quarterdeck.api import about, files, jobs, messages, modules, nodes, problems, schedules, services, tables, tokens
 from quarterdeck.api.access import PUBLIC, Access
 from quarterdeck.api.paths import WholeNames
 from quarterdeck.server.server import Server
@@ -32,11 +32,11 @@ def create_app(server: Server) -> Litestar:
             Router("/", route_handlers=about.ROUTES, tags=["about"]),
             *(
                 Router("/api/v1", route_handlers=noun.ROUTES, tags=[noun.__name__.rpartition(".")[2]])
-                for noun in (nodes, jobs, messages, schedules, modules, services, tables, tokens)
+                for noun in (nodes, jobs, messages, schedules, modules, services, files, tables, tokens)
             ),
             create_static_files_router(
                 path=SWAGGER_FILES,
-                directories=[Path(str(files("swagger_ui"))) / "static"],
+                directories=[Path(str(resources.files("swagger_ui"))) / "static"],
                 opt={PUBLIC: True},
                 include_in_schema=False,
             ),

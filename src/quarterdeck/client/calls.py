@@ -13,6 +13,7 @@ import msgspec
 
 from quarterdeck.model.audit import AuditEntry
 from quarterdeck.model.errors import Problem, QuarterdeckError, Unavailable, from_problem
+from quarterdeck.model.files import FileStatus, StoredFile
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, KillCommand
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.messages import FoundMessages, MessageFilter
@@ -45,10 +46,11 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     body: bytes = b""
     query: dict[str, str | tuple[str, ...]] = {}
     timeout_s: float = 60.0
+    content_type: str = "application/json"
 
     def headers(self, token: str) -> dict[str, str]:
         """The request's headers, the token among them."""
-        return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        return {"Authorization": f"Bearer {token}", "Content-Type": self.content_type}
 
     def answer(self, status: int, body: bytes) -> T:
         """The decoded answer, or the error that the problem document stands for."""
@@ -301,6 +303,33 @@ def restart_service(service: str, nodes: Sequence[str] = ()) -> Call[CommandWith
     """Stops a service and starts it anew, where it runs or on these nodes."""
     body = RestartService(nodes=tuple(nodes))
     return _send("POST", f"/services/{_segment(service)}/restart", CommandWithJobs, body)
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+def file_status(sha256: str) -> Call[FileStatus]:
+    """How much of a content the server has."""
+    return _get(f"/files/{_segment(sha256)}/status", FileStatus)
+
+
+def upload_file(sha256: str, *, offset: int, size: int, name: str) -> Call[FileStatus]:
+    """Sends a content from `offset` on; the body comes beside this."""
+    return Call(
+        method="PUT",
+        path=f"{PREFIX}/files/{_segment(sha256)}",
+        returns=FileStatus,
+        query={"offset": str(offset), "size": str(size), "name": name},
+        content_type="application/octet-stream",
+    )
+
+
+def list_files() -> Call[list[StoredFile]]:
+    """The contents that the server keeps, that last used first."""
+    return _get("/files", list[StoredFile])
+
+
+def delete_file(sha256: str) -> Call[None]:
+    """Removes a content from the server."""
+    return _send("DELETE", f"/files/{_segment(sha256)}", None)
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
 
-from quarterdeck.client import calls, events
+from quarterdeck.client import calls, events, transfers
 from quarterdeck.client.calls import Call
 from quarterdeck.client.endpoint import Endpoint
 from quarterdeck.client.events import Stream
+from quarterdeck.client.transfers import Download, Measured, Patience, Progress
 from quarterdeck.model.audit import AuditEntry
-from quarterdeck.model.errors import TimedOut
+from quarterdeck.model.errors import NotFound, QuarterdeckError, TimedOut
+from quarterdeck.model.files import FileStatus, StoredFile
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.messages import FoundMessages, MessageFilter
@@ -61,14 +64,14 @@ class Client:
         """Closes the connections."""
         self._http.close()
 
-    def send(self, call: Call[T]) -> T:
-        """Sends any call and returns its decoded answer."""
+    def send(self, call: Call[T], content: Iterator[bytes] | None = None) -> T:
+        """Sends any call, with `content` as its body if there is one, and returns its decoded answer."""
         try:
             response = self._http.request(
                 call.method,
                 call.path,
                 params=call.query,
-                content=call.body or None,
+                content=content or call.body or None,
                 headers=call.headers(self.endpoint.token),
                 timeout=call.timeout_s,
             )
@@ -252,6 +255,59 @@ class Client:
     def restart_service(self, service: str, nodes: Sequence[str] = ()) -> CommandWithJobs:
         """Stops a service and starts it anew, where it runs or on these nodes: a command with its jobs."""
         return self.send(calls.restart_service(service, nodes))
+
+    def upload_file(
+        self, path: Path, *, name: str = "", progress: Progress | None = None, measured: Measured | None = None
+    ) -> FileStatus:
+        """Sends a file to the server, unless that has it; goes on after a cut. `progress` gets (bytes, of how many).
+
+        `measured` is its hash and size, if they are known. Commands name the content by the sha256 of the answer.
+        """
+        sha256, size = measured or transfers.measure(path)
+        patience = Patience()
+        while True:
+            try:
+                status = patience.saw(self.file_status(sha256))
+                if not status.complete:
+                    call = calls.upload_file(sha256, offset=status.size, size=size, name=name or path.name)
+                    status = self.send(call, transfers.pieces(path, status.size, size, progress))
+                return transfers.whole(path, status)
+            except QuarterdeckError as error:
+                patience.check(error)
+            time.sleep(transfers.RESUME_S)
+
+    def download_file(self, sha256: str, path: Path, *, mode: int = 0o644, progress: Progress | None = None) -> None:
+        """Writes a content that the server has to a file; goes on after a cut, also one of this program."""
+        patience = Patience()
+        status = patience.saw(self.file_status(sha256))
+        if not status.complete:
+            raise NotFound(f"The server has no file {sha256[:64]}.", hint="See `qd file ls`.")
+        with Download(path, status) as download:
+            while download.missing:
+                try:
+                    with self._http.stream(**download.request(self.endpoint.token)) as response:
+                        if response.status_code >= 400:
+                            raise calls.failure(response.status_code, response.read())
+                        for data in response.iter_bytes():
+                            download.write(data)
+                            if progress is not None:
+                                progress(download.at, download.size)
+                except httpx.TransportError as error:
+                    patience.check(calls.unreachable(self.endpoint.url, error), download.at)
+                    time.sleep(transfers.RESUME_S)
+            download.finish(mode)
+
+    def file_status(self, sha256: str) -> FileStatus:
+        """How much of a content the server has."""
+        return self.send(calls.file_status(sha256))
+
+    def list_files(self) -> list[StoredFile]:
+        """The contents that the server keeps, that last used first."""
+        return self.send(calls.list_files())
+
+    def delete_file(self, sha256: str) -> None:
+        """Removes a content from the server. What was put on nodes stays there."""
+        return self.send(calls.delete_file(sha256))
 
     def list_tables(self) -> list[TableInfo]:
         """Every table with its size and age."""

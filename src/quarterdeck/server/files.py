@@ -168,10 +168,12 @@ class Files:
         return await self.status(sha256)
 
     async def begin(self, sha256: str, *, size: int, source: str, name: str = "") -> Arrival:
-        """Opens what has come of a content from `source` (letters, digits, '-'). `InUse`, `StorageFull`, `TooLarge`."""
+        """Opens what has come of a content from `source`, a plain word. `InUse`, `StorageFull`, `TooLarge`."""
         path = self._folder / f"{check_sha256(sha256)}.{source}.part"
         if size < 0:
             raise BadInput(f"A file has 0 or more bytes, not {size}.")
+        if size > self._limit:
+            raise TooLarge(f"The server keeps {self._limit} bytes of files (`files_bytes`); this one has {size}.")
         if path in self._arrivals:
             raise InUse(f"The file {sha256[:12]} is being sent already.", hint="Try again when that has ended.")
         self._arrivals[path] = None

@@ -138,7 +138,7 @@ async def test_the_longest_unused_make_room_and_those_in_use_do_not(tmp_path: Pa
     clock.now += 2 * module.IN_USE_S
     third = await files.add(b"3" * 100)
     assert [files.has(each) for each in (first, second, third)] == [True, False, True]
-    with pytest.raises(StorageFull):
+    with pytest.raises(TooLarge, match="files_bytes"):
         await files.add(b"4" * 300)
     await files.delete(first)
     with pytest.raises(NotFound):
