@@ -104,7 +104,7 @@ class Service(ProcessSettings, frozen=True, kw_only=True, omit_defaults=True):
     command: tuple[str, ...]  #: the program and its arguments, as they are: there is no shell
     after: tuple[str, ...] = ()  #: services that are there before it starts, and end after it, where they share a node
     health: HealthCheck | None = None
-    selector: Selector = Selector()  #: the nodes that run it
+    selector: Selector = msgspec.field(default_factory=Selector)  #: the nodes that run it
     max_time: float = FOREVER  #: seconds; -1 for ever; 0: until it ends by itself, and with 0 it is done
     max_restart: int = FOREVER
 
