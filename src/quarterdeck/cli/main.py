@@ -10,6 +10,7 @@ from quarterdeck import __version__
 from quarterdeck.cli import (
     audit,
     doctor,
+    file,
     job,
     logs,
     module,
@@ -39,7 +40,7 @@ for command in (up.up, up.down, up.status, serve.server, serve.agent, table.quer
 app.command(logs.logs)
 app.command(audit.audit)
 app.command(doctor.doctor)
-for noun in (run.app, node.app, job.app, service.app, module.app, token.app, settings.app):
+for noun in (run.app, node.app, job.app, file.app, service.app, module.app, token.app, settings.app):
     app.command(noun)
 
 
