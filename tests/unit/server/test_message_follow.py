@@ -1,0 +1,174 @@
+"""Followers get what each node prints, in its order, through offline times and from where another stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from quarterdeck.model.errors import Forbidden, QuarterdeckError, Unavailable
+from quarterdeck.model.messages import Message, MessageFilter, MessagePage
+from quarterdeck.server import message_follow as module
+from quarterdeck.server import message_tokens as tokens
+from quarterdeck.server.message_follow import Followed, Start, follow
+from quarterdeck.store.state.nodes import NodeKey
+from tests.support import until
+
+ONE, TWO = NodeKey(1, 1), NodeKey(1, 2)
+NAMES = {ONE: "web-1", TWO: "web-2"}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AWAY_S", 0.01)
+
+
+class FakeNodes:
+    """Nodes whose messages are lists; a place is the index behind a message."""
+
+    def __init__(self) -> None:
+        self.printed: dict[NodeKey, list[Message]] = {ONE: [], TWO: []}
+        self.trouble: dict[NodeKey, QuarterdeckError] = {}
+        self.problems: tuple[str, ...] = ()
+        self.reads: list[tuple[NodeKey, MessageFilter]] = []
+        self.waiting = 0
+        self._news = asyncio.Condition()
+
+    async def print(self, key: NodeKey, *texts: str, at_ms: int = 1000) -> None:
+        async with self._news:
+            for text in texts:
+                place = len(self.printed[key]) + 1
+                self.printed[key].append(Message(id=place, job_id="j", epoch=at_ms, level=1, data=text, place=place))
+            self._news.notify_all()
+
+    async def change(self, key: NodeKey, trouble: QuarterdeckError | None) -> None:
+        async with self._news:
+            self.trouble.pop(key, None)
+            if trouble is not None:
+                self.trouble[key] = trouble
+            self._news.notify_all()
+
+    async def read(self, key: NodeKey, wanted: MessageFilter, wait_s: float = 0.0) -> MessagePage:
+        assert wait_s > 0
+        self.reads.append((key, wanted))
+        async with self._news:
+            while True:
+                if key in self.trouble:
+                    raise self.trouble[key]
+                behind = self.printed[key][int(wanted.cursor or 0) :]
+                new = tuple(each for each in behind if wanted.time_from is None or each.epoch >= wanted.time_from)
+                if new or self.problems:
+                    return MessagePage(messages=new[:3], resume=str(new[:3][-1].place), problems=self.problems)
+                self.waiting += 1
+                try:
+                    await self._news.wait()
+                finally:
+                    self.waiting -= 1
+
+    def here(self, keys: Iterable[NodeKey]) -> set[NodeKey]:
+        return {key for key in keys if not isinstance(self.trouble.get(key), Unavailable)}
+
+
+@asynccontextmanager
+async def following(nodes: FakeNodes, token: str = "", since_ms: int = 0) -> AsyncIterator[AsyncGenerator[Followed]]:
+    cursors = tokens.read(token).cursors if token else {}
+    stream = follow(nodes, nodes, Start(wanted=MessageFilter(), since_ms=since_ms, names=NAMES, cursors=cursors))
+    try:
+        yield stream
+    finally:
+        await stream.aclose()
+    await until(lambda: nodes.waiting == 0)
+
+
+async def texts(stream: AsyncIterator[Followed], count: int) -> tuple[list[str], str]:
+    """The next texts after their nodes' names, and the last token."""
+    found: list[str] = []
+    token = ""
+    while len(found) < count:
+        said = await anext(stream)
+        found += [f"{message.node}: {message.data}" for message in said.messages] + list(said.problems)
+        token = said.token
+    return found, token
+
+
+async def test_what_every_node_prints_comes_with_the_nodes_name() -> None:
+    nodes = FakeNodes()
+    async with following(nodes) as stream:
+        await nodes.print(ONE, "a", "b")
+        await nodes.print(TWO, "c")
+        found, _ = await texts(stream, 3)
+        assert sorted(found) == ["web-1: a", "web-1: b", "web-2: c"]
+        await nodes.print(TWO, *(str(number) for number in range(10)))
+        found, _ = await texts(stream, 10)
+        assert found == [f"web-2: {number}" for number in range(10)]
+
+
+async def test_a_follower_goes_on_from_a_token_without_a_gap_and_without_repeats() -> None:
+    nodes = FakeNodes()
+    async with following(nodes) as stream:
+        await nodes.print(ONE, "a", "b")
+        await nodes.print(TWO, "c")
+        _, token = await texts(stream, 3)
+    await nodes.print(ONE, "d")
+    async with following(nodes, token) as stream:
+        assert (await texts(stream, 1))[0] == ["web-1: d"]
+        await nodes.print(TWO, "e")
+        assert (await texts(stream, 1))[0] == ["web-2: e"]
+
+
+async def test_a_node_that_is_away_is_said_once_and_its_messages_come_when_it_is_back() -> None:
+    nodes = FakeNodes()
+    await nodes.change(TWO, Unavailable("gone"))
+    async with following(nodes) as stream:
+        found, _ = await texts(stream, 1)
+        assert found == ["web-2 is offline; what it has is shown when it is back."]
+        await nodes.print(TWO, "meanwhile")
+        await nodes.print(ONE, "a")
+        assert (await texts(stream, 1))[0] == ["web-1: a"]
+        await nodes.change(TWO, None)
+        assert (await texts(stream, 1))[0] == ["web-2: meanwhile"]
+        await nodes.change(TWO, Unavailable("gone again"))
+        assert len((await texts(stream, 1))[0]) == 1
+
+
+async def test_a_node_without_a_cursor_is_followed_from_the_time_of_the_beginning() -> None:
+    nodes = FakeNodes()
+    await nodes.print(ONE, "long ago", at_ms=5)
+    await nodes.print(ONE, "since", at_ms=70)
+    async with following(nodes, since_ms=50) as stream:
+        assert (await texts(stream, 1))[0] == ["web-1: since"]
+
+
+async def test_a_node_that_refuses_is_said_and_not_asked_again() -> None:
+    nodes = FakeNodes()
+    await nodes.change(ONE, Forbidden("It has no get_msgs."))
+    async with following(nodes) as stream:
+        assert (await texts(stream, 1))[0] == ["web-1: It has no get_msgs."]
+        await nodes.print(TWO, "a")
+        assert (await texts(stream, 1))[0] == ["web-2: a"]
+    assert [key for key, _ in nodes.reads].count(ONE) == 1
+
+
+async def test_a_problem_that_lasts_is_said_once() -> None:
+    nodes = FakeNodes()
+    nodes.problems = ("a file was damaged.",)
+    await nodes.print(ONE, *"abcdefghi")
+    await nodes.change(TWO, Forbidden("no."))
+    async with following(nodes) as stream:
+        found, _ = await texts(stream, 11)
+    assert found.count("web-1: a file was damaged.") == 1
+
+
+async def test_while_nobody_reads_no_node_is_asked_for_more() -> None:
+    nodes = FakeNodes()
+    await nodes.print(ONE, *(str(number) for number in range(300)))
+    async with following(nodes) as stream:
+        assert len((await texts(stream, 3))[0]) == 3
+        for _ in range(100):
+            await asyncio.sleep(0)
+        asked = [key for key, _ in nodes.reads].count(ONE)
+        assert asked <= 3 + module._PAGES  # pyright: ignore[reportPrivateUsage]
+        found, _ = await texts(stream, 297)
+    assert found == [f"web-1: {number}" for number in range(3, 300)]
