@@ -1,0 +1,277 @@
+"""Services on a node with a real keeper: in their order, checked, replaced, taken up, and gone without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from quarterdeck.agent.services.services import Services
+from quarterdeck.model.desired import DesiredSet
+from quarterdeck.model.errors import NotFound
+from quarterdeck.model.services import DesiredService, HealthCheck, Service, ServiceState, ServiceStatus
+from tests.fleet import free_port
+from tests.node_life import Life, clean_up, life
+
+DEADLINE_S = 30.0
+T = TypeVar("T")
+SLEEP = ("/bin/sleep", "1000")
+S = ServiceState
+
+
+class Node:
+    """One life of a node's services."""
+
+    def __init__(self, living: Life, *, allow: tuple[str, ...] = ("*",)) -> None:
+        self.living = living
+        self.revision = 0
+        self.seen: list[tuple[str, ServiceState]] = []
+        self.services = Services(
+            living.home, processes=living.processes, templates=living.templates, allow=allow, changed=self._changed
+        )
+
+    def _changed(self) -> None:
+        for status in self.services.report().statuses:
+            if not self.seen or (status.name, status.state) not in self.seen[-1:]:
+                self.seen.append((status.name, status.state))
+
+    def apply(self, *services: Service) -> None:
+        self.revision += 1
+        self.services.apply(DesiredSet(revision=self.revision, services=tuple(map(DesiredService.of, services))))
+
+    def status(self, name: str) -> ServiceStatus | None:
+        return next((status for status in self.services.report().statuses if status.name == name), None)
+
+    async def until(self, look: Callable[[], T | None], what: str) -> T:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not (found := look()):
+                    await asyncio.sleep(0.01)
+                return found
+        except TimeoutError:
+            raise AssertionError(f"waited for {what}; there is {self.services.report()}, {self.seen}") from None
+
+    async def state(self, name: str, *wanted: ServiceState) -> ServiceStatus:
+        def look() -> ServiceStatus | None:
+            status = self.status(name)
+            return status if status is not None and status.state in wanted else None
+
+        return await self.until(look, f"{name} to be {wanted}")
+
+    async def running(self, name: str) -> int:
+        status = await self.state(name, S.RUNNING)
+        assert status.pid is not None
+        return status.pid
+
+    async def gone(self, name: str) -> None:
+        await self.until(lambda: self.status(name) is None, f"{name} to be gone")
+
+
+@asynccontextmanager
+async def node(home: Path, *, allow: tuple[str, ...] = ("*",), killed: bool = False) -> AsyncGenerator[Node]:
+    async with life(home, with_jobs=False) as living:
+        one = Node(living, allow=allow)
+        try:
+            yield one
+        finally:
+            living.killed = killed
+            await one.services.close()
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncGenerator[Path]:
+    yield tmp_path
+    await clean_up(tmp_path)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def shell(name: str, script: str, **more: object) -> Service:
+    return Service(name=name, command=("/bin/sh", "-c", script), **more)  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_service_runs_is_started_again_when_it_is_killed_and_leaves_nothing(home: Path) -> None:
+    async with node(home) as here:
+        here.apply(shell("web", "sleep 1000 & wait"))
+        first = await here.running("web")
+        os.kill(first, signal.SIGKILL)
+        await here.until(lambda: (s := here.status("web")) and s.pid not in (None, first) and s, "another process")
+        status = await here.state("web", S.RUNNING)
+        assert status.restarts == 1
+        assert status.code == -signal.SIGKILL
+        here.apply()
+        await here.gone("web")
+        assert status.pid is not None
+        assert not alive(status.pid)
+        assert here.living.processes.kept() == ()
+
+
+async def test_one_waits_for_those_it_comes_after_and_goes_before_them(home: Path) -> None:
+    flag = home / "ready"
+    check = HealthCheck(command=("/usr/bin/test", "-e", str(flag)), interval=0.1, timeout=5, start_period=60)
+    async with node(home) as here:
+        here.apply(
+            Service(name="web", command=SLEEP, after=("db", "schema", "elsewhere")),
+            Service(name="db", command=SLEEP, health=check),
+            shell("schema", f"test -e {flag} && exit 0; exit 1", max_time=0, after=("db",)),
+        )
+        waiting = await here.until(
+            lambda: (s := here.status("web")) and s.state is S.WAITING and "'db', which is STARTING" in s.reason and s,
+            "web to wait",
+        )
+        assert waiting.pid is None
+        flag.touch()
+        await here.running("web")
+        done = here.status("schema")
+        assert done is not None
+        assert (done.state, done.code) == (S.STOPPED, 0)
+        order = [name for name, state in here.seen if state is S.RUNNING]
+        assert order.index("db") < order.index("web")
+        here.seen.clear()
+        here.apply()
+        await here.gone("db")
+        assert here.status("web") is None
+        assert [name for name, state in here.seen if name == "web"]
+
+
+async def test_the_next_life_takes_up_what_runs_and_replaces_what_is_another(home: Path) -> None:
+    same, other = Service(name="same", command=SLEEP), Service(name="other", command=SLEEP)
+    once = shell("once", "echo x >> $QD_TEST_FILE", max_time=0, env={"QD_TEST_FILE": str(home / "once")})
+    lost = Service(name="lost", command=SLEEP)
+    async with node(home, killed=True) as here:
+        here.apply(same, other, once, lost)
+        pids = {name: await here.running(name) for name in ("same", "other", "lost")}
+        await here.state("once", S.STOPPED)
+    assert all(map(alive, pids.values()))
+    async with node(home) as here:
+        here.apply(same, Service(name="other", command=(*SLEEP, "2")), once)
+        assert await here.running("same") == pids["same"]
+        status = await here.state("other", S.RUNNING)
+        assert status.pid != pids["other"]
+        assert (await here.state("once", S.STOPPED)).reason == "It ran to its end."
+        await here.until(lambda: not alive(pids["other"]) and not alive(pids["lost"]), "the old ones to be gone")
+        assert (home / "once").read_text() == "x\n"
+        assert alive(pids["same"])
+
+
+async def test_a_change_of_the_check_or_of_the_order_leaves_the_process_alone(home: Path) -> None:
+    async with node(home) as here:
+        here.apply(Service(name="db", command=SLEEP), Service(name="web", command=SLEEP))
+        pid = await here.running("web")
+        changed = Service(
+            name="web", command=SLEEP, after=("db",), health=HealthCheck(command=("/bin/true",), interval=0.1)
+        )
+        here.apply(Service(name="db", command=SLEEP), changed)
+        await here.until(
+            lambda: (s := here.status("web")) and s.version == changed.version and s.state is S.RUNNING,
+            "the new version",
+        )
+        assert await here.running("web") == pid
+        here.apply(Service(name="db", command=SLEEP), Service(name="web", command=SLEEP, env={"A": "1"}))
+        await here.until(lambda: (s := here.status("web")) and s.pid not in (None, pid), "another process")
+        assert not alive(pid)
+
+
+async def test_one_that_is_not_well_is_started_again_until_it_failed_too_often(home: Path) -> None:
+    flag = home / "well"
+    flag.touch()
+    check = HealthCheck(
+        command=("/bin/sh", "-c", f"echo no flag; test -e {flag}"), interval=0.05, failures=2, start_period=0
+    )
+    async with node(home) as here:
+        here.apply(Service(name="web", command=SLEEP, health=check, max_restart=1, grace=1))
+        pid = await here.running("web")
+        flag.unlink()
+        sick = await here.state("web", S.UNHEALTHY)
+        assert "no flag" in sick.health
+        failed = await here.state("web", S.FAILED)
+        assert failed.pid is None
+        assert not alive(pid)
+        assert "not started again" in failed.reason
+        (critical,) = await here.living.log("service/web", levels="9")
+        assert "It is not started again" in critical.data
+        flag.touch()
+        assert (await here.services.restart("web")).state is S.RUNNING
+        assert await here.running("web") != pid
+
+
+async def test_a_port_and_a_url_tell_whether_it_is_well(home: Path) -> None:
+    port, other = free_port(), free_port()
+    server = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1")
+    url = f"http://127.0.0.1:{port}/"
+    async with node(home) as here:
+        here.apply(
+            Service(name="web", command=(*server, str(port)), health=HealthCheck(http=url, interval=0.1)),
+            Service(
+                name="tcp", command=(*server, str(other)), health=HealthCheck(tcp=f"127.0.0.1:{other}", interval=0.1)
+            ),
+        )
+        await here.running("web")
+        await here.running("tcp")
+        bad = HealthCheck(http=url + "none", interval=0.1, failures=1, start_period=0)
+        here.apply(Service(name="web", command=(*server, str(port)), health=bad))
+        sick = await here.until(lambda: (s := here.status("web")) and s.health and s, "the check to fail")
+        assert "answered 404, not 200" in sick.health
+
+
+async def test_a_program_that_cannot_be_started_says_why_and_is_tried_again(home: Path) -> None:
+    async with node(home) as here:
+        here.apply(Service(name="web", command=("/no/such/program",)))
+        status = await here.state("web", S.BACKOFF)
+        assert "No such file" in status.reason, status
+        here.apply()
+        await here.gone("web")
+
+
+async def test_services_run_only_where_the_node_allows_them(home: Path) -> None:
+    async with node(home, allow=("get_*",)) as here:
+        here.apply(Service(name="web", command=SLEEP))
+        status = await here.state("web", S.FAILED)
+        assert "agent.jobs.allow" in status.reason
+        assert here.living.processes.kept() == ()
+
+
+async def test_settings_that_this_release_does_not_know_are_that_services_failure(home: Path) -> None:
+    async with node(home) as here:
+        new = DesiredService(name="new", version="1", settings={"command": ["/bin/true"], "colour": "red"})
+        good = DesiredService.of(Service(name="good", command=SLEEP))
+        here.services.apply(DesiredSet(revision=1, services=(new, good)))
+        assert "colour" in (await here.state("new", S.FAILED)).reason
+        await here.running("good")
+
+
+async def test_a_restart_is_a_new_process_and_of_none_an_error(home: Path) -> None:
+    async with node(home) as here:
+        here.apply(Service(name="web", command=SLEEP))
+        pid = await here.running("web")
+        status = await here.services.restart("web")
+        assert status.state is S.RUNNING
+        assert status.pid != pid
+        assert not alive(pid)
+        with pytest.raises(NotFound):
+            await here.services.restart("wob")
+
+
+async def test_what_was_taken_away_and_given_back_runs_once(home: Path) -> None:
+    async with node(home) as here:
+        for _ in range(20):
+            here.apply(Service(name="web", command=SLEEP))
+            await asyncio.sleep(0.003)
+            here.apply()
+            await asyncio.sleep(0.003)
+        here.apply(Service(name="web", command=SLEEP))
+        await here.running("web")
+        assert len(here.living.processes.kept()) == 1
