@@ -167,7 +167,9 @@ class Work:
             measuring=Measuring(cgroups, feed=self._stats.feed),
             cgroups=cgroups,
         )
-        self._files = FileCommands(fetches=self._fetches, offers=self._offers, fill=templates.fill)
+        self._files = FileCommands(
+            fetches=self._fetches, offers=self._offers, fill=templates.fill, who=lambda: self._identity.agent
+        )
         self._services = Services(
             home,
             processes=self._processes,
@@ -186,7 +188,8 @@ class Work:
         self._jobs = Jobs(
             home,
             config=config.jobs,
-            commands=commands | extension_commands(
+            commands=commands
+            | extension_commands(
                 config.extensions, self._processes, templates, taken=builtin_names() | commands.keys()
             ),
             noted=self._processes.release,

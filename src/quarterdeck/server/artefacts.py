@@ -57,7 +57,10 @@ class Artefacts:
         """The bytes from `offset` on, at most one chunk. `NotFound` when there is no such artefact."""
         body = await self._body(sha256)
         if body is None:
-            raise NotFound(f"There is no artefact {sha256[:64]}.")
+            raise NotFound(
+                f"The server has no file or artefact {sha256[:64]}.",
+                hint="It was removed, or never sent; see `qd file ls`.",
+            )
         offset = max(0, offset)
         return ArtefactChunk(
             sha256=sha256, offset=offset, size=len(body), data=body[offset : offset + ARTEFACT_CHUNK_BYTES]

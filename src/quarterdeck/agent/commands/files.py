@@ -1,8 +1,8 @@
 """The commands `put_file` and `get_file`: a file comes from the server, or goes to it.
 
-A file that comes is written beside its destination, under a name made of the job's id, and takes its place at once when
-it is whole. When the agent ends in the middle, what is there stays, and the job goes on in the agent's next life. A
-job that fails or is ended leaves nothing behind.
+A file that comes is written beside its destination, under a name made of the node and the job (several nodes may share
+a folder), and takes its place at once when it is whole. When the agent ends in the middle, what is there stays, and the
+job goes on in the agent's next life. A job that fails or is ended leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from quarterdeck.link.parts import Part, disk_error, file_sha256, open_part
 from quarterdeck.model.errors import AlreadyExists, BadInput, Conflict, NotFound, NotInstalled, StorageFull
 from quarterdeck.model.files import GetFileArguments, NodeFile, PutFileArguments
 from quarterdeck.model.jobs import JobOffer
+from quarterdeck.model.nodes import AgentIdentity
 
 #: of a file that is new here
 MODE = 0o644
@@ -39,12 +40,15 @@ class _Wanted(NamedTuple):
 
 
 class FileCommands:
-    """The two commands. `fill` replaces the words that stand for folders."""
+    """The two commands, on the node `who`. `fill` replaces the words that stand for folders."""
 
-    def __init__(self, *, fetches: Fetches, offers: Offers, fill: Callable[[str], str]) -> None:
+    def __init__(
+        self, *, fetches: Fetches, offers: Offers, fill: Callable[[str], str], who: Callable[[], AgentIdentity]
+    ) -> None:
         self._fetches = fetches
         self._offers = offers
         self._fill = fill
+        self._who = who
         self._ending = False
 
     def commands(self) -> dict[str, Command]:
@@ -65,9 +69,13 @@ class FileCommands:
         wanted = await asyncio.to_thread(_prepare, target, given)
         if await asyncio.to_thread(_is_there, target, given, wanted):
             return answer(await asyncio.to_thread(_described, target, given.sha256))
-        part = await open_part(target.with_name(f".qd-{hashlib.sha256(job.id.encode()).hexdigest()[:16]}.part"))
+        part = await open_part(target.with_name(self._part_name(job)))
         await self._whole_or_nothing(part, self._fetch(part, target, given, wanted))
         return answer(await asyncio.to_thread(_described, target, given.sha256))
+
+    def _part_name(self, job: JobOffer) -> str:
+        who = self._who()
+        return f".qd-{hashlib.sha256(f'{who.gid}/{who.nid}/{job.id}'.encode()).hexdigest()[:16]}.part"
 
     async def _fetch(self, part: Part, target: Path, given: PutFileArguments, wanted: _Wanted) -> None:
         await asyncio.to_thread(_check_room, part, given.size)

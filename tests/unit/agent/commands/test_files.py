@@ -64,7 +64,7 @@ class Node:
         self.pulls = Pulls(self.services.database, files=self.files)
         self.fetches, self.offers = Fetches(), Offers()
         fill = lambda text: text.replace("$tmp", str(self.folder / "tmp"))  # noqa: E731
-        self.commands = FileCommands(fetches=self.fetches, offers=self.offers, fill=fill)
+        self.commands = FileCommands(fetches=self.fetches, offers=self.offers, fill=fill, who=lambda: self.agent)
 
     async def send(self, message: FromAgent) -> None:
         """What the link carries up, and the server's answer down."""
@@ -269,7 +269,7 @@ async def test_a_damaged_chunk_is_found_and_leaves_nothing(node: Node) -> None:
 
 async def test_a_part_that_the_disk_lost_some_of_is_fetched_anew(node: Node) -> None:
     await node.files.add(CONTENT)
-    name = f".qd-{hashlib.sha256(b'job').hexdigest()[:16]}.part"
+    name = f".qd-{hashlib.sha256(f'{node.agent.gid}/{node.agent.nid}/job'.encode()).hexdigest()[:16]}.part"
     (node.folder / name).write_bytes(bytes(ARTEFACT_CHUNK_BYTES))
     await node.put(node.folder / "app.bin")
     assert (node.folder / "app.bin").read_bytes() == CONTENT
