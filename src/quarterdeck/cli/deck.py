@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from quarterdeck.agent.processes.left import end_left
 from quarterdeck.cli import output
 from quarterdeck.client import Client, Endpoint
 from quarterdeck.client.endpoint import HTTP_ADDRESS_FILE
@@ -23,7 +24,7 @@ from quarterdeck.model.tokens import CreateJoinToken
 READY_S = 60.0
 POLL_S = 0.1
 #: seconds a process gets to end by itself after SIGTERM
-GRACE_S = 15.0
+GRACE_S = 30.0
 #: seconds between a death and the new start: the first, and the most
 BACKOFF_S, BACKOFF_LIMIT_S = 0.5, 30.0
 _PR_SET_PDEATHSIG = 1
@@ -108,6 +109,7 @@ class Deck:
         self._home = home
         self._server = Child("server", ())
         self._agent = Child("agent", tuple(part for label in labels for part in ("--label", label)))
+        self._agent.environment["QD_AGENT_END_PROCESSES"] = "true"
         self._ending = False
 
     def run(self, started: Callable[[Addresses], None]) -> None:
@@ -122,6 +124,7 @@ class Deck:
                 time.sleep(POLL_S)
         finally:
             self._agent.stop()
+            end_left(self._home / "agent")  # nothing, unless the agent died
             self._server.stop()
 
     def _end(self, *_: object) -> None:

@@ -20,6 +20,7 @@ from typing import IO, Annotated
 import msgspec
 from cyclopts import Parameter
 
+from quarterdeck.agent.processes.left import count_running, end_left
 from quarterdeck.cli import output
 from quarterdeck.cli.deck import Addresses, Deck
 from quarterdeck.client import Client, Endpoint
@@ -29,7 +30,7 @@ from quarterdeck.model.modules import ModuleState
 from quarterdeck.model.nodes import AgentState
 
 #: seconds `--wait` and `qd down` wait
-WAIT_S, DOWN_S = 60.0, 30.0
+WAIT_S, DOWN_S = 60.0, 75.0
 LOCK_S = 1.0
 POLL_S = 0.1
 
@@ -74,16 +75,21 @@ def up(
 
 
 def down(*, home: Home = None) -> None:
-    """Stop what `qd up` started on this machine, and wait until it is gone."""
+    """Stop what `qd up` started on this machine, with all programs that its agent runs; wait until it is gone."""
     folder = Path(home).absolute() if home else default_home()
     running = find_running(folder)
-    if running is None:
+    programs = count_running(folder / "agent")
+    if running is None and not programs:
         output.console.print("Nothing runs here.")
         return
-    os.kill(running.pid, signal.SIGTERM)
     with output.errors.status("stopping"):
-        _until(lambda: find_running(folder) is None, DOWN_S, f"process {running.pid} to end")
-    output.console.print("Stopped.")
+        if running is None:  # it was killed, and left them
+            end_left(folder / "agent")
+        else:
+            os.kill(running.pid, signal.SIGTERM)
+            _until(lambda: find_running(folder) is None, DOWN_S, f"process {running.pid} to end")
+    with_it = f", and {programs} program{'s' * (programs > 1)} that the agent ran" if programs else ""
+    output.console.print(f"Stopped{with_it}.")
 
 
 def status(*, home: Home = None) -> None:

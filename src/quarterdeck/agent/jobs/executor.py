@@ -160,9 +160,9 @@ class Executor:
             work.cancel()
             self._running.pop(job.id, None)
             self._ends.pop(job.id, None)
-        killed = self._killed.pop(job.id, "ended")
-        outcome = Outcome(state=JobState.KILLED) if work.cancelled() else work.result()
-        if outcome.state is JobState.KILLED:
+        killed = self._killed.pop(job.id, "")
+        outcome = Outcome(state=JobState.KILLED, reason="It was ended.") if work.cancelled() else work.result()
+        if killed and outcome.state is JobState.KILLED:
             outcome = msgspec.structs.replace(outcome, reason=f"It was {killed}.")
         result = JobResult(
             id=job.id,

@@ -88,6 +88,8 @@ class Kept:
         self._timer: asyncio.TimerHandle | None = None
         self._code: int | None = None
         self._lost = False
+        self._why = "ended"
+        self.down = False  #: it ends with the agent
         self.runs = 0  #: how often it was started
         self._over_runs = 0  # how many of these are over
         self._over: asyncio.Future[Ended] = self._loop.create_future()
@@ -112,11 +114,18 @@ class Kept:
         """What came of it, when it is not started again. Who gives up waiting changes nothing."""
         return await asyncio.shield(self._over)
 
-    def tell(self, ending: Ending) -> None:
-        """Ask it to end. Never waits."""
-        before = self._state
+    def tell(self, ending: Ending, *, why: str = "") -> None:
+        """Ask it to end. Never waits. `why`: in words that follow "It was"."""
+        before, self._why = self._state, why or self._why
         self._set(before.told(ending))
         if before.phase is Phase.RUNNING and self._state.phase is Phase.ENDING and self.pid is not None:
+            self._hands.end(self)
+
+    def put_down(self) -> None:
+        """End it, and do not start it again in this life of the agent; what becomes of it is for the next."""
+        self.down = True
+        self.stop()
+        if self.pid is not None:
             self._hands.end(self)
 
     # ── what the manager says ────────────────────────────────────────────────────────────────────────────────────────
@@ -133,7 +142,7 @@ class Kept:
             self.runs = 1
             began = self._loop.time() - max(0.0, time.time() - child.began)
             self._set(self._state.started(self._loop.time(), began=began))
-        elif self._state.phase is Phase.ENDING:  # it was told while it started
+        elif self.down or self._state.phase is Phase.ENDING:  # it was told while it started
             self._hands.end(self)
         self._changed()
 
@@ -157,6 +166,8 @@ class Kept:
     def _ended(self, code: int | None, why: str) -> None:
         self.pid, self._code, self.reason = None, code, why
         self._over_runs = self.runs
+        if self.down:
+            return
         state = self._state.ended(self._loop.time(), code=code, jitter=random.random())  # noqa: S311
         rules = state.rules
         if state.exhausted and (rules.max_restart > 0 or rules.max_time == FOREVER):
@@ -197,7 +208,7 @@ class Kept:
         if outcome is JobState.TIMEOUT:
             reason = f"It ran longer than its max_time of {state.rules.max_time:g} s."
         elif outcome is JobState.KILLED:
-            reason = f"It was ended; {reason}." if reason else "It was ended."
+            reason = f"It was {self._why}."
         return Ended(
             state=outcome,
             data=data,

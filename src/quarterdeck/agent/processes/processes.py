@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,8 @@ RETRY_S = 1.0
 #: of a child's output taken and not acknowledged; more, and the log is asked to hurry: the keeper sends 256 KiB at most
 HURRY_BYTES = 64 * 1024
 SERVICE = "service/"
+#: how long the end of all is waited for
+END_S = 20.0
 _EVERYWHERE = Routing.of(LogLevels(loglevels="*", loglevels_db="*", loglevels_ac="*"))
 
 
@@ -77,6 +80,7 @@ class Processes:
         self._free: dict[str, _Exit] = {}  # ids whose exit is to be acknowledged before they start again
         self._handed: list[tuple[Kept, list[Event]]] = []  # what was told before somebody claimed it
         self._taking = asyncio.Lock()
+        self._progress = asyncio.Event()  # towards the end of all
         self._wanted = asyncio.Event()  # somebody needs the keeper
         self._ready = asyncio.Event()  # the keeper has been asked what it has
         self._stored = asyncio.Event()
@@ -146,6 +150,23 @@ class Processes:
             kept.tell(Ending.KILLALL)
         return len(running)
 
+    async def end_all(self) -> int:
+        """End all because the agent ends for good; those that are remembered start in its next life. How many ran."""
+        running = self.running()
+        for kept in self.kept():
+            if kept.process.settings.remembered:
+                kept.put_down()
+            else:
+                kept.tell(Ending.KILLED, why="ended with the agent")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                while self._exits or self._free or any(kept.pid is not None for kept in self.kept()):
+                    await self._progress.wait()
+                    self._progress.clear()
+        if self._ready.is_set():
+            await self._keeper.stop()
+        return len(running)
+
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     async def run(self) -> None:
         """For ever: hear the keeper, once there is need of one."""
@@ -190,6 +211,7 @@ class Processes:
             for process_id in acks.keys() & self._free.keys():
                 if acks[process_id] >= self._free[process_id].seq:
                     self._free.pop(process_id).acknowledged.set()
+                    self._progress.set()
 
     # ── what the keeper tells ────────────────────────────────────────────────────────────────────────────────────────
     async def _take(self, events: Iterable[Event]) -> None:
@@ -245,6 +267,8 @@ class Processes:
         self._exits[kept.id] = exit_.seq
         self._free[kept.id] = _Exit(exit_.seq)
         kept.exited(exit_)
+        if kept.down:
+            self._forget_exit(kept.id)
 
     async def _put(self, kept: Kept, run: Run, routing: Routing) -> None:
         if kept.output.samples:
