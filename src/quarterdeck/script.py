@@ -36,12 +36,12 @@ def message(level: int, text: str) -> None:
 
     A text of several lines stays one message. A line of it that is exactly `:::` would end it, and gets a space before.
     """
-    lines = text.splitlines()
-    if len(lines) < 2:
-        _say(f"{level}::{lines[0] if lines else ''}")
+    lines = text.removesuffix("\n").split("\n")
+    if len(lines) == 1:
+        _say(f"{level}::{lines[0]}")
         return
-    body = "\n".join(f" {line}" if line == _BLOCK_END else line for line in lines)
-    _say(f"{level}:::{body}\n{_BLOCK_END}")
+    body = "\n".join(f" {line}" if line.rstrip("\r") == _BLOCK_END else line for line in lines)
+    _say(f"{level}:::\n{body}\n{_BLOCK_END}")
 
 
 def result(value: Any) -> None:

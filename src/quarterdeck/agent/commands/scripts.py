@@ -7,6 +7,7 @@ is `agent/scripts/lua.py`. The shell is `/bin/sh`.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -44,7 +45,11 @@ def _command(processes: Processes, files: ScriptFiles) -> Command:
     def releasing(run: Run) -> Run:
         async def until_over(job: JobOffer) -> Outcome:
             try:
-                outcome = await run(job)  # cancelled when the agent ends: the process goes on, and needs its file
+                outcome = await run(job)
+            except asyncio.CancelledError:
+                if processes.get(job.id) is None:  # else the agent ends: the process goes on, and needs its file
+                    files.release(job.id)
+                raise
             except QuarterdeckError:
                 files.release(job.id)
                 raise

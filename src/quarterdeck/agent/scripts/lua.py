@@ -1,15 +1,19 @@
 """Runs one Lua script: `python -m quarterdeck.agent.scripts.lua TITLE SCRIPT ARGS…`, a program of its own.
 
 Lua 5.4 with its standard library, as the program `lua` runs it: `arg`, standard streams, exit code 1 and a traceback
-on standard error when the script fails. On top there is `require "quarterdeck"` (`quarterdeck.lua`, beside this file).
+on standard error when the script fails; but no modules written in C. On top there is `require "quarterdeck"`
+(`quarterdeck.lua`, beside this file).
 The agent never imports this.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +29,9 @@ def main(title: str, script: str, *args: str) -> int:
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_DFL)
     # texts are bytes both ways, as Lua has them; nothing of Python is to be seen
-    lua: Any = cast("Any", lua54).LuaRuntime(encoding=None, register_eval=False, register_builtins=False)
+    lua: Any = cast("Any", lua54).LuaRuntime(
+        encoding=None, register_eval=False, register_builtins=False, unpack_returned_tuples=True
+    )
     lua.globals()[b"python"] = None
     prelude = Path(__file__).with_name("quarterdeck.lua").read_bytes()
     run = lua.globals()[b"load"](prelude, b"=quarterdeck")()
@@ -37,7 +43,17 @@ def main(title: str, script: str, *args: str) -> int:
         return json.dumps(_to_python(value, lua54.lua_type)).encode()
 
     own = [word.encode(errors="surrogateescape") for word in (title, script, *args)]
-    return int(run(to_json, from_json, *own))
+    return int(run(to_json, from_json, _spawn, *own))
+
+
+def _spawn(program: bytes, mode: bytes) -> tuple[bytes, Callable[[], None], Callable[[], int]]:
+    """For `io.popen`: where the other end of a program's pipe can be opened, what to call then, and to wait for it."""
+    reads, writes = os.pipe()
+    ours, its = (reads, writes) if mode == b"r" else (writes, reads)
+    stream = {"stdout" if mode == b"r" else "stdin": its}
+    started = subprocess.Popen(program, shell=True, **stream)  # type: ignore[call-overload]  # noqa: S602
+    os.close(its)
+    return b"/dev/fd/%d" % ours, lambda: os.close(ours), started.wait
 
 
 def _to_lua(lua: Any, value: Any) -> Any:

@@ -27,10 +27,10 @@ local function module(to_json, from_json)
   end
 
   function quarterdeck.message(level, text) -- several lines stay one message
-    text = tostring(text)
+    text = tostring(text):gsub("\n$", "")
     if text:find("\n") then
       text = ("\n" .. text .. "\n"):gsub("\n:::%f[\r\n]", "\n :::"):sub(2, -2)
-      io.write(string.format("%d:::%s\n:::\n", level, text))
+      io.write(string.format("%d:::\n%s\n:::\n", level, text))
     else
       io.write(string.format("%d::%s\n", level, text))
     end
@@ -47,7 +47,41 @@ local function module(to_json, from_json)
   return quarterdeck
 end
 
-return function(to_json, from_json, title, path, ...)
+-- The runtime has no io.popen of its own: `spawn` gives a path to open and a function that waits for the exit code.
+local function open_programs(spawn)
+  local waiting = setmetatable({}, { __mode = "k" })
+  local methods = getmetatable(io.stdout).__index
+  local close = methods.close
+
+  function io.popen(program, mode)
+    mode = mode or "r"
+    if mode ~= "r" and mode ~= "w" then
+      error("bad argument #2 to 'popen' (invalid mode)", 2)
+    end
+    local path, opened, wait = spawn(program, mode)
+    local file = assert(io.open(path, mode))
+    opened()
+    waiting[file] = wait
+    return file
+  end
+
+  function methods.close(file)
+    local wait = waiting[file]
+    if not wait then
+      return close(file)
+    end
+    close(file)
+    local code = wait()
+    return code == 0 or nil, code < 0 and "signal" or "exit", math.abs(code)
+  end
+
+  function io.close(file)
+    return (file or io.output()):close()
+  end
+end
+
+return function(to_json, from_json, spawn, title, path, ...)
+  open_programs(spawn)
   io.stdout:setvbuf("line") -- messages leave as they are written
   package.preload["quarterdeck"] = function()
     return module(to_json, from_json)

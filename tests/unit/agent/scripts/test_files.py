@@ -1,0 +1,100 @@
+"""The files that scripts are run from: right when they are needed, there while a job holds them, gone afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.agent.scripts.files import UNUSED_S, ScriptFiles
+from quarterdeck.model.errors import NotFound, StorageFull
+
+SOURCE = b"echo ahoy\n"
+SHA256 = hashlib.sha256(SOURCE).hexdigest()
+
+
+class Cache:
+    """The agent's artefacts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[str] = []
+
+    async def path(self, sha256: str, name: str) -> Path:
+        self.asked.append(name)
+        if sha256 != SHA256:
+            raise NotFound(f"The server has no {name}.")
+        self.folder.mkdir(exist_ok=True)
+        path = self.folder / sha256
+        path.write_bytes(SOURCE)
+        return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "artefacts")
+
+
+@pytest.fixture
+def files(tmp_path: Path, cache: Cache) -> ScriptFiles:
+    return ScriptFiles(tmp_path / "scripts", fetch=cache.path, shared=tmp_path / "shared")
+
+
+async def test_it_stays_until_the_last_job_is_over(files: ScriptFiles, cache: Cache) -> None:
+    path = await files.hold("one", SHA256, user="")
+    assert await files.hold("two", SHA256, user="") == path
+    assert (path.name, path.read_bytes(), cache.asked) == (SHA256, SOURCE, ["script of the job one"])
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    (cache.folder / SHA256).unlink()
+    files.release("one")
+    assert path.read_bytes() == SOURCE
+    files.release("two")
+    files.release("two")
+    assert list(path.parent.iterdir()) == []
+
+
+async def test_a_damaged_one_is_asked_for_again(files: ScriptFiles, cache: Cache) -> None:
+    path = await files.hold("one", SHA256, user="")
+    path.write_bytes(b"echo pirates\n")
+    assert (await files.hold("two", SHA256, user="")).read_bytes() == SOURCE
+    assert len(cache.asked) == 2
+
+
+async def test_what_a_killed_agent_left_goes_when_it_is_old(files: ScriptFiles, tmp_path: Path) -> None:
+    path = await files.hold("one", SHA256, user="")
+    old, new = tmp_path / "scripts" / "old", tmp_path / "scripts" / "new"
+    for left in (old, new):
+        left.write_text("")
+    os.utime(old, (0, new.stat().st_mtime - UNUSED_S - 60))
+    files.release("one")
+    assert list(path.parent.iterdir()) == [new]
+
+
+async def test_a_file_system_without_links_gets_a_copy(
+    files: ScriptFiles, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path, _target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = await files.hold("one", SHA256, user="")
+    assert path.read_bytes() == SOURCE
+    assert not path.samefile(cache.folder / SHA256)
+
+
+async def test_a_full_disk_and_a_script_that_is_not_there_are_errors_in_words(
+    files: ScriptFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NotFound, match="script of the job one"):
+        await files.hold("one", "0" * 64, user="")
+
+    def full(_path: Path, _target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StorageFull):
+        await files.hold("two", SHA256, user="")
+    files.release("one")
+    files.release("two")
