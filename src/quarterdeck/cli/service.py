@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
+from quarterdeck.cli import logs as messages
 from quarterdeck.cli import output, results
 from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector
 from quarterdeck.cli.results import View
@@ -115,6 +116,21 @@ def restart(
         output.print_json(made)
         return
     output.console.print(f"{made.id}: {made.cmd} on {results.nodes(len(made.jobs))}")
+
+
+@app.command
+def logs(
+    service: Name,
+    /,
+    *,
+    node: OnNode = (),
+    lines: Annotated[int, Parameter(name=["--lines", "-n"], help="How many, from the newest.")] = messages.LINES,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], help="Then show what comes, until Ctrl-C.")] = False,
+    times: Annotated[bool, Parameter(name=["--times", "-t"], help="Show the time and level of every line.")] = False,
+    json: Annotated[bool, Parameter(name="--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Show what a service printed, oldest first; `qd logs --service` can do more."""
+    messages.logs(service=service, node=node, lines=lines, follow=follow, times=times, json=json)
 
 
 def _print_applied(applied: AppliedServices) -> None:
