@@ -17,6 +17,9 @@ from quarterdeck.link.messages import (
     ARTEFACT_CHUNK_BYTES,
     ArtefactChunk,
     Desired,
+    FileChunk,
+    FileOffer,
+    FileStored,
     FromAgent,
     Heartbeat,
     Hello,
@@ -28,6 +31,7 @@ from quarterdeck.link.messages import (
     TelemetryBatch,
     ToAgent,
     WantArtefact,
+    WantFile,
     Welcome,
     encode,
 )
@@ -354,3 +358,16 @@ async def test_stopping_tells_every_agent(server: LinkServer) -> None:
         await stopping
         assert sorted(server.fleet.departures) == ["agent-1", "agent-2"]
         await server.start()
+
+
+async def test_a_file_goes_up_as_the_server_asks_for_it_beside_all_else(server: LinkServer) -> None:
+    content = bytes(range(256)) * 6000
+    sha256 = server.fleet.add_artefact(content)
+    async with linked(server) as (_, control):
+        await control.send(FileOffer(job="j", sha256=sha256, size=len(content), name="/var/log/x"))
+        while not isinstance(answer := await control.receive(), FileStored):
+            assert isinstance(answer, WantFile)
+            data = content[answer.offset : answer.offset + ARTEFACT_CHUNK_BYTES]
+            await control.send(FileChunk(sha256=sha256, offset=answer.offset, data=data))
+        assert answer == FileStored(sha256=sha256)
+        assert server.fleet.pulled == {sha256: content}
