@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.audit import AuditEntry
 from quarterdeck.store.state import audit as rows
+from quarterdeck.store.state.audit import Entry
 from quarterdeck.store.state.database import Database
 
 Entries = list[AuditEntry]
@@ -29,33 +30,13 @@ class Audit:
     ) -> None:
         """`actor` (a token's name) with `role` asked for `action` on `target`; `result` is "ok" or an error's code."""
         async with self._database.write() as transaction:
-            await self.add(
-                transaction, actor=actor, role=role, action=action, target=target, result=result, detail=detail
-            )
+            await self.add(transaction, [Entry(actor, role, action, target, result, detail)])
 
-    async def add(
-        self,
-        transaction: AsyncConnection,
-        *,
-        actor: str,
-        role: str,
-        action: str,
-        target: str,
-        result: str = "ok",
-        detail: str = "",
-    ) -> None:
-        """The same as part of a change: both are on disk, or neither."""
-        await rows.add(
-            transaction,
-            time=self._clock(),
-            actor=actor,
-            role=role,
-            action=action,
-            target=_storable(target),
-            result=result,
-            detail=_storable(detail),
-            kept=self._entries,
-        )
+    async def add(self, transaction: AsyncConnection, entries: Sequence[Entry]) -> None:
+        """The same as part of a change, many at a time: all is on disk, or nothing."""
+        stored = [entry._replace(target=_storable(entry.target), detail=_storable(entry.detail)) for entry in entries]
+        if stored:
+            await rows.add(transaction, stored, time=self._clock(), kept=self._entries)
 
     async def list(self, *, limit: int = 100) -> Entries:
         """The last entries, the newest first."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from quarterdeck.model.jobs import JOB_TRANSITIONS, JobResult, JobState
 from quarterdeck.server.audit import Audit
 from quarterdeck.store.state import jobs as rows
-from quarterdeck.store.state.jobs import JobRow
+from quarterdeck.store.state.audit import Entry
+from quarterdeck.store.state.jobs import JobRow, StoredCommand
 from quarterdeck.store.state.nodes import NodeKey
 
 
@@ -62,17 +63,7 @@ class Ledger:
     async def _end(self, transaction: AsyncConnection, numbers: Iterable[int]) -> None:
         ended = await rows.end(transaction, list(numbers), now=self._clock())
         states = await rows.count_states(transaction, [command.number for command in ended])
-        for command in ended:
-            counts = states[command.number]
-            await self._audit.add(
-                transaction,
-                actor=command.actor,
-                role=command.role,
-                action="endCommand",
-                target=command.id,
-                result="ok" if set(counts) == {JobState.OK} else "failed",
-                detail=f"{command.cmd}: " + ", ".join(f"{state} {counts[state]}" for state in sorted(counts)),
-            )
+        await self._audit.add(transaction, [_entry(command, states[command.number]) for command in ended])
 
     # ── who follows ──────────────────────────────────────────────────────────────────────────────────────────────────
     @contextmanager
@@ -100,3 +91,10 @@ class Ledger:
         for number in numbers:
             for news in self._followers.get(number, ()):
                 news.set()
+
+
+def _entry(command: StoredCommand, counts: Mapping[JobState, int]) -> Entry:
+    """What the audit log says of a command that has ended."""
+    result = "ok" if set(counts) == {JobState.OK} else "failed"
+    detail = f"{command.cmd}: " + ", ".join(f"{state} {counts[state]}" for state in sorted(counts))
+    return Entry(command.actor, command.role, "endCommand", command.id, result, detail)

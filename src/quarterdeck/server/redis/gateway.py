@@ -20,6 +20,8 @@ from quarterdeck.server.redis.results import Results
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
 
+_CANCEL_AGAIN_S = 0.5
+
 
 class Gateway:
     """`name` tells this server from others that use the same Redis, and is the same after a restart."""
@@ -62,7 +64,9 @@ class Gateway:
 
     async def stop(self) -> None:
         """Ends. What was taken and is no command yet is taken up at the next start."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = set(self._tasks)
+        while left:  # a task may lose what cancels it to what it waits for, when both come together
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
         await self._connection.close()

@@ -24,6 +24,7 @@ from quarterdeck.server.commands import Commands, Made
 from quarterdeck.server.redis.connection import BLOCK_S, Connection, Said
 from quarterdeck.server.redis.requests import Mistake, Request, read
 from quarterdeck.store.state import redis as rows
+from quarterdeck.store.state.audit import Entry
 from quarterdeck.store.state.database import Database
 
 log = logging.getLogger(__name__)
@@ -136,9 +137,8 @@ class CommandQueue:
                     for place, number, jobs in made
                 },
             )
-            for each in made:
-                asked = requests[each.place].create
-                await self._note(transaction, asked.id, result="ok", detail=asked.cmd)
+            asked = [requests[each.place].create for each in made]
+            await self._audit.add(transaction, [_entry(each.id, detail=each.cmd) for each in asked])
 
         return await self._commands.create_all([request.create for request in requests], ACTOR, beside=beside)
 
@@ -149,16 +149,10 @@ class CommandQueue:
             return {}
         ids = [refusal.id for refusal in refusals if refusal.id]
         async with self._database.write() as transaction:
-            for refusal in refusals:
-                if refusal.code != AlreadyExists.code:
-                    await self._note(transaction, refusal.id, result=refusal.code, detail=refusal.reason)
+            refused = [each for each in refusals if each.code != AlreadyExists.code]
+            entries = [_entry(each.id, result=each.code, detail=each.reason) for each in refused]
+            await self._audit.add(transaction, entries)
             return await rows.find_digests(transaction, ids)
-
-    async def _note(self, transaction: AsyncConnection, target: str, *, result: str, detail: str) -> None:
-        actor, role = ACTOR.name, ACTOR.role
-        await self._audit.add(
-            transaction, actor=actor, role=role, action="createCommand", target=target, result=result, detail=detail
-        )
 
     def _answer(self, raw: bytes, refusal: _Refusal) -> list[Said]:
         """The one result of what cannot be a command; without an id nobody can be answered."""
@@ -173,3 +167,7 @@ class CommandQueue:
         log.warning("what was found in %s of Redis is not carried out: %s", COMMANDS, reason)
         entry = msgspec.json.encode(RejectedCommand(time=self._clock(), reason=reason, command=found))
         return [("RPUSH", REJECTED, entry), ("LTRIM", REJECTED, -REJECTED_KEPT, -1)]
+
+
+def _entry(target: str, *, result: str = "ok", detail: str) -> Entry:
+    return Entry(ACTOR.name, ACTOR.role, "createCommand", target, result, detail)

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.audit import AuditEntry
 from quarterdeck.store.state.schema import audit
 
 
-async def add(
-    connection: AsyncConnection,
-    *,
-    time: float,
-    actor: str,
-    role: str,
-    action: str,
-    target: str,
-    result: str,
-    detail: str,
-    kept: int,
-) -> None:
-    """One change that was asked for. Of all entries the newest `kept` stay."""
-    added = await connection.execute(
-        insert(audit)
-        .values(time=time, actor=actor, role=role, action=action, target=target, result=result, detail=detail)
-        .returning(audit.c.id)
-    )
-    surplus = added.scalar_one() - kept
+class Entry(NamedTuple):
+    """One change that was asked for."""
+
+    actor: str
+    role: str
+    action: str
+    target: str
+    result: str = "ok"
+    detail: str = ""
+
+
+async def add(connection: AsyncConnection, entries: Sequence[Entry], *, time: float, kept: int) -> None:
+    """New entries. Of all entries the newest `kept` stay."""
+    await connection.execute(insert(audit), [{"time": time, **entry._asdict()} for entry in entries])
+    surplus = (await connection.execute(select(func.max(audit.c.id)))).scalar_one() - kept
     if surplus > 0:
         await connection.execute(delete(audit).where(audit.c.id <= surplus))
 
