@@ -1,0 +1,204 @@
+"""A job prints; its messages are read on the node and in the table, followed, forwarded, and deleted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from quarterdeck.model.jobs import CreateCommand, JobResult
+from quarterdeck.model.messages import DeletedMessages, MessageFilter, MessagePage
+from quarterdeck.model.nodes import AgentState, Selector
+from tests.fleet import Fleet, eventually
+
+SCRIPT = r"""
+echo one
+echo 7::the disk is 91 % full
+echo two >&2
+echo 9::the backup failed
+printf '5:::a block\nof two lines\n:::\n'
+printf 'no end'
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nodes(fleet: Fleet) -> None:
+    for name in ("web-1", "web-2"):
+        fleet.join(name)
+
+
+def run_on(fleet: Fleet, nodes: Sequence[str], cmd: str, /, **arguments: object) -> list[JobResult]:
+    """The results of a command, when every node has one."""
+    request = CreateCommand(cmd=cmd, args=arguments, selector=Selector(nodes=tuple(nodes)))
+    made = fleet.client.create_command(request)
+
+    def results() -> list[JobResult] | None:
+        found = [job.result for job in fleet.client.show_command(made.id).jobs]
+        return [each for each in found if each is not None] if all(found) else None
+
+    return eventually(results, f"results of {cmd}")
+
+
+def prints(fleet: Fleet, nodes: Sequence[str], script: str = SCRIPT) -> str:
+    """The id of a job that printed this."""
+    return run_on(fleet, nodes, "execute", cmd="sh", args=["-c", script], domain="shop", name="backup")[0].id
+
+
+def qd(fleet: Fleet, *arguments: str) -> subprocess.Popen[str]:
+    """A `qd` of this fleet."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "quarterdeck.cli.main", *arguments],
+        env={**os.environ, "QD_HTTP": fleet.http, "QD_HOME": str(fleet.server.home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def logs(fleet: Fleet, *arguments: str) -> tuple[list[str], str]:
+    """The lines that `qd logs` prints, without their times, and what it says to standard error."""
+    process = qd(fleet, "logs", *arguments)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return [_without_time(line) for line in out.splitlines()], err
+
+
+def _without_time(line: str) -> str:
+    node, bar, rest = line.partition(" | ")
+    parts = rest.split(" ", 2)
+    timed = len(parts) == 3 and parts[0].count("-") == 2 and parts[1].count(":") == 2
+    return node + bar + (parts[2] if timed else rest)
+
+
+LINES = [
+    "web-1 | one",
+    "web-1 | warning: the disk is 91 % full",
+    "web-1 | stderr: two",
+    "web-1 | critical: the backup failed",
+    "web-1 | log: a block",
+    "web-1 | log: of two lines",
+    "web-1 | no end",
+]
+FORWARDED = ["web-1 | warning: the disk is 91 % full", "web-1 | critical: the backup failed"]
+
+
+def test_everything_a_job_printed_is_shown_and_only_what_was_forwarded_is_in_the_table(fleet: Fleet) -> None:
+    job = prints(fleet, ["web-1"])
+    lines, err = logs(fleet, "--job", job)
+    assert (sorted(lines), err) == (sorted(LINES), "")
+    assert lines[-1] == "web-1 | no end" or "stderr" in lines[-1]
+    assert logs(fleet, "--job", job, "--level", "7-9", "--domain", "shop", "--since", "1h")[0] == FORWARDED
+    assert logs(fleet, "--job", job, "--text", "block")[0] == LINES[4:6]
+    rows = eventually(
+        lambda: (
+            (found := fleet.rows(f"SELECT level, data FROM messages WHERE job_id = '{job}' ORDER BY id"))
+            and len(found) == 2
+            and found
+        ),
+        "forwarded messages",
+    )
+    assert rows == [[7, "the disk is 91 % full"], [9, "the backup failed"]]
+    assert sorted(logs(fleet, "--job", job)[0]) == sorted(LINES)  # each once, though two are in both places
+
+
+def test_a_job_of_several_nodes_is_one_log(fleet: Fleet) -> None:
+    job = prints(fleet, ["web-1", "web-2"], "for i in 1 2 3; do echo $i; done")
+    lines, _ = logs(fleet, "--job", job)
+    for node in ("web-1", "web-2"):
+        assert [line for line in lines if line.startswith(node)] == [f"{node} | {i}" for i in (1, 2, 3)]
+    assert logs(fleet, "--job", job, "--node", "web-2", "-n", "1")[0] == ["web-2 | 3"]
+
+
+def test_more_messages_than_a_page_are_all_shown_in_order(fleet: Fleet) -> None:
+    job = prints(fleet, ["web-1"], "seq 1 3500")
+    lines, _ = logs(fleet, "--job", job, "--lines", "5000")
+    assert lines == [f"web-1 | {number}" for number in range(1, 3501)]
+
+
+def test_of_a_node_that_is_offline_what_it_forwarded_is_shown_and_said_so(fleet: Fleet) -> None:
+    job = prints(fleet, ["web-1"])
+    eventually(lambda: len(fleet.rows(f"SELECT 1 FROM messages WHERE job_id = '{job}'")) == 2, "forwarded messages")
+    fleet.agents["web-1"].stop()
+    fleet.wait_for("web-1", AgentState.OFFLINE)
+    lines, err = logs(fleet, "--job", job)
+    assert lines == FORWARDED
+    assert "web-1 is offline; only what it forwarded is shown." in err
+    fleet.agents["web-1"].start()
+    fleet.wait_for("web-1", AgentState.ONLINE)
+    assert sorted(logs(fleet, "--job", job)[0]) == sorted(LINES)
+
+
+def test_a_follower_sees_the_last_lines_then_those_that_come_and_ends_clean(fleet: Fleet, tmp_path: Path) -> None:
+    go_on = tmp_path / "go-on"
+    made = fleet.client.create_command(
+        CreateCommand(
+            cmd="execute",
+            args={
+                "cmd": "sh",
+                "args": ["-c", f"echo first; while [ ! -e {go_on} ]; do sleep 0.05; done; echo second; echo third"],
+            },
+            selector=Selector(nodes=("web-1",)),
+        )
+    )
+    follower = qd(fleet, "logs", "--job", made.id, "--follow")
+    seen: list[str] = []
+    assert follower.stdout is not None
+    lines = follower.stdout
+    reader = threading.Thread(target=lambda: seen.extend(line.rstrip("\n") for line in iter(lines.readline, "")))
+    reader.start()
+    eventually(lambda: seen == ["web-1 | first"], "the first line")
+    go_on.touch()
+    eventually(lambda: len(seen) == 3, "the new lines")
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(30) == 130
+    reader.join(10)
+    assert seen == ["web-1 | first", "web-1 | second", "web-1 | third"]
+    assert follower.stderr is not None
+    assert follower.stderr.read() == ""
+    follower.stdout.close()
+    follower.stderr.close()
+
+
+def test_a_follower_goes_on_when_a_node_was_away(fleet: Fleet) -> None:
+    resume = fleet.client.list_messages(MessageFilter(limit=1, newest_first=True)).resume
+    stream = fleet.client.follow_messages(MessageFilter(), Selector(nodes=("web-2",)), resume=resume)
+    job = prints(fleet, ["web-2"], "echo before")
+    assert [message.data for message in next(stream).messages] == ["before"]
+    fleet.agents["web-2"].kill()
+    assert next(stream).problems == ("web-2 is offline; what it has is shown when it is back.",)
+    fleet.agents["web-2"].start()
+    fleet.wait_for("web-2", AgentState.ONLINE)
+    again = prints(fleet, ["web-2"], "echo after")
+    found = next(stream).messages
+    assert [(message.job_id, message.data) for message in found] == [(again, "after")]
+    assert again != job
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_messages_are_got_and_deleted_by_command(fleet: Fleet) -> None:
+    job = prints(fleet, ["web-2"])
+    (found,) = run_on(fleet, ["web-2"], "get_msgs", jobid=job, levels="7-9")
+    page = msgspec.json.decode(found.data, type=MessagePage)
+    assert [(message.level, message.data) for message in page.messages] == [
+        (7, "the disk is 91 % full"),
+        (9, "the backup failed"),
+    ]
+    (deleted,) = run_on(fleet, ["web-2"], "del_msgs", jobid=job, levels="1-6")
+    assert msgspec.json.decode(deleted.data, type=DeletedMessages).deleted == 4
+    lines, _ = logs(fleet, "--job", job)
+    assert lines == [line.replace("web-1", "web-2") for line in FORWARDED]
+
+
+def test_a_node_that_does_not_allow_it_is_not_read(fleet: Fleet) -> None:
+    fleet.join("closed", environment={"QD_AGENT_JOBS__ALLOW": "execute"})
+    job = prints(fleet, ["closed"])
+    lines, err = logs(fleet, "--job", job, "--level", "1-6")
+    assert lines == []
+    assert "closed: This node's configuration (agent.jobs.allow) has no get_msgs." in err
