@@ -61,6 +61,10 @@ def push(
         progress = Progress(wanted=not json)
         try:
             client.upload_file(local, measured=measured, progress=_shown(progress, "to the server"))
+        except KeyboardInterrupt:
+            progress.clear()
+            output.errors.print("\nNo node was asked yet. The same command again goes on where this one stopped.")
+            sys.exit(results.EXIT_INTERRUPTED)
         finally:
             progress.clear()
         request = CreateCommand(
@@ -106,7 +110,7 @@ def pull(
             expires_s=None if where.expires is None else parse_duration(where.expires),
         )
         made = client.create_command(request)
-        paths = _destinations(made, local, PurePosixPath(remote).name)
+        paths = destinations(made, local, PurePosixPath(remote).name)
 
         def fetch(job: Job) -> None:
             file, path = _node_file(job), paths[job.gid, job.nid]
@@ -145,7 +149,7 @@ def ls(*, json: Json = False) -> None:
 def rm(file: Annotated[str, Parameter(help="Its sha256, or the beginning of it; see `qd file ls`.")], /) -> None:
     """Remove a file from the server. What was put on nodes stays there."""
     with connect() as client:
-        found = _one(client.list_files(), file)
+        found = named_file(client.list_files(), file)
         client.delete_file(found.sha256)
     output.console.print(f"{found.sha256[:SHORT]} {escape(found.name)} is removed.", soft_wrap=True)
 
@@ -153,7 +157,8 @@ def rm(file: Annotated[str, Parameter(help="Its sha256, or the beginning of it; 
 _TAR = "Folders are packed first: tar -cf FOLDER.tar FOLDER."
 
 
-def _one(files: list[StoredFile], named: str) -> StoredFile:
+def named_file(files: list[StoredFile], named: str) -> StoredFile:
+    """The one whose hash begins like this; `NotFound`."""
     found = [file for file in files if named and file.sha256.startswith(named.lower())]
     if len(found) != 1:
         raise NotFound(
@@ -195,7 +200,7 @@ def _follow(client: Client, made: CommandWithJobs, done: Print, *, json: bool) -
         sys.exit(results.EXIT_NOT_OK)
 
 
-def _destinations(made: CommandWithJobs, local: Path, name: str) -> dict[tuple[int, int], Path]:
+def destinations(made: CommandWithJobs, local: Path, name: str) -> dict[tuple[int, int], Path]:
     """Where each node's file goes."""
     if len(made.jobs) == 1:
         (job,) = made.jobs

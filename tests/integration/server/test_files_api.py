@@ -34,16 +34,20 @@ def large(tmp_path: Path) -> Path:
 
 def test_a_file_goes_up_and_down_and_is_sent_once(fleet: Fleet, large: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    status = fleet.client.upload_file(large, progress=lambda *at: seen.append(at))
+
+    def progress(at: int, size: int) -> None:
+        seen.append((at, size))
+
+    status = fleet.client.upload_file(large, progress=progress)
     assert (status.complete, status.sha256) == (True, hashlib.sha256(large.read_bytes()).hexdigest())
     assert seen[-1] == (SIZE, SIZE)
     seen.clear()
-    fleet.client.upload_file(large, progress=lambda *at: seen.append(at))
+    fleet.client.upload_file(large, progress=progress)
     assert seen == []
     (stored,) = [file for file in fleet.client.list_files() if file.sha256 == status.sha256]
     assert (stored.name, stored.size) == ("large.bin", SIZE)
     copy = tmp_path / "copy"
-    fleet.client.download_file(status.sha256, copy, mode=0o600, progress=lambda *at: seen.append(at))
+    fleet.client.download_file(status.sha256, copy, mode=0o600, progress=progress)
     assert (copy.read_bytes(), copy.stat().st_mode & 0o777) == (large.read_bytes(), 0o600)
     assert seen[-1] == (SIZE, SIZE)
     assert sorted(os.listdir(tmp_path)) == ["copy", "large.bin"]  # noqa: PTH208

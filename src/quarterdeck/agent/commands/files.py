@@ -127,7 +127,7 @@ class _OpenFile:
         """Of its content. `Conflict` when it changes meanwhile."""
         hashed, at = hashlib.sha256(), 0
         while at < self.size:
-            at += await asyncio.to_thread(self._hash, hashed, at)
+            at += await asyncio.to_thread(self._feed, hashed.update, at)
         return hashed.hexdigest()
 
     def read(self, offset: int) -> bytes:
@@ -141,11 +141,11 @@ class _OpenFile:
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def _hash(self, hashed: hashlib._Hash, at: int) -> int:
+    def _feed(self, update: Callable[[bytes], None], at: int) -> int:
         begin = at
         while at < self.size and at - begin < _STEP_BYTES:
             data = self._read(at, ARTEFACT_CHUNK_BYTES)
-            hashed.update(data)
+            update(data)
             at += len(data)
         return at - begin
 
@@ -213,7 +213,9 @@ def _check_folder(folder: Path, *, make: bool) -> None:
         if make:
             folder.mkdir(parents=True, exist_ok=True)
         elif not folder.is_dir():
-            raise NotFound(f"There is no folder {folder}.", hint="Make it, or ask for it with make_dirs.")
+            raise NotFound(
+                f"There is no folder {folder}.", hint="Make it, or have it made by make_dirs (`qd file push --mkdir`)."
+            )
     except OSError as error:
         raise disk_error(error, folder) from error
 
@@ -248,7 +250,10 @@ def _is_there(target: Path, given: PutFileArguments, wanted: _Wanted) -> bool:
         finally:
             os.close(descriptor)
     if not given.overwrite:
-        raise AlreadyExists(f"{target} is there, with another content.", hint="Ask with overwrite to replace it.")
+        raise AlreadyExists(
+            f"{target} is there, with another content.",
+            hint="It is replaced with overwrite (`qd file push` without --keep).",
+        )
     return False
 
 
