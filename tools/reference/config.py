@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import msgspec
 
 from quarterdeck.cli.config import OTHERS, SECTIONS, SHORT, SYSTEM_FILE
-from tools.reference.markdown import annotations, code, comments, default, summary, table
+from quarterdeck.model.extensions import ExtensionConfig
+from tools.reference.markdown import annotations, code, comments, default, struct, summary, table
 
 _INTRODUCTION = f"""# Configuration
 
@@ -22,6 +23,7 @@ _VARIABLES = {
     "QD_HOME": "the data folder, of every command",
     "QD_HTTP": "where the API is: of a server its own address, of other commands the server to ask",
     "QD_LINK": "where agents connect: of a server its own address, of an agent the server's",
+    "QD_REDIS": "the Redis that a server takes commands from, a URL",
     "QD_TOKEN": "the API token of commands that ask a server",
     "QD_CONFIG": "the configuration file",
     "QD_CACHE": "the folder of compiled objects and generated headers; default: the user's cache folder",
@@ -41,6 +43,8 @@ def page() -> str:
         ]
         parts += [f"## [{section}]\n\n{summary(kind)}\n", table(("key", "type", "default", "environment", ""), rows)]
     parts += [
+        f"## [agent.extensions.NAME]\n\n{summary(ExtensionConfig)} See [scripts](../guide/scripts.md).\n",
+        struct(ExtensionConfig),
         "## Variables\n",
         table(("variable", "meaning"), [(code(name), text) for name, text in _VARIABLES.items()]),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from cyclopts import App, Parameter
@@ -44,11 +44,12 @@ def show(
 
 def _named(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     """A key and its value; of named things each has a line, with what was set of it."""
-    if isinstance(value, dict) and value and all(isinstance(each, msgspec.Struct) for each in value.values()):
-        for name, each in value.items():
+    named = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if named and all(isinstance(each, msgspec.Struct) for each in named.values()):
+        for name, each in named.items():
             # what is empty by default is an empty map, and shows nothing either
             defaults = {field.name: field.default for field in msgspec.structs.fields(each)}
-            fields = {part: value for part, value in msgspec.to_builtins(each).items() if value != {}}
+            fields = {part: set_ for part, set_ in msgspec.to_builtins(each).items() if set_ != {}}
             yield f"{key}.{name}", {part: fields[part] for part in fields if getattr(each, part) != defaults[part]}
     else:
         yield key, value

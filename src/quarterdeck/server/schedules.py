@@ -59,8 +59,9 @@ class Schedules:
         _check(request)
         now = self._clock()
         command, script = take_script(request.command)
-        fields = msgspec.structs.asdict(request) | {"command": command, "script": script.sha256 if script else None}
-        new = StoredSchedule(**fields, actor=actor.name, role=actor.role, create_time=now)
+        fields = msgspec.structs.asdict(msgspec.structs.replace(request, command=command))
+        named = script.sha256 if script else None
+        new = StoredSchedule(**fields, actor=actor.name, role=actor.role, create_time=now, script=named)
         due = _next(new, now)
         new = msgspec.structs.replace(new, next_time=due if new.enabled else None)
         async with self._database.write() as transaction:

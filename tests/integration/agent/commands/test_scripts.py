@@ -251,7 +251,7 @@ async def test_the_helper_reads_data_and_says_messages_stats_and_a_result(node: 
     passed = {"name": "é", "depth": [1, 2.5, {"a": "b"}], "on": True}
     result = await node.run(cmd, SPEAK[cmd], data=json.dumps(passed), domain="sea", name="wave")
     assert result.state is JobState.OK, result.streams[1]
-    last = {} if cmd == PYTHON else {"x": []}  # an empty table of Lua is a list
+    last: dict[str, list[int]] = {} if cmd == PYTHON else {"x": []}  # an empty table of Lua is a list
     assert json.loads(result.data) == {"got": passed, "list": [1, "⚓", True, last]}
     found = {(each.level, each.data, each.domain, each.name) for each in await node.life.log("one")}
     assert (7, "low", "sea", "wave") in found
@@ -429,4 +429,4 @@ async def test_a_job_that_waits_for_its_script_can_be_killed_and_leaves_nothing(
         await until(lambda: node.life.server.started == ["one"])
         node.life.server.kill("one")
         assert (await node.life.server.result("one")).state is JobState.KILLED
-        assert node.files._held == {}
+        assert not (home / "scripts").exists()
