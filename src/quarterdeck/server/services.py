@@ -56,7 +56,7 @@ Info = TypeVar("Info", bound=ServiceInfo)
 #: the command of a node that stops a service and starts it anew
 RESTART = "restart_service"
 #: services of the fleet, and bytes of one of them: each travels with every desired set it is in
-SERVICES_LIMIT, SERVICE_LIMIT_BYTES = 1000, 64 * 1024
+SERVICES_LIMIT, SERVICE_LIMIT_BYTES = 1000, 32 * 1024
 
 
 class Asks(Protocol):
