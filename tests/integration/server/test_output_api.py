@@ -1,0 +1,146 @@
+"""Output over HTTP and the real link: asked of a node whose agent is a test, told in order, resumed by the last id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from quarterdeck.client import AsyncClient
+from quarterdeck.link.messages import (
+    AskMessages,
+    Desired,
+    JobOffers,
+    JobResults,
+    JobsStarted,
+    MessagesFound,
+    StopAsking,
+)
+from quarterdeck.model.errors import BadInput, NotFound
+from quarterdeck.model.jobs import CreateCommand, Job, JobResult, JobState
+from quarterdeck.model.messages import Message, MessagePage
+from quarterdeck.model.output import NodeMessages
+from quarterdeck.server.server import Server
+from tests.integration.server.test_jobs import receive, say
+from tests.integration.server.test_jobs_api import client
+from tests.integration.server.test_server import Agent, config, joined, server
+
+__all__ = ["client", "config", "server"]
+OK = JobResult(id="c", state=JobState.OK, starttime=1, streams=("a\nb\n", ""))
+
+
+def page(*lines: str, after: int) -> MessagePage:
+    messages = tuple(
+        Message(id=at, job_id="c", epoch=0, level=1, data=line, place=at) for at, line in enumerate(lines, after + 1)
+    )
+    return MessagePage(messages=messages, resume=str(after + len(lines)))
+
+
+async def asked(agent: Agent) -> AskMessages:
+    """The next question; what was given up is passed over."""
+    while True:
+        message = await receive(agent)
+        if isinstance(message, AskMessages):
+            return message
+        assert isinstance(message, StopAsking)
+
+
+async def running(server: Server, client: AsyncClient) -> Agent:
+    """A node that runs the command c."""
+    agent = await joined(server)
+    await agent.connect()
+    await agent.expect(Desired)
+    await client.create_command(CreateCommand(cmd="execute", id="c"))
+    await agent.expect(JobOffers)
+    await say(agent, JobsStarted(ids=("c",)))
+    return agent
+
+
+async def lines(client: AsyncClient, last_event: str, *, follow: str = "") -> AsyncIterator[tuple[str, str]]:
+    """The raw fields of the stream."""
+    headers = {"Authorization": f"Bearer {client.endpoint.token}", "Last-Event-ID": last_event}
+    async with (
+        httpx.AsyncClient(base_url=client.endpoint.url, headers=headers) as http,
+        http.stream("GET", "/api/v1/commands/c/output", params={"follow": follow} if follow else {}) as response,
+    ):
+        async for line in response.aiter_lines():
+            name, _, value = line.partition(": ")
+            yield name, value
+
+
+async def test_what_a_node_prints_is_told_before_its_result(server: Server, client: AsyncClient) -> None:
+    agent = await running(server, client)
+    seen: list[Any] = []
+    async for event in client.follow_output("c"):
+        seen.append(event)
+        if isinstance(event, Job) and event.state is JobState.RUNNING:
+            ask = await asked(agent)
+            assert ask.filter["job_id"] == "c"
+            assert ask.wait_s > 0
+            await say(agent, MessagesFound(number=ask.number, page=page("a", after=0)))
+        elif isinstance(event, NodeMessages) and len(seen) == 2:
+            assert (await asked(agent)).filter["cursor"] == "1"
+            await say(agent, JobResults(results=(OK,)))
+            await agent_answers_the_rest(agent)
+    assert [event.state if isinstance(event, Job) else [m.data for m in event.messages] for event in seen] == [
+        JobState.RUNNING, ["a"], ["b"], JobState.OK,
+    ]  # fmt: skip
+    await agent.close()
+
+
+async def agent_answers_the_rest(agent: Agent) -> None:
+    while True:
+        message = await receive(agent)
+        if isinstance(message, AskMessages) and message.wait_s == 0:
+            assert message.filter["cursor"] == "1"
+            await say(agent, MessagesFound(number=message.number, page=page("b", after=1)))
+            return
+
+
+async def test_the_last_id_is_where_it_goes_on(server: Server, client: AsyncClient) -> None:
+    agent = await running(server, client)
+    last = ""
+    async for name, value in lines(client, ""):
+        if name == "event" and value == "job":
+            await say(agent, MessagesFound(number=(await asked(agent)).number, page=page("a", after=0)))
+        elif name == "id":
+            last = value
+            if "." in value:  # messages were told
+                break
+    await say(agent, JobResults(results=(OK,)))
+    resumed = [each async for each in _answered(lines(client, last), agent)]
+    assert [value for name, value in resumed if name == "event"] == ["messages", "job", "end"]
+    told = [value for name, value in resumed if name == "data"]
+    assert [message.data for message in msgspec.json.decode(told[0], type=NodeMessages).messages] == ["b"]
+    await agent.close()
+
+
+async def _answered(stream: AsyncIterator[tuple[str, str]], agent: Agent) -> AsyncIterator[tuple[str, str]]:
+    """The stream, while the agent answers what it is asked for it."""
+    answering = asyncio.create_task(agent_answers_the_rest(agent))
+    async for each in stream:
+        yield each
+    await answering
+
+
+async def test_output_of_now_ends_at_once(server: Server, client: AsyncClient) -> None:
+    await joined(server)
+    await client.create_command(CreateCommand(cmd="execute", id="c"))
+    found = [each async for each in lines(client, "", follow="false")]
+    assert [value for name, value in found if name == "event"] == ["job", "end"]
+    assert "id" not in {name for name, _ in found}
+
+
+async def test_what_is_not_there_and_what_is_no_id_is_said_in_words(server: Server, client: AsyncClient) -> None:
+    await joined(server)
+    with pytest.raises(NotFound, match="no command 'd'"):
+        await anext(client.follow_output("d"))
+    await client.create_command(CreateCommand(cmd="execute", id="c"))
+    headers = {"Authorization": f"Bearer {client.endpoint.token}", "Last-Event-ID": "x" * 10}
+    async with httpx.AsyncClient(base_url=client.endpoint.url, headers=headers) as http:
+        answer = await http.get("/api/v1/commands/c/output")
+    assert (answer.status_code, answer.json()["code"]) == (400, BadInput.code)
