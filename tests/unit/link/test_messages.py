@@ -7,10 +7,13 @@ import pytest
 
 from quarterdeck.link.messages import (
     MESSAGE_LIMIT_BYTES,
+    AskMessages,
     Desired,
     Heartbeat,
     Hello,
+    MessagesFound,
     Refused,
+    StopAsking,
     TelemetryBatch,
     UnknownMessage,
     decode_from_agent,
@@ -20,6 +23,7 @@ from quarterdeck.link.messages import (
 )
 from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import BadFrame
+from quarterdeck.model.messages import Message, MessagePage
 from quarterdeck.model.nodes import Facts
 
 
@@ -71,3 +75,37 @@ def test_a_message_in_the_wrong_direction_is_a_bad_frame() -> None:
 def test_a_message_over_the_limit_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(BadFrame, match="limit"):
         decode_from_agent(bytes(MESSAGE_LIMIT_BYTES + 1))
+
+
+QUESTIONS = {
+    AskMessages: (
+        AskMessages(number=7, filter={"job_id": "j"}, wait_s=1.5),
+        "84a474797065ac61736b5f6d65737361676573a66e756d62657207a666696c74657281a66a6f625f6964a16aa6776169745f73cb3ff8000000000000",
+    ),
+    StopAsking: (StopAsking(number=7), "82a474797065ab73746f705f61736b696e67a66e756d62657207"),
+    MessagesFound: (
+        MessagesFound(
+            number=7,
+            page=MessagePage(
+                messages=(Message(id=1, job_id="j", epoch=2, level=7, data="x", place=3),), cursor="3", resume="3"
+            ),
+        ),
+        (
+            "83a474797065ae6d657373616765735f666f756e64a66e756d62657207a47061676583a86d657373616765739186a2696401a66a6f625f6964a16a"
+            "a565706f636802a56c6576656c07a464617461a178a5706c61636503a6637572736f72a133a6726573756d65a133"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", QUESTIONS)
+def test_questions_for_messages_are_the_bytes_that_older_peers_know(kind: type[msgspec.Struct]) -> None:
+    message, frame = QUESTIONS[kind]
+    assert encode(message).hex() == frame
+    decode = decode_from_agent if kind is MessagesFound else decode_to_agent
+    assert decode(bytes.fromhex(frame)) == message
+
+
+def test_a_filter_of_a_newer_server_is_no_broken_frame() -> None:
+    frame = msgspec.msgpack.encode({"type": "ask_messages", "number": 1, "filter": {"mood": ["good"]}, "depth": 3})
+    assert decode_to_agent(frame) == AskMessages(number=1, filter={"mood": ["good"]})
