@@ -8,7 +8,7 @@ clock says; texts are blobs, as a stream's bytes need not be UTF-8. Which files 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS messages (
     seq INTEGER PRIMARY KEY, id INTEGER NOT NULL, source INTEGER NOT NULL, epoch INTEGER NOT NULL,
     level INTEGER NOT NULL, marks INTEGER NOT NULL, data BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS readings (process TEXT PRIMARY KEY, reading BLOB) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS messages_source ON messages (source);
 CREATE INDEX IF NOT EXISTS messages_epoch ON messages (epoch);
 """
@@ -49,6 +50,11 @@ _EDGES = (
 )
 #: beyond all places and times
 _FAR = 1 << 62
+
+
+#: by process; what is in it is the process manager's business
+Readings = Mapping[str, bytes | None]
+_NO_READINGS: Readings = {}
 
 
 class MessageFile:
@@ -93,8 +99,11 @@ class MessageFile:
         """Bytes that the file grows by when `run` is added, at most; nearly."""
         return run.size_bytes + _ROW_BYTES * len(run)
 
-    def insert(self, runs: Sequence[Run], *, first: int) -> None:
-        """Add runs whose messages have ids, in one transaction; the first gets the place `first`, the next follow."""
+    def insert(self, runs: Sequence[Run], *, first: int, readings: Readings = _NO_READINGS) -> None:
+        """Add runs whose messages have ids, in one transaction; the first gets the place `first`, the next follow.
+
+        `readings` say how far each process was read with these; None: that need not be known any more.
+        """
         seq = first
         known = dict(self._sources)
         with self._errors(), self._transaction():
@@ -113,6 +122,7 @@ class MessageFile:
                     ),
                 )
                 seq += len(run)
+            self._database.executemany("INSERT OR REPLACE INTO readings VALUES (?, ?)", readings.items())
         self._sources = known
         if seq > first:
             times = [run.epoch_ms for run in runs]
@@ -136,6 +146,13 @@ class MessageFile:
                 if not (all(map(_is_number, row[:4])) and isinstance(row[4], bytes)):
                     raise StorageCorrupt(f"{self.path} is damaged: a message has other values than were stored.")
                 yield seq, _message(seq, row)
+
+    def readings(self) -> dict[str, bytes | None]:
+        """How far processes were read, as far as this file knows."""
+        with self._errors():
+            if self._one("SELECT 1 FROM sqlite_master WHERE name = 'readings'") is None:
+                return {}
+            return dict(self._database.execute("SELECT process, reading FROM readings"))
 
     def delete(self, wanted: MessageFilter) -> int:
         """Delete all that match; how many they were."""

@@ -29,6 +29,10 @@ _MARK = re.compile(rf"({_LEVELS})::(:?)".encode())
 _METER = re.compile(rf"{METER_LEVEL}::([1-9]\d{{0,9}})\r?".encode())
 
 
+#: what a parser holds between two chunks: `_rest`, `_open`, `_text`, `_block`, `_inside`
+ParserState = tuple[bytes, int | None, bytes, bool, bool]
+
+
 @dataclass(slots=True)
 class Lines:
     """Messages as columns: entry i of each list belongs to message i."""
@@ -66,6 +70,16 @@ class LineParser:
         self._block = False  # that message is a block, and ends with an end mark
         self._inside = False  # the stream is within a line whose beginning is in `_text` already
         self._found = Lines()
+
+    @property
+    def state(self) -> ParserState:
+        """What is unfinished; another parser of the same stream can go on with it."""
+        return bytes(self._rest), self._open, bytes(self._text), self._block, self._inside
+
+    def restore(self, state: ParserState) -> None:
+        """Go on where another stopped."""
+        rest, self._open, text, self._block, self._inside = state
+        self._rest, self._text = bytearray(rest), bytearray(text)
 
     def feed(self, chunk: bytes) -> Lines:
         """The messages that are complete now, or long enough for a piece."""

@@ -37,6 +37,7 @@ RETRY_S = 2.0
 _DISTINCT = 1000
 
 _T = TypeVar("_T")
+_Put = tuple[Run, Routing, bytes | None]
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +61,11 @@ class MessageLog:
         self._queue_bytes = queue_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="messages")
         self._writing = asyncio.Lock()
-        self._waiting: deque[tuple[Run, Routing]] = deque()
+        self._waiting: deque[_Put] = deque()
         self._waiting_bytes = 0
         self._unstored: list[Run] = []  # numbered and forwarded; the disk refused them
         self._unstored_bytes = 0
+        self._readings: dict[str, bytes | None] = {}  # that go with them
         self._news = asyncio.Event()
         self._enough = asyncio.Event()
         self._room = asyncio.Event()
@@ -74,15 +76,19 @@ class MessageLog:
         self._refused = False
         self._watchers: dict[asyncio.Event, MessageFilter] = {}
 
-    async def put(self, run: Run, routing: Routing) -> None:
-        """Take messages; those of a level that is not processed are ignored."""
+    async def put(self, run: Run, routing: Routing, *, reading: bytes | None = b"") -> None:
+        """Take messages; those of a level that is not processed are ignored.
+
+        `reading`: how far their process was read with these, stored together with them; None: forget that; empty: it
+        is not said.
+        """
         run = run.only(routing.processed)
-        if not len(run):
+        if not len(run) and reading == b"":
             return
         while self._waiting_bytes >= self._queue_bytes:
             self._room.clear()
             await self._room.wait()
-        self._waiting.append((run, routing))
+        self._waiting.append((run, routing, reading))
         self._waiting_bytes += run.size_bytes
         self._put += 1
         self._news.set()
@@ -118,10 +124,15 @@ class MessageLog:
         await self.flush()
         page = await self._in_thread(lambda: self._store.select(wanted, page_bytes=page_bytes))
         waiting, dropped = sum(map(len, self._unstored)), sum(self._dropped.values())
-        if not waiting:
+        if not (waiting and self._refused):  # else they are being stored in this moment
             return page
         words = f"{waiting} messages wait in memory and {dropped} were dropped: the disk takes no more now."
         return msgspec.structs.replace(page, problems=(*page.problems, words))
+
+    async def readings(self) -> dict[str, bytes]:
+        """How far each process was read, of those that are still to be read on, as `put` said."""
+        await self.flush()
+        return await self._in_thread(self._store.readings)
 
     async def delete(self, wanted: MessageFilter) -> int:
         """Delete all that match; how many they were."""
@@ -177,7 +188,7 @@ class MessageLog:
 
     async def _write(self) -> None:
         """Hand the oldest of the queue to the thread, and wait for it."""
-        taken: list[tuple[Run, Routing]] = []
+        taken: list[_Put] = []
         size = 0
         while self._waiting and size < BATCH_BYTES:
             taken.append(self._waiting.popleft())
@@ -204,8 +215,9 @@ class MessageLog:
             raise
 
     # ── on the thread ────────────────────────────────────────────────────────────────────────────────────────────────
-    def _store_and_forward(self, taken: list[tuple[Run, Routing]]) -> None:
-        numbered = [(run.numbered(self._ids.take(len(run))), routing) for run, routing in taken]
+    def _store_and_forward(self, taken: list[_Put]) -> None:
+        numbered = [(run.numbered(self._ids.take(len(run))), routing) for run, routing, _ in taken]
+        self._readings |= {run.source.job_id: reading for run, _, reading in taken if reading != b""}
         for run, routing in numbered:
             self._wait_for_disk(run.only(routing.kept))
         self._store_waiting()
@@ -228,7 +240,7 @@ class MessageLog:
     def _store_waiting(self) -> None:
         runs = self._unstored + [self._confession(source, count) for source, count in self._dropped.items()]
         try:
-            self._store.append(runs)
+            self._store.append(runs, self._readings)
         except StorageFull as error:
             if not self._refused:
                 log.warning("messages wait in memory: %s", error)
@@ -237,7 +249,7 @@ class MessageLog:
         if self._refused:
             log.info("messages are stored again; %d were dropped meanwhile", sum(self._dropped.values()))
         self._refused = False
-        self._unstored, self._unstored_bytes = [], 0
+        self._unstored, self._unstored_bytes, self._readings = [], 0, {}
         self._dropped.clear()
 
     def _confession(self, source: Source, count: int) -> Run:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from quarterdeck.agent.messages.file import MessageFile, remove, rename
+from quarterdeck.agent.messages.file import MessageFile, Readings, remove, rename
 from quarterdeck.agent.messages.runs import Run
 from quarterdeck.model.errors import StorageCorrupt, StorageFull
 from quarterdeck.model.messages import Message, MessageFilter, MessagePage
@@ -80,17 +80,17 @@ class MessageStore:
             log.warning("the newest message cannot be read: %s", error)
             return None
 
-    def append(self, runs: Sequence[Run]) -> None:
-        """Store runs, all or none of them. `StorageFull`: none, the disk does not take them now."""
-        runs = [run for run in runs if len(run)]
-        if not runs:
+    def append(self, runs: Sequence[Run], readings: Readings | None = None) -> None:
+        """Store runs and `readings`, all or none of them. `StorageFull`: none, the disk does not take them now."""
+        runs, readings = [run for run in runs if len(run)], readings or {}
+        if not runs and not readings:
             return
         try:
             try:
-                self._append(runs)
+                self._append(runs, readings)
             except StorageCorrupt as error:
                 self._set_aside(self._path, error)
-                self._append(runs)
+                self._append(runs, readings)
         except (StorageCorrupt, OSError) as error:
             raise StorageFull(f"Messages cannot be stored in {self._folder}: {error}") from error
 
@@ -129,6 +129,13 @@ class MessageStore:
             if path != self._path and path.exists() and self._read(path, lambda file: file.last is None):
                 remove(path)
         return deleted
+
+    def readings(self) -> dict[str, bytes]:
+        """How far each process was read whose output is not all here."""
+        found: dict[str, bytes | None] = {}
+        for path in (*self._full(), self._path):
+            found |= self._read(path, lambda file: file.readings()) or {}
+        return {process: reading for process, reading in found.items() if reading is not None}
 
     def size_bytes(self) -> int:
         """Of all its files, damaged ones too."""
@@ -189,13 +196,13 @@ class MessageStore:
         return sorted(self._folder.glob("*.damaged"), key=lambda file: file.stat().st_mtime)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _append(self, runs: list[Run]) -> None:
+    def _append(self, runs: list[Run], readings: Readings) -> None:
         room = sum(MessageFile.room_for(run) for run in runs)
         current = self._current()
         if current.last is not None and current.size_bytes + room > self._file_bytes:
             self._rotate(current)
             current = self._current()
-        current.insert(runs, first=self._next)
+        current.insert(runs, first=self._next, readings=readings)
         count = sum(map(len, runs))
         self._next += count
         self.counts.stored += count

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -182,8 +182,11 @@ class Keeper:
             await asyncio.gather(self._reading, return_exceptions=True)
         self._drop()
 
-    async def start(self, start: Start) -> Child:
-        """Run a program; back as soon as it runs. `StartRefused` says why not, `AlreadyExists`: the id is in use."""
+    async def start(self, start: Start, *, started: Callable[[Child], None] = lambda _: None) -> Child:
+        """Run a program; back as soon as it runs. `StartRefused` says why not, `AlreadyExists`: the id is in use.
+
+        `started` is called before `events` has anything of it; what is returned may come after its exit.
+        """
         if not start.argv:
             raise BadInput("A program needs a name, and there is none.", hint="Give at least one argument.")
         if start.id in self._starts:
@@ -194,6 +197,7 @@ class Keeper:
         header |= {"groups": plan["groups"], "rlimits": plan["rlimits"]}
         del header["stdin"]
         answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(lambda _: _tell(answer, started))
         self._starts[start.id] = (frame(header, start.stdin), answer)
         try:
             await self._send(self._starts[start.id][0])
@@ -347,6 +351,11 @@ class Keeper:
             self._ended.add(event.id)
         self._events.append(event)
         self._news.set()
+
+
+def _tell(answer: asyncio.Future[Child], started: Callable[[Child], None]) -> None:
+    if not answer.cancelled() and answer.exception() is None:
+        started(answer.result())
 
 
 async def _connect(home: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from quarterdeck.agent.messages.lines import LineParser, Lines
+from quarterdeck.agent.messages.lines import LineParser, Lines, ParserState
 from quarterdeck.agent.messages.runs import Routing, Run, Source
 from quarterdeck.agent.processes.client import Output as Bytes
 from quarterdeck.model.jobs import RESULT_LINES
-from quarterdeck.model.messages import RESULT_LEVELS, Level, Mark
+from quarterdeck.model.messages import RESULT_LEVELS, Level, Mark, Message
 
 #: what a result keeps of a stream, whatever a line is
 TAIL_BYTES = 1024 * 1024
@@ -97,6 +97,27 @@ class RunOutput:
         """It has ended: what it left unfinished."""
         return [self._found(stream, self._parsers[stream].end()) for stream in _STREAMS]
 
+    @property
+    def parsers(self) -> tuple[ParserState, ParserState]:
+        """What is unfinished on both streams."""
+        return self._parsers[1].state, self._parsers[2].state
+
+    def recall(self, parsers: tuple[ParserState, ParserState], past: Iterable[Message]) -> None:
+        """Go on where an earlier life stopped; `past`: the last messages of this run, oldest first.
+
+        Which stream a marked message came on is not known any more: it is taken for standard output.
+        """
+        for message in past:
+            stream = 2 if message.level == Level.STDERR else 1
+            text = message.raw or message.data.encode()
+            self._tails[stream].add(_as_printed(message.level, text, message.marks))
+            if message.level in _RESULTS or message.level == Level.CRITICAL:
+                last = self._critical if message.level == Level.CRITICAL else self._data
+                last.add(stream, message.level, text, message.marks)
+        for stream, state in zip(_STREAMS, parsers, strict=True):
+            self._parsers[stream].restore(state)
+            self._tails[stream].add(state[2] + state[0])
+
     def noted(self, level: Level, text: str) -> Run:
         """A message of ours in its log."""
         if level is Level.CRITICAL:
@@ -134,6 +155,15 @@ class RunOutput:
                 self._data.add(stream, level, text, marks)
             elif level == Level.CRITICAL:
                 self._critical.add(stream, level, text, marks)
+
+
+def _as_printed(level: int, text: bytes, marks: int) -> bytes:
+    end = b"" if marks & Mark.CONTINUES else b"\r\n" if marks & Mark.CRLF else b"\n"
+    if level in _STREAMS:
+        return text + end
+    if b"\n" in text:
+        return b"%d:::\n%b%b:::%b" % (level, text, end, end)
+    return b"%d::%b%b" % (level, text, end)
 
 
 def joined(events: Sequence[Bytes]) -> list[tuple[int, bytes]]:

@@ -17,16 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quarterdeck.agent.messages.log import MessageLog
-from quarterdeck.agent.messages.runs import Routing, Run
+from quarterdeck.agent.messages.runs import Routing, Run, Source
 from quarterdeck.agent.processes.cgroups import Cgroups
 from quarterdeck.agent.processes.client import Child, Event, Exited, Keeper, Output, OutputLost, Start, User
 from quarterdeck.agent.processes.environment import Environment
 from quarterdeck.agent.processes.kept import Kept, Process
 from quarterdeck.agent.processes.measuring import Measuring
 from quarterdeck.agent.processes.output import joined
+from quarterdeck.agent.processes.readings import Reading
 from quarterdeck.agent.processes.supervision import Ending
 from quarterdeck.model.errors import AlreadyExists, QuarterdeckError
-from quarterdeck.model.messages import Level, LogLevels
+from quarterdeck.model.messages import Level, LogLevels, Message, MessageFilter
 from quarterdeck.model.processes import ProcessSettings, ProcessStats
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,11 @@ class Processes:
         self._kept: dict[str, Kept] = {}
         self._children: dict[str, Child] = {}  # found at the start, and not yet claimed
         self._unclaimed: dict[str, list[Event]] = {}  # what those told meanwhile
+        self._pasts: dict[str, tuple[Reading, list[Message]]] = {}  # what an earlier life read of them
+        self._read: dict[str, int] = {}  # and up to which number, of those that are taken up
         self._exits: dict[str, int] = {}  # numbers of exits that may not be acknowledged yet
         self._acks: dict[str, int] = {}
+        self._unread: list[str] = []  # how far these were read need not be known once they are acknowledged
         self._unstored: dict[str, int] = {}  # bytes taken since the last acknowledgement
         self._free: dict[str, _Exit] = {}  # ids whose exit is to be acknowledged before they start again
         self._handed: list[tuple[Kept, list[Event]]] = []  # what was told before somebody claimed it
@@ -194,20 +198,37 @@ class Processes:
         while True:
             try:
                 if not self._ready.is_set():
-                    self._children = {child.id: child for child in await self._keeper.connect()}
+                    children = await self._keeper.connect()
+                    self._pasts = await self._recall(children)
+                    self._children = {child.id: child for child in children}
                     self._ready.set()
                 await self._take(await self._keeper.events())
             except QuarterdeckError as error:
                 log.warning("processes cannot be kept now: %s", error)
                 await asyncio.sleep(RETRY_S)
 
+    async def _recall(self, children: Iterable[Child]) -> dict[str, tuple[Reading, list[Message]]]:
+        """How far an earlier life read these, and the last messages of it."""
+        stored = await self._messages.readings() if children else {}
+        pasts: dict[str, tuple[Reading, list[Message]]] = {}
+        for child in children:
+            reading = Reading.unpacked(stored[child.id]) if child.id in stored else None
+            if reading is not None and reading.began == child.began:
+                wanted = MessageFilter(job_id=child.id, time_from=int(child.began * 1000) - 1, newest_first=True)
+                page = await self._messages.select(wanted)
+                pasts[child.id] = reading, list(reversed(page.messages))
+        return pasts
+
     async def _acknowledge(self) -> None:
         while True:
             await self._stored.wait()
             self._stored.clear()
             acks, self._acks, self._unstored = self._acks, {}, {}
+            unread, self._unread = self._unread, []
             await self._messages.written()
             await self._keeper.acknowledge(acks)
+            for process_id in unread:
+                await self._messages.put(_nothing(process_id), _EVERYWHERE, reading=None)
             for process_id in acks.keys() & self._free.keys():
                 if acks[process_id] >= self._free[process_id].seq:
                     self._free.pop(process_id).acknowledged.set()
@@ -232,13 +253,21 @@ class Processes:
     def _claimed(self, kept: Kept, child: Child) -> None:
         """This belongs to it, and what that told until now."""
         kept.running(child)
+        reading, past = self._pasts.pop(kept.id, (None, []))
+        if reading is not None:
+            kept.output.recall(reading.parsers, past)
+            self._read[kept.id] = reading.seq
         if told := self._unclaimed.pop(kept.id, None):
             self._handed.append((kept, told))
             self._spawn(self._take(()))
 
     async def _told(self, kept: Kept, events: list[Event]) -> None:
         output: list[Output] = []
+        read = self._read.get(kept.id, 0)
         for event in events:
+            if event.seq <= read and not isinstance(event, Exited):
+                self._ack(kept.id, event.seq)  # an earlier life stored it
+                continue
             if isinstance(event, Output):
                 output.append(event)
                 continue
@@ -253,28 +282,36 @@ class Processes:
         await self._printed(kept, output)
 
     async def _printed(self, kept: Kept, output: list[Output]) -> None:
-        for stream, chunk in joined(output):
-            await self._put(kept, kept.output.take(stream, chunk), kept.routing)
-            self._unstored[kept.id] = self._unstored.get(kept.id, 0) + len(chunk)
+        chunks = joined(output)
+        for stream, chunk in chunks[:-1]:
+            await self._put(kept, kept.output.take(stream, chunk))
         if output:
+            run = kept.output.take(*chunks[-1])
+            await self._put(kept, run, reading=self._reading(kept, output[-1].seq))
+            self._unstored[kept.id] = self._unstored.get(kept.id, 0) + sum(len(chunk) for _, chunk in chunks)
             self._ack(kept.id, output[-1].seq)
             if self._unstored[kept.id] >= HURRY_BYTES:
                 self._messages.hurry()
 
     async def _exited(self, kept: Kept, exit_: Exited) -> None:
         for run in kept.output.end():
-            await self._put(kept, run, kept.routing)
+            await self._put(kept, run, reading=self._reading(kept, exit_.seq))
+        self._read.pop(kept.id, None)
         self._exits[kept.id] = exit_.seq
         self._free[kept.id] = _Exit(exit_.seq)
         kept.exited(exit_)
         if kept.down:
             self._forget_exit(kept.id)
 
-    async def _put(self, kept: Kept, run: Run, routing: Routing) -> None:
+    @staticmethod
+    def _reading(kept: Kept, seq: int) -> bytes:
+        return Reading(began=kept.began, seq=seq, parsers=kept.output.parsers).packed()
+
+    async def _put(self, kept: Kept, run: Run, *, reading: bytes = b"") -> None:
         if kept.output.samples:
             samples, kept.output.samples = kept.output.samples, []
             self._measuring.sampled(kept.process, samples)
-        await self._messages.put(run, routing)
+        await self._messages.put(run, kept.routing, reading=reading)
 
     def _ack(self, process_id: str, seq: int) -> None:
         self._acks[process_id] = seq
@@ -284,6 +321,7 @@ class Processes:
         seq = self._exits.pop(process_id, None)
         if seq is not None:
             self._ack(process_id, seq)
+            self._unread.append(process_id)
 
     # ── what a kept process asks for ─────────────────────────────────────────────────────────────────────────────────
     def launch(self, kept: Kept) -> None:
@@ -305,11 +343,9 @@ class Processes:
             self._messages.hurry()
             await free.acknowledged.wait()
         try:
-            child = await self._keeper.start(self._start(kept.process))
+            await self._keeper.start(self._start(kept.process), started=lambda child: kept.running(child, run=run))
         except QuarterdeckError as error:
             kept.refused(str(error))
-        else:
-            kept.running(child, run=run)
 
     def _start(self, process: Process) -> Start:
         settings = process.settings
@@ -363,3 +399,7 @@ class Processes:
         task = asyncio.ensure_future(work)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _nothing(process_id: str) -> Run:
+    return Run(Source(process_id), 0, (), (), ())

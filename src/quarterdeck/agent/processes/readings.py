@@ -1,0 +1,32 @@
+"""How far a process was read: stored with its messages, so that the agent's next life misses and repeats nothing.
+
+What the keeper tells is acknowledged when the messages made of it are stored; an unfinished line is in no message yet.
+So the parsers' state is stored too, in the same transaction, with the number of the record up to which it goes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from quarterdeck.agent.messages.lines import ParserState
+from quarterdeck.model.struct import Wire
+
+
+class Reading(Wire, frozen=True, kw_only=True):
+    """Of one run of a process."""
+
+    began: float  #: of the run, as the keeper says
+    seq: int  #: the last of the keeper's records that was taken
+    parsers: tuple[ParserState, ParserState]  #: of standard output and standard error
+
+    def packed(self) -> bytes:
+        """To be stored."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def unpacked(cls, stored: bytes) -> Reading | None:
+        """As it was stored; None when that is damaged: then what was not acknowledged is read again."""
+        try:
+            return msgspec.msgpack.decode(stored, type=cls)
+        except msgspec.DecodeError:
+            return None

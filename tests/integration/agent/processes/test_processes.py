@@ -1,0 +1,309 @@
+"""Programs as jobs: the real keeper, the message log, the ledger and the executor, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.agent.processes.kept import Process
+from quarterdeck.agent.processes.supervision import Ending
+from quarterdeck.model.errors import StorageFull
+from quarterdeck.model.jobs import JobState
+from quarterdeck.model.messages import Level, Mark
+from quarterdeck.model.processes import Phase, ProcessSettings
+from tests.node_life import Life, clean_up, life
+from tests.support import require, until
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Path]:
+    folder = tmp_path / "node"
+    yield folder
+    await clean_up(folder)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+async def printed(node: Life, job_id: str, text: str) -> None:
+    """Wait until a job has printed this."""
+    while not any(text in message.data for message in await node.log(job_id)):
+        await asyncio.sleep(0.02)
+
+
+async def test_a_result_says_all_that_came_of_a_program(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("good", 'cat; echo \'20::{"n":1}\'; echo 9::bad; echo said >&2', domain="d", name="n")
+        node.execute("in", "cat", data="from stdin\n")
+        node.shell("three", "exit 3")
+        node.shell("shot", "kill -KILL $$")
+        good = await node.server.result("good")
+        assert (good.state, good.code, good.reason) == (JobState.OK, 0, "")
+        assert (good.data, good.level, good.critical) == ('{"n":1}', 20, "bad")
+        assert good.streams == ('20::{"n":1}\n9::bad\n', "said\n")
+        assert (await node.server.result("in")).streams == ("from stdin\n", "")
+        three, shot = await node.server.result("three"), await node.server.result("shot")
+        assert (three.state, three.code, three.reason) == (JobState.ERROR, 3, "exit code 3")
+        assert (shot.state, shot.code, shot.reason) == (JobState.ERROR, -9, "signal 9 (KILL)")
+        log = await node.log("good", levels="1-9,20")
+        assert {(each.level, each.data) for each in log} == {(20, '{"n":1}'), (9, "bad"), (2, "said")}
+        assert {(each.domain, each.name) for each in log} == {("d", "n")}
+        node.processes.release("good")  # again: nothing
+
+
+async def test_only_the_last_thousand_lines_of_a_stream_are_in_the_result_and_all_are_kept(home: Path) -> None:
+    async with life(home) as node:
+        lines = "".join(f"line {number}\n" for number in range(10_000))
+        node.execute("many", "cat", data=lines)  # in one write
+        result = await node.server.result("many")
+        assert result.streams[0] == "".join(f"line {number}\n" for number in range(9_000, 10_000))
+        assert "".join(each.data + "\n" for each in await node.log("many")) == lines
+
+
+async def test_what_a_program_finds_around_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QD_AGENT_TOKEN", "secret")
+    async with life(home) as node:
+        node.execute("env", "env", env={"MINE": "$tmp/x", "LANG": "C"})
+        node.shell("cwd", "pwd; echo $0 $1", workingdir="$root")
+        node.execute("args", "/bin/echo", "$agentroot", "$tmp", "$rooted")
+        node.execute("gone", "true", workingdir="/no/such/folder")
+        node.execute("who", "true", user="nobody-of-that-name")
+        node.execute("no", "/no/such/program")
+        found = dict(line.split("=", 1) for line in (await node.server.result("env")).streams[0].splitlines())
+        assert found.pop("QD_PROCESS") == "env"
+        assert found["MINE"] == f"{home}/tmp/x"
+        assert (found["QD_GID"], found["QD_NID"], found["QD_NODE"], found["QD_JOB_ID"]) == ("7", "3", "here", "env")
+        names = {"PATH", "HOME", "LANG", "TMPDIR", "USER", "LOGNAME", "QD_GID", "QD_NID", "QD_NODE", "QD_JOB_ID", "MINE"}
+        assert set(found) == names
+        assert (await node.server.result("cwd")).streams[0].startswith("/\n")
+        assert (await node.server.result("args")).streams[0] == f"{home} {home}/tmp $rooted\n"
+        for id_, words in (("gone", "(folder)"), ("who", "no user"), ("no", "(program): No such file")):
+            result = await node.server.result(id_)
+            assert (result.state, result.code) == (JobState.ERROR, None)
+            assert words in result.reason
+
+
+async def test_another_user_starts_at_home_without_the_agents_folder(home: Path) -> None:
+    require(os.geteuid() == 0, "another user needs root")
+    async with life(home) as node:
+        node.shell("who", "id -un; echo $USER $TMPDIR", user="nobody")
+        assert (await node.server.result("who")).streams[0].splitlines() == ["nobody", "nobody /tmp"]
+
+
+async def test_time_and_kill_end_the_whole_tree_and_the_result_keeps_what_it_printed(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("late", "echo begun; sleep 600 & echo $!; wait", max_time=0.3)
+        node.shell("deaf", "trap '' TERM; echo $$; while :; do sleep 600; done", grace=0.2)
+        await printed(node, "deaf", "")
+        node.server.kill("deaf")
+        late, deaf = await node.server.result("late"), await node.server.result("deaf")
+        assert (late.state, late.code) == (JobState.TIMEOUT, -signal.SIGTERM)
+        assert late.reason == "It ran longer than its max_time of 0.3 s."
+        begun, child = late.streams[0].split()
+        assert begun == "begun"
+        assert (deaf.state, deaf.code, deaf.reason) == (JobState.KILLED, -9, "It was ended by request.")
+        assert not alive(int(child))
+        assert not alive(int(deaf.streams[0]))
+
+
+async def test_what_fails_is_started_again_so_often_and_then_says_so(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("bad", "echo run; exit 1", max_restart=2)
+        result = await node.server.result("bad")
+        assert (result.state, result.reason) == (JobState.ERROR, "exit code 1")
+        assert "failed 3 times" in result.critical
+        log = await node.log("bad")
+        assert [each.data for each in log if each.level == Level.STDOUT] == ["run"] * 3
+        assert [each.level for each in log if each.level != Level.STDOUT] == [Level.CRITICAL]
+        node.execute("absent", "/no/such/program", max_time=-1, max_restart=1)
+        absent = await node.server.result("absent")
+        assert "No such file" in absent.reason
+        assert "failed 2 times" in absent.critical
+
+
+async def test_what_recurs_or_lasts_starts_again_after_killall_and_not_after_a_kill(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("again", "echo turn", recurring_period=0.05)
+        node.shell("lasting", "echo up; sleep 600", max_time=-1)
+        node.shell("once", "echo up; sleep 600")
+        for id_ in ("again", "lasting", "once"):
+            await printed(node, id_, "")
+        node.server.offer("all", cmd="killall")
+        assert json.loads((await node.server.result("all")).data)["killed"] >= 2
+        assert (await node.server.result("once")).state is JobState.KILLED
+        while len(await node.log("lasting")) < 2 or len(await node.log("again")) < 3:
+            await asyncio.sleep(0.02)
+        node.server.kill("lasting", "again")
+        for id_ in ("again", "lasting"):
+            assert (await node.server.result(id_)).state is JobState.KILLED
+
+
+async def test_jobs_that_last_leave_room_for_others(home: Path) -> None:
+    async with life(home, max_jobs=1) as node:
+        node.execute("service", "sleep", "600", max_time=-1)
+        node.execute("job", "true")
+        assert (await node.server.result("job")).state is JobState.OK
+        node.server.kill("service")
+        await node.server.result("service")
+
+
+async def test_blocks_binary_and_endless_lines_lose_nothing(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("block", "printf '5:::\\none\\n\\ntwo'")
+        node.shell("long", "head -c 3000000 /dev/zero | tr '\\0' x")
+        node.shell("raw", "printf '\\377\\000\\n'")
+        for id_ in ("block", "long", "raw"):
+            assert (await node.server.result(id_)).state is JobState.OK
+        (block,) = await node.log("block")
+        assert (block.level, block.data) == (5, "one\n\ntwo")
+        assert block.marks & Mark.UNTERMINATED
+        assert sum(len(each.data) for each in await node.log("long")) == 3_000_000
+        assert [each.raw for each in await node.log("raw")] == [b"\xff\x00"]
+
+
+async def test_the_next_life_takes_up_what_runs_and_what_ended_meanwhile(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("goes-on", "echo one; printf half; read line < go; echo ' line'; exit 4", workingdir=str(home))
+        node.shell("ends", "echo before; read line < end; echo after", workingdir=str(home))
+        os.mkfifo(home / "go")
+        os.mkfifo(home / "end")
+        await printed(node, "goes-on", "one")
+        await printed(node, "ends", "before")
+    await asyncio.to_thread((home / "end").write_text, "\n")
+    async with life(home) as node:
+        ends = await node.server.result("ends")
+        assert (ends.state, ends.streams[0]) == (JobState.OK, "before\nafter\n")
+        await asyncio.to_thread((home / "go").write_text, "\n")
+        goes_on = await node.server.result("goes-on")
+        assert (goes_on.state, goes_on.code, goes_on.streams[0]) == (JobState.ERROR, 4, "one\nhalf line\n")
+        assert [each.data for each in await node.log("goes-on")] == ["one", "half line"]
+        assert [each.data for each in await node.log("ends")] == ["before", "after"]
+
+
+async def test_a_killed_agent_leaves_every_job_one_result_and_every_line_once(home: Path) -> None:
+    jobs = [f"job-{number}" for number in range(100)]
+    async with life(home) as node:
+        for id_ in jobs:
+            node.shell(id_, "for i in 1 2 3 4 5 6 7 8; do echo $i; printf 'half '; sleep 0.1; done")
+        await until(lambda: len(node.server.started) > 60)
+        node.killed = True
+    async with life(home) as node:
+        results = [await node.server.result(id_) for id_ in jobs]
+        text = "".join(f"{number}\nhalf " for number in range(1, 9))
+        for result in results:
+            if result.state is not JobState.LOST:  # killed before the keeper heard of it
+                assert (result.state, result.streams[0]) == (JobState.OK, text)
+                assert [each.data for each in await node.log(result.id)] == text.split("\n")
+        assert sum(result.state is JobState.LOST for result in results) < 40
+        assert sorted(result.id for result in node.server.results) == sorted(jobs)
+
+
+async def test_what_lasts_is_started_again_when_it_cannot_be_taken_up(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("lasting", "echo up; sleep 600", max_time=-1)
+        node.shell("once", "echo up; sleep 600")
+        await printed(node, "lasting", "up")
+        await printed(node, "once", "up")
+        ran = await node.processes.end_all()
+        assert ran == 2
+        assert (await node.server.result("once")).reason == "It was ended with the agent."
+    async with life(home) as node:
+        while len(await node.log("lasting")) < 2:
+            await asyncio.sleep(0.02)
+        node.server.kill("lasting")
+        assert (await node.server.result("lasting")).state is JobState.KILLED
+
+
+async def test_a_process_that_nobody_knows_is_ended(home: Path) -> None:
+    async with life(home, with_jobs=False) as node:
+        kept = node.processes.keep(Process(id="stray", argv=("sleep", "600"), settings=ProcessSettings(max_time=-1)))
+        await until(lambda: kept.pid is not None)
+        pid = kept.pid
+        assert pid is not None
+    assert alive(pid)
+    async with life(home):
+        await until(lambda: not alive(pid))
+
+
+async def test_samples_and_looks_are_fed_to_statsd(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("s", "echo 10::hits:1|c; echo 10::hits:2|c; sleep 600", domain="d", name="n", stats_interval=0.1)
+        await until(lambda: any(b"_rss_" in lines for _, lines in node.fed))
+        assert any(lines == b"hits:1|c\nhits:2|c" for _, lines in node.fed)
+        gauges = next(lines for _, lines in node.fed if b"_rss_" in lines).decode().splitlines()
+        named = {line.partition(":")[0] for line in gauges}
+        assert named == {f"_{key}_" for key in "cpu rss vms swap threads fds read_bytes written_bytes".split()}
+        assert {(source.cmd, source.domain, source.name) for source, _ in node.fed} == {("execute", "d", "n")}
+        node.server.offer("all", cmd="get_processes_stats", args={"domain": "d"})
+        node.server.offer("one", cmd="get_process_stats", args={"id": "s"})
+        node.server.offer("none", cmd="get_process_stats", args={"id": "t"})
+        (found,) = json.loads((await node.server.result("all")).data)["processes"]
+        assert found["processes"] == 2
+        assert json.loads((await node.server.result("one")).data)["id"] == "s"
+        assert (await node.server.result("none")).state is JobState.ERROR
+
+
+async def test_a_fork_bomb_is_held_and_ended(home: Path) -> None:
+    async with life(home) as node:
+        require("pids" in node.cgroups.controllers, "a fork bomb needs a pids controller to be held by")
+        node.shell("bomb", "bomb() { bomb | bomb & }; bomb; sleep 600", pids=30, grace=0.1)
+        kept = None
+        while kept is None or kept.pid is None:
+            await asyncio.sleep(0.01)
+            kept = node.processes.get("bomb")
+        pids = set[int]()
+        while len(pids) < 20:
+            pids |= set(node.cgroups.pids("bomb") or ())
+            await asyncio.sleep(0.01)
+        node.server.kill("bomb")
+        assert (await node.server.result("bomb")).state is JobState.KILLED
+        assert not any(map(alive, pids))
+
+
+async def test_a_full_disk_stops_no_program_and_no_result(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with life(home) as node:
+        full = True
+        store = node.messages._store
+        append = store.append
+
+        def refuse(*given: object) -> None:
+            if full:
+                raise StorageFull("no room")
+            append(*given)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(store, "append", refuse)
+        node.shell("chatty", "i=0; while [ $i -lt 40000 ]; do echo line $i; i=$((i+1)); done")
+        assert (await node.server.result("chatty")).state is JobState.OK
+        full = False
+        assert len(await node.log("chatty")) == 40_000
+
+
+async def test_one_that_is_kept_can_be_told_to_start_again(home: Path) -> None:
+    async with life(home, with_jobs=False) as node:
+        seen: list[Phase] = []
+        kept = node.processes.keep(
+            Process(id="service/web", argv=("sleep", "600"), settings=ProcessSettings(max_time=-1)),
+            changed=lambda: seen.append(kept.state.phase),
+        )
+        await until(lambda: kept.pid is not None)
+        first = kept.pid
+        kept.tell(Ending.RESTART)
+        await until(lambda: kept.pid not in (None, first))
+        assert kept.runs == 2
+        kept.tell(Ending.KILLED)
+        assert (await kept.over()).state is JobState.KILLED
+        assert {Phase.RUNNING, Phase.ENDING, Phase.DONE} <= set(seen)
+        node.processes.release("service/web")
+        again = node.processes.keep(Process(id="service/web", argv=("true",), settings=ProcessSettings()))
+        assert (await again.over()).state is JobState.OK
+        node.processes.release("service/web")
