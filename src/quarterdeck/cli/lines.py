@@ -56,16 +56,19 @@ class NodeLines:
 
     def print(self, node: str, messages: Sequence[Message], *, results: bool = False) -> None:
         """Messages of one node, in their order; `results` too, if nobody prints these when the job is over."""
-        last = self._out
+        last: _Sink | None = None
         for message in messages:
             if message.level in RESULT_LEVELS and not results:
                 continue
             sink = self._out if message.level == Level.STDOUT else self._err
             if sink is not last:
-                last.flush()
+                if last is not None:
+                    last.flush()
                 last = sink
+                self._leave(self._err if sink is self._out else self._out)
             self._line(sink, node, message)
-        last.flush()
+        if last is not None:
+            last.flush()
 
     def print_text(self, node: str, text: str) -> None:
         """Whole lines of a node, on standard output."""
@@ -84,6 +87,13 @@ class NodeLines:
                 sink.add(b"\n")
                 sink.flush()
                 sink.open = None
+
+    def _leave(self, other: _Sink) -> None:
+        """Where both are one terminal, what is printed next must not go on in the other's line."""
+        if self._prefix and other.open is not None and self._out.terminal and self._err.terminal:
+            other.add(b"\n")
+            other.flush()
+            other.open = None
 
     def _line(self, sink: _Sink, node: str, message: Message) -> None:
         who = (node, message.level)

@@ -97,7 +97,6 @@ class _Following:
                 if isinstance(event, Job):
                     self.jobs[event.gid, event.nid] = event
                 if not self._view.json:
-                    self._progress.clear()
                     self._print(event)
                     if not self._lines.unfinished:
                         self._progress.show(self._state())
@@ -107,14 +106,17 @@ class _Following:
 
     def _print(self, event: Job | NodeMessages) -> None:
         if isinstance(event, NodeMessages):
+            self._progress.clear()
             self._lines.print(event.node_name, event.messages)
             for problem in event.problems:
                 self._say(event.node_name, problem)
         elif is_final(event.state):
             if self._view.states:
+                self._progress.clear()
                 self._lines.finish()
                 print_state(event)
-            if event.result:
+            if event.result and event.result.data:
+                self._progress.clear()
                 self._lines.print_text(event.node_name, result_text(event.result))
         elif not self.interrupted:  # who ended it knows
             self._print_reason(event)
@@ -131,6 +133,7 @@ class _Following:
             self._say("…", f"More nodes wait; see `qd job show {self._command.id}`.")
 
     def _say(self, node: str, text: str) -> None:
+        self._progress.clear()
         self._lines.finish()
         output.errors.print(f"[dim]{escape(node)}[/] {escape(text)}", soft_wrap=True)
 

@@ -90,6 +90,19 @@ def test_on_a_terminal_each_node_has_its_colour(monkeypatch: pytest.MonkeyPatch)
     assert screen.bytes.endswith(b"\na | y\n")
 
 
+def test_two_streams_on_one_terminal_do_not_share_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("NO_COLOR", "1")
+    lines = NodeLines(["a", "b"], prefix=True)
+    lines.print("a", [message("half", marks=Mark.CONTINUES)])
+    lines.print("b", [message("oops", level=2)])
+    lines.print("a", [message("rest"), message("oops", level=2, marks=Mark.CONTINUES)])
+    lines.print("a", [message("x")])
+    assert screen.bytes == b"a | half\nb | oops\na | rest\na | oops\na | x\n"
+
+
 def test_a_line_without_end_is_ended_where_more_may_follow_in_it(
     capsysbinary: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
