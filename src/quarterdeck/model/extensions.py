@@ -28,9 +28,8 @@ class ExtensionConfig(ProcessSettings, frozen=True, kw_only=True):
     """A command of this node: a program, without a shell. What else is set here holds unless a command may set it."""
 
     binary: str  #: the program, by its full path or found in PATH; `$agentroot`, `$root` and `$tmp` are replaced
-    args: tuple[
-        str, ...
-    ] = ()  #: `{name}` is the command's argument of that name, `{name:default}` one that it may omit
+    #: `{name}` is the command's argument of that name, `{name:default}` one that it may omit
+    args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
