@@ -7,6 +7,7 @@ from typing import Any
 
 from quarterdeck.model.modules import INSTANCE_TRANSITIONS, MODULE_TRANSITIONS, InstanceState, ModuleState
 from quarterdeck.model.nodes import AGENT_TRANSITIONS, AgentState
+from quarterdeck.model.services import SERVICE_TRANSITIONS, ServiceState
 from quarterdeck.model.transitions import Transitions
 from tools.reference.markdown import code, summary, table
 
@@ -14,6 +15,7 @@ _MACHINES: tuple[tuple[type[StrEnum], Transitions[Any]], ...] = (
     (AgentState, AGENT_TRANSITIONS),
     (ModuleState, MODULE_TRANSITIONS),
     (InstanceState, INSTANCE_TRANSITIONS),
+    (ServiceState, SERVICE_TRANSITIONS),
 )
 
 

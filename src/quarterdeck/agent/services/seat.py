@@ -31,7 +31,7 @@ from quarterdeck.model.services import (
 
 log = logging.getLogger(__name__)
 
-#: between looks until a service was well for the first time, where its interval is longer
+#: between looks in its start period until a service is well, where its interval is longer
 EAGER_S = 0.5
 #: after a fault of ours, until the service is looked after again
 FAULT_S = 5.0
@@ -313,8 +313,11 @@ class Seat:
             if kept.began != run or not _runs(kept):
                 continue
             failures = self._found(found, failures, check, kept)
-            eager = self._health.well is None
+            eager = self._health.well is None and self._starts(check, kept)
             await asyncio.sleep(min(EAGER_S, check.interval) if eager else check.interval)
+
+    def _starts(self, check: HealthCheck, kept: Kept) -> bool:
+        return self._loop.time() - kept.state.began < check.start_period
 
     async def _look_at(self, service: Service, check: HealthCheck) -> str:
         try:
@@ -326,7 +329,7 @@ class Seat:
     def _found(self, found: str, failures: int, check: HealthCheck, kept: Kept) -> int:
         """A check found this; how many in a row were failures now."""
         before = self._health
-        starts = before.well is None and self._loop.time() - kept.state.began < check.start_period
+        starts = before.well is None and self._starts(check, kept)
         failures = failures + 1 if found and not starts else 0
         if not found:
             self._health = Health(kept.began, well=True)
