@@ -26,8 +26,13 @@ def describe(scope: Scope, *, target: str, detail: str) -> None:
     scope["state"]["audit"] = (target, detail)
 
 
+def operation(scope: Scope) -> str:
+    """What the audit log calls this request."""
+    return str(getattr(scope["route_handler"], "operation_id", None) or scope["path"])
+
+
 def leave_out(scope: Scope) -> None:
-    """Unless it fails, this request is not worth an entry of the audit log: another one will say that it was done."""
+    """Unless it fails, this request needs no entry in the audit log: another one says, or will, that it was done."""
     scope["state"]["unaudited"] = True
 
 
@@ -75,7 +80,6 @@ class Access(ASGIMiddleware):
             return
         path = "/".join(str(value) for value in scope["path_params"].values())
         target, detail = scope["state"].get("audit", (path, ""))
-        action = str(getattr(scope["route_handler"], "operation_id", None) or scope["path"])
         await self.server.audit.record(
-            actor=token.name, role=token.role, action=action, target=target, result=result, detail=detail
+            actor=token.name, role=token.role, action=operation(scope), target=target, result=result, detail=detail
         )

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from quarterdeck.api.access import describe
+from quarterdeck.api.access import describe, leave_out, operation
 from quarterdeck.api.events import kept_alive, one_line
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, KillCommand
 from quarterdeck.model.tokens import Role
@@ -30,8 +30,8 @@ async def create_command(
     An `id` is 1 to 128 printable characters without '/'. The command takes at most 256 KiB with its arguments and data.
     """
     describe(request.scope, target=data.id, detail=data.cmd)
-    made = await server.commands.create(data, request.user)
-    describe(request.scope, target=made.id, detail=_asked(made))
+    made = await server.commands.create(data, request.user, action=operation(request.scope))
+    leave_out(request.scope)  # it has its entry, stored with it
     return made
 
 

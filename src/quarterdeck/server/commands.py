@@ -9,43 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
-import zlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from quarterdeck.link.messages import encode
 from quarterdeck.model.errors import (
-    AlreadyExists,
     BadInput,
     NoSuchNodes,
     NotFound,
     QuarterdeckError,
-    TooLarge,
     Unavailable,
 )
-from quarterdeck.model.jobs import (
-    COMMAND_LIMIT_BYTES,
-    ID_LIMIT,
-    Command,
-    CommandWithJobs,
-    CreateCommand,
-    Job,
-    JobOffer,
-    JobState,
-)
-from quarterdeck.model.nodes import AgentState, Node, Selector
+from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState
+from quarterdeck.model.nodes import AgentState, Selector
 from quarterdeck.model.tokens import ApiToken
+from quarterdeck.server.asking import Asking, Beside
 from quarterdeck.server.jobs import is_id
 from quarterdeck.server.ledger import Ledger, moved
 from quarterdeck.server.links import Links
-from quarterdeck.server.scripts import keep, take_script
-from quarterdeck.server.selection import no_match
 from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state import nodes, scripts
 from quarterdeck.store.state.database import Database
@@ -56,8 +41,6 @@ log = logging.getLogger(__name__)
 
 CommandList = list[Command]
 JobList = list[Job]
-#: the longest time that a command may wait for nodes
-EXPIRES_LIMIT_S = 10 * 366 * 86400.0
 #: commands or jobs in one list
 LIST_LIMIT = 10_000
 #: how often jobs that nobody was offered are looked at for their end
@@ -75,18 +58,6 @@ class Change(NamedTuple):
     cursor: str
 
 
-class Made(NamedTuple):
-    """A command that was made of a request, its number, and on how many nodes."""
-
-    place: int  #: of the request among those of its transaction
-    number: int
-    jobs: int
-
-
-#: stores, in the transaction that makes commands, what belongs to them
-Beside = Callable[[AsyncConnection, Sequence[Made]], Awaitable[None]]
-
-
 class Commands:
     """Asks nodes to do things; of those that are over the newest `kept` are kept."""
 
@@ -102,23 +73,18 @@ class Commands:
         self._database = database
         self._ledger = ledger
         self._links = links
+        self._asking = Asking(database, audit=ledger.audit, links=links, clock=clock)
         self._kept = max(1, kept)
         self._clock = clock
 
     # ── what people ask ──────────────────────────────────────────────────────────────────────────────────────────────
-    async def create(self, request: CreateCommand, actor: ApiToken) -> CommandWithJobs:
+    async def create(self, request: CreateCommand, actor: ApiToken, *, action: str = "") -> CommandWithJobs:
         """Asks the nodes that match now, or with `any` one of them that is online.
 
-        `AlreadyExists` (the id), `NoSuchNodes`, `BadInput`, `TooLarge`, `NotFound` (its script).
+        With `action` the audit log has it, too. `AlreadyExists` (the id), `NoSuchNodes`, `BadInput`, `TooLarge`,
+        `NotFound` (its script).
         """
-        async with self._database.write() as transaction:
-            if request.id and await rows.find_ids(transaction, [_checked_id(request.id)]):
-                raise _used(request.id)
-            new, jobs = await self._weigh(transaction, request, actor, await nodes.find_all(transaction))
-            number = await rows.add(transaction, new, jobs, here=self._links.here(jobs))
-            shown = await self._show(transaction, msgspec.structs.replace(new, number=number))
-        self._links.wake_for_jobs(jobs)
-        return shown
+        return _shown(*await self._asking.create(request, actor, action=action))
 
     async def create_all(
         self, requests: Sequence[CreateCommand], actor: ApiToken, *, beside: Beside
@@ -127,30 +93,7 @@ class Commands:
 
         For each request its error, or None. Raises what is no single request's fault: `Unavailable`, `StorageFull`.
         """
-        errors: list[QuarterdeckError | None] = []
-        new: list[tuple[StoredCommand, dict[NodeKey, str]]] = []
-        async with self._database.write() as transaction:
-            used = await rows.find_ids(transaction, [request.id for request in requests if is_id(request.id)])
-            every = await nodes.find_all(transaction)
-            for request in requests:
-                try:
-                    if request.id in used:
-                        raise _used(request.id)
-                    new.append(await self._weigh(transaction, request, actor, every))
-                except Unavailable:
-                    raise
-                except QuarterdeckError as error:
-                    errors.append(error)
-                else:
-                    used.add(request.id)
-                    errors.append(None)
-            here = self._links.here({key for _, jobs in new for key in jobs})
-            numbers = await rows.add_all(transaction, new, here=here) if new else []
-            places = [place for place, error in enumerate(errors) if error is None]
-            made = zip(places, numbers, new, strict=True)
-            await beside(transaction, [Made(place, number, len(jobs)) for place, number, (_, jobs) in made])
-        self._links.wake_for_jobs({key for _, jobs in new for key in jobs})
-        return errors
+        return await self._asking.create_all(requests, actor, beside=beside)
 
     async def list(self, *, limit: int = 100) -> CommandList:
         """The last commands, the newest first."""
@@ -160,7 +103,7 @@ class Commands:
     async def show(self, command_id: str) -> CommandWithJobs:
         """One command with its jobs; `NotFound`."""
         async with self._database.read() as transaction:
-            return await self._show(transaction, await _find(transaction, command_id))
+            return await _show(transaction, await _find(transaction, command_id))
 
     async def jobs(self, *, node: str | None = None, state: JobState | None = None, limit: int = 100) -> JobList:
         """The last jobs, the newest first, of one node (by name, nid or gid/nid) or in one state or all."""
@@ -194,7 +137,7 @@ class Commands:
                 elif ended := moved(row, JobState.KILLED, reason=f"'{actor.name}' ended it before the node had it."):
                     killed.append(ended)
             told = await self._ledger.store(transaction, killed)
-            shown = await self._show(transaction, command)
+            shown = await _show(transaction, command)
         self._ledger.tell(told)
         self._links.wake_for_jobs({row.key for row in killed})
         return shown
@@ -233,13 +176,13 @@ class Commands:
                 async with self._database.read() as transaction:
                     found = await rows.find_changed(transaction, number, after=after, limit=PAGE_JOBS)
                     # of the same state of the store as the page: what comes after it is not missed
-                    command = (await rows.find_bodies(transaction, [number])).get(number)
+                    ended = found[-1].ended if found else await rows.has_ended(transaction, number)
                 for shown in found:
                     after = shown.change
                     yield Change(_read(shown), str(after))
                 if len(found) == PAGE_JOBS:
                     continue
-                if command is None or command.ended_at is not None:
+                if ended:
                     return
                 await news.wait()
 
@@ -275,62 +218,24 @@ class Commands:
                     log.info("forgot %d old commands", forgotten)
                 await scripts.prune(transaction)
 
-    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
-    async def _weigh(
-        self, transaction: AsyncConnection, request: CreateCommand, actor: ApiToken, every: Sequence[Node]
-    ) -> tuple[StoredCommand, dict[NodeKey, str]]:
-        """The command and its nodes, if it may be; its script is stored."""
-        request, script = take_script(request)
-        new = self._new(request, actor, script=script.sha256 if script else None)
-        chosen = _select(every, request, command_id=new.id)
-        if script is not None:
-            await keep(transaction, script)
-        return new, {NodeKey(node.gid, node.nid): node.name for node in chosen}
 
-    def _new(self, request: CreateCommand, actor: ApiToken, *, script: str | None) -> StoredCommand:
-        """The command as it will be stored, if it may be."""
-        now = self._clock()
-        new = StoredCommand(
-            id=_checked_id(request.id) if request.id else str(uuid.uuid4()),
-            cmd=request.cmd,
-            args=request.args,
-            data=request.data,
-            selector=request.selector,
-            actor=actor.name,
-            role=actor.role,
-            create_time=now,
-            expires_at=None if request.expires_s is None else now + request.expires_s,
-            script=script,
-        )
-        if not is_id(new.cmd):
-            raise BadInput(f"A command's name is 1 to {ID_LIMIT} printable characters; found {new.cmd[:300]!r}.")
-        if request.expires_s is not None and not 0 < request.expires_s <= EXPIRES_LIMIT_S:
-            raise BadInput(
-                f"A command expires after more than 0 and at most {EXPIRES_LIMIT_S:.0f} s; found {request.expires_s:g}."
-            )
-        try:
-            size = len(encode(JobOffer(id=new.id, cmd=new.cmd, args=new.args, data=new.data)))
-        except (OverflowError, RecursionError, UnicodeEncodeError) as error:
-            raise BadInput(f"The arguments cannot be sent to a node: {error}.") from error
-        if size > COMMAND_LIMIT_BYTES:
-            raise TooLarge(
-                f"A command takes at most {COMMAND_LIMIT_BYTES} bytes with its arguments and data; found {size}."
-            )
-        return new
+async def _show(transaction: AsyncConnection, command: StoredCommand) -> CommandWithJobs:
+    return _shown(command, await rows.find(transaction, number=command.number))
 
-    async def _show(self, transaction: AsyncConnection, command: StoredCommand) -> CommandWithJobs:
-        jobs = [_read(shown) for shown in await rows.find(transaction, number=command.number)]
-        return CommandWithJobs(
-            id=command.id,
-            cmd=command.cmd,
-            args=command.args,
-            selector=command.selector,
-            actor=command.actor,
-            create_time=command.create_time,
-            expires_at=command.expires_at,
-            states=dict(Counter(job.state for job in jobs)),
-            jobs=tuple(jobs),
-        )
+
+def _shown(command: StoredCommand, found: Sequence[Shown]) -> CommandWithJobs:
+    jobs = tuple(_read(shown) for shown in found)
+    return CommandWithJobs(
+        id=command.id,
+        cmd=command.cmd,
+        args=command.args,
+        selector=command.selector,
+        actor=command.actor,
+        create_time=command.create_time,
+        expires_at=command.expires_at,
+        states=dict(Counter(job.state for job in jobs)),
+        jobs=jobs,
+    )
 
 
 async def _find(transaction: AsyncConnection, command_id: str) -> StoredCommand:
@@ -339,33 +244,6 @@ async def _find(transaction: AsyncConnection, command_id: str) -> StoredCommand:
     if command is None:
         raise NotFound(f"There is no command '{command_id}'.", hint="See `qd job ls`; old ones are forgotten.")
     return command
-
-
-def _used(command_id: str) -> AlreadyExists:
-    return AlreadyExists(
-        f"There is already a command '{command_id}'.", hint="Choose another id, or none to have one made."
-    )
-
-
-def _checked_id(text: str) -> str:
-    """`text` as it is; `BadInput` unless it can be an id, also as a part of a path."""
-    if not is_id(text) or "/" in text or text in {".", ".."}:
-        raise BadInput(f"A command's id is 1 to {ID_LIMIT} printable characters without '/'; found {text[:300]!r}.")
-    return text
-
-
-def _select(every: Sequence[Node], request: CreateCommand, *, command_id: str) -> Sequence[Node]:
-    """The nodes that are asked. For `any` one that is online: which one is spread by the id."""
-    selector = request.selector
-    found = [node for node in every if selector.matches(gid=node.gid, nid=node.nid, name=node.name, labels=node.labels)]
-    if not found:
-        raise no_match(selector, joined=len(every))
-    if not request.any:
-        return found
-    online = [node for node in found if node.state is AgentState.ONLINE]
-    if not online:
-        raise NoSuchNodes(f"None of the {len(found)} nodes that match is online.", hint="See `qd node ls`.")
-    return [online[zlib.crc32(command_id.encode()) % len(online)]]
 
 
 def _chosen(jobs: Sequence[Shown], command_id: str, named: Sequence[str]) -> set[NodeKey]:

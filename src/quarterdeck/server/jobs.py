@@ -21,11 +21,12 @@ from quarterdeck.model.jobs import ID_LIMIT, RESULT_LINES, JobOffer, JobResult, 
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.ledger import Ledger, moved
-from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state import nodes
+from quarterdeck.store.state import offers as rows
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.jobs import JobRow, Offered, StoredCommand
+from quarterdeck.store.state.jobs import JobRow, StoredCommand
 from quarterdeck.store.state.nodes import NodeKey
+from quarterdeck.store.state.offers import Named, Offered
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ RESULT_LIMIT_BYTES = 256 * 1024
 TEXT_LIMIT = 2000
 
 JobReport = JobsTaken | JobsStarted | JobResults
-Named = tuple[str, NodeKey]
+_Name = tuple[str, NodeKey]
 
 
 class NextJobs(NamedTuple):
@@ -53,6 +54,12 @@ class NextJobs(NamedTuple):
 class _Want(NamedTuple):
     agent: AgentIdentity
     number: int
+
+
+class _Upcoming(NamedTuple):
+    want: _Want
+    offers: Sequence[Offered]
+    killed: Sequence[str]
 
 
 class _Said(NamedTuple):
@@ -80,42 +87,31 @@ class Jobs:
 
     # ── offers ───────────────────────────────────────────────────────────────────────────────────────────────────────
     async def _find_next(self, wants: Sequence[_Want]) -> Sequence[NextJobs | QuarterdeckError]:
-        after = {NodeKey(want.agent.gid, want.agent.nid): want.number for want in wants}
         async with self._database.read() as transaction:
-            offers = await rows.find_offers(transaction, after, limit=OFFERS)
-            if all(offer.offered for offer in offers):
-                return await self._messages(transaction, wants, offers)
+            upcoming = [await self._next(transaction, want) for want in wants]
+            if all(offer.offered for each in upcoming for offer in each.offers):
+                return [self._messages(each) for each in upcoming]
         async with self._database.write() as transaction:
             # read again: what was not offered yet may have ended since
-            offers = await rows.find_offers(transaction, after, limit=OFFERS)
-            new = [offer for offer in offers if not offer.offered]
+            upcoming = [await self._next(transaction, want) for want in wants]
+            new = [offer for each in upcoming for offer in each.offers if not offer.offered]
             if new:
                 await rows.set_offered(transaction, new)
-            return await self._messages(transaction, wants, offers)
+        return [self._messages(each) for each in upcoming]
 
-    async def _messages(
-        self, transaction: AsyncConnection, wants: Sequence[_Want], offers: Sequence[Offered]
-    ) -> list[NextJobs]:
-        commands = await rows.find_bodies(transaction, sorted({offer.number for offer in offers}))
-        killed = await rows.find_killed(transaction, [NodeKey(want.agent.gid, want.agent.nid) for want in wants])
-        by_node: dict[NodeKey, list[Offered]] = {}
-        for offer in offers:
-            by_node.setdefault(offer.key, []).append(offer)
-        return [
-            self._next(want, by_node.get(key, []), commands, killed=killed.get(key, []))
-            for want in wants
-            for key in (NodeKey(want.agent.gid, want.agent.nid),)
-        ]
+    async def _next(self, transaction: AsyncConnection, want: _Want) -> _Upcoming:
+        key = NodeKey(want.agent.gid, want.agent.nid)
+        offers = await rows.find_offers(transaction, key, after=want.number, limit=OFFERS)
+        return _Upcoming(want, offers, await rows.find_killed(transaction, key))
 
-    def _next(
-        self, want: _Want, offers: Sequence[Offered], commands: Mapping[int, StoredCommand], *, killed: Sequence[str]
-    ) -> NextJobs:
+    def _messages(self, upcoming: _Upcoming) -> NextJobs:
+        want, offers, killed = upcoming
         messages: list[ToAgent] = []
         if offers:
-            messages.append(JobOffers(jobs=tuple(self._offer(commands[offer.number], offer) for offer in offers)))
+            messages.append(JobOffers(jobs=tuple(self._offer(offer.command, offer) for offer in offers)))
         if killed:  # those not offered yet over this connection too: the node asks nothing of an id it does not know
             messages.append(KillJobs(ids=tuple(killed)))
-        number = offers[-1].number if offers else want.number
+        number = offers[-1].command.number if offers else want.number
         return NextJobs(messages, number, more=len(offers) == OFFERS)
 
     def _offer(self, command: StoredCommand, offer: Offered) -> JobOffer:
@@ -132,43 +128,49 @@ class Jobs:
     # ── reports ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def _store_reports(self, said: Sequence[_Said]) -> Sequence[tuple[str, ...] | QuarterdeckError]:
         async with self._database.write() as transaction:
-            agents = {agent.agent_id for agent, _ in said}
-            valid = await nodes.find_links(transaction, sorted(agents))
-            said = [each if each.agent.agent_id in valid else each._replace(reports=()) for each in said]
-            found = await rows.find_named(transaction, _names(said))
-            changed: dict[Named, JobRow] = {}
+            changed: dict[_Name, JobRow] = {}
+            stored: list[tuple[str, ...]] = []
             for agent, reports in said:
+                found = await rows.find_named(transaction, NodeKey(agent.gid, agent.nid), _ids(reports))
+                if not await self._stands(transaction, agent, found):
+                    stored.append(())
+                    continue
                 for report in reports:
                     self._weigh(agent, report, found=found, changed=changed)
+                results = (each for report in reports if isinstance(report, JobResults) for each in report.results)
+                stored.append(tuple(result.id for result in results))
             numbers = await self._ledger.store(transaction, list(changed.values()))
         self._ledger.tell(numbers)
-        return [
-            tuple(result.id for report in reports if isinstance(report, JobResults) for result in report.results)
-            for _, reports in said
-        ]
+        return stored
+
+    async def _stands(self, transaction: AsyncConnection, agent: AgentIdentity, found: Mapping[str, Named]) -> bool:
+        """Whether it is this agent that stands for its node now: what another says does not count."""
+        for named in found.values():
+            return named.agent_id == agent.agent_id
+        return agent.agent_id in await nodes.find_links(transaction, [agent.agent_id])
 
     def _weigh(
         self,
         agent: AgentIdentity,
         report: JobReport,
         *,
-        found: Mapping[Named, tuple[JobRow, str]],
-        changed: dict[Named, JobRow],
+        found: Mapping[str, Named],
+        changed: dict[_Name, JobRow],
     ) -> None:
         """Adds to `changed` what the report changes: nothing of what is final, nor of another node's jobs."""
         key, now = NodeKey(agent.gid, agent.nid), self._clock()
 
         def move(job_id: str, state: JobState, result: JobResult | None = None) -> None:
             name = (job_id, key)
-            if name not in found:
+            known = found.get(job_id)
+            if known is None:
                 log.warning("node %d/%d speaks of job %r, which it does not have here", *key, job_id[:ID_LIMIT])
                 return
-            row, cmd = found[name]
             if result is not None:
-                result = bounded(result, cmd)
+                result = bounded(result, known.cmd)
                 state = result.state
             reason = "" if result is None else result.reason
-            after = moved(changed.get(name, row), state, reason=reason, result=result, accepted_at=now)
+            after = moved(changed.get(name, known.row), state, reason=reason, result=result, accepted_at=now)
             if after is not None:
                 changed[name] = after
 
@@ -184,15 +186,13 @@ class Jobs:
                     move(result.id, result.state, result)
 
 
-def _names(said: Sequence[_Said]) -> list[Named]:
-    names: dict[Named, None] = {}
-    for agent, reports in said:
-        key = NodeKey(agent.gid, agent.nid)
-        for report in reports:
-            ids = (each.id for each in report.results) if isinstance(report, JobResults) else report.ids
-            # what cannot be an id is not looked for: the database may not even take it
-            names |= dict.fromkeys((job_id, key) for job_id in ids if is_id(job_id))
-    return list(names)
+def _ids(reports: Sequence[JobReport]) -> list[str]:
+    ids: dict[str, None] = {}
+    for report in reports:
+        every = (each.id for each in report.results) if isinstance(report, JobResults) else report.ids
+        # what cannot be an id is not looked for: the database may not even take it
+        ids |= dict.fromkeys(job_id for job_id in every if is_id(job_id))
+    return list(ids)
 
 
 def is_id(text: str) -> bool:

@@ -36,7 +36,7 @@ class Ledger:
     """Stores changes of jobs. After each transaction the caller says `tell`."""
 
     def __init__(self, audit: Audit, *, clock: Callable[[], float] = time.time) -> None:
-        self._audit = audit
+        self.audit = audit
         self._clock = clock
         self._followers: dict[int, set[asyncio.Event]] = {}
         self._listeners: list[Callable[[Iterable[int]], None]] = []
@@ -62,8 +62,10 @@ class Ledger:
 
     async def _end(self, transaction: AsyncConnection, numbers: Iterable[int]) -> None:
         ended = await rows.end(transaction, list(numbers), now=self._clock())
+        if not ended:
+            return
         states = await rows.count_states(transaction, [command.number for command in ended])
-        await self._audit.add(transaction, [_entry(command, states[command.number]) for command in ended])
+        await self.audit.add(transaction, [_entry(command, states[command.number]) for command in ended])
 
     # ── who follows ──────────────────────────────────────────────────────────────────────────────────────────────────
     @contextmanager

@@ -15,9 +15,8 @@ from quarterdeck.client import AsyncClient, Endpoint, events
 from quarterdeck.link.messages import Desired, JobOffers, JobResults, ResultsStored
 from quarterdeck.model.config import ServerConfig
 from quarterdeck.model.errors import AlreadyExists, NoSuchNodes, NotFound, TooLarge
-from quarterdeck.model.jobs import CreateCommand, JobResult, JobState
+from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CreateCommand, JobResult, JobState
 from quarterdeck.model.nodes import Selector
-from quarterdeck.server.commands import COMMAND_LIMIT_BYTES
 from quarterdeck.server.server import Server
 from tests.integration.server.test_jobs import say
 from tests.integration.server.test_server import config, joined, server

@@ -8,10 +8,10 @@ import pytest
 
 from quarterdeck.link.messages import JobOffers, JobResults, JobsTaken, KillJobs
 from quarterdeck.model.errors import AlreadyExists, BadInput, NoSuchNodes, NotFound, TooLarge
-from quarterdeck.model.jobs import CommandWithJobs, CreateCommand, JobResult, JobState
+from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CommandWithJobs, CreateCommand, JobResult, JobState
 from quarterdeck.model.nodes import AgentIdentity, Selector
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.commands import COMMAND_LIMIT_BYTES, Commands
+from quarterdeck.server.commands import Commands
 from quarterdeck.server.jobs import OFFERS, RESULT_LIMIT_BYTES
 from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links

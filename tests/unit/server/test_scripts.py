@@ -9,12 +9,12 @@ import pytest
 
 from quarterdeck.link.messages import JobOffers, JobResults
 from quarterdeck.model.errors import BadInput, NotFound, TooLarge
-from quarterdeck.model.jobs import CommandWithJobs, CreateCommand, JobResult, JobState
+from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CommandWithJobs, CreateCommand, JobResult, JobState
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.schedules import CreateSchedule
 from quarterdeck.model.scripts import SCRIPT_LIMIT_BYTES
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.commands import COMMAND_LIMIT_BYTES, Commands
+from quarterdeck.server.commands import Commands
 from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links
 from quarterdeck.server.schedules import Schedules

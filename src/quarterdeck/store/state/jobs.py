@@ -11,15 +11,13 @@ from sqlalchemy import (
     Integer,
     RowMapping,
     bindparam,
-    column,
     delete,
     exists,
     func,
     insert,
+    or_,
     select,
-    tuple_,
     update,
-    values,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -69,16 +67,6 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
         return NodeKey(self.gid, self.nid)
 
 
-class Offered(NamedTuple):
-    """A job of a node that has no result yet."""
-
-    key: NodeKey
-    number: int
-    offered: bool
-    killed: bool
-    taken: bool
-
-
 class Shown(NamedTuple):
     """A job with what its node's agent is doing; None when there is no such node any more."""
 
@@ -87,16 +75,12 @@ class Shown(NamedTuple):
     killed: bool
     agent_state: AgentState | None
     seen_at: float
+    ended: bool  #: every job of its command has its result
 
 
-_ROW = [job.c[name] for name in JobRow.__struct_fields__]
-_UNFINISHED = job.c.state.in_(UNFINISHED)
-
-
-async def next_change(connection: AsyncConnection) -> int:
-    """A number above that of every change there was of a job that is still here."""
-    newest = (await connection.execute(select(func.max(job.c.change)))).scalar_one()
-    return (newest or 0) + 1
+ROW = [job.c[name] for name in JobRow.__struct_fields__]
+IS_UNFINISHED = or_(*(job.c.state == state for state in UNFINISHED))
+_NUMBERS = bindparam("numbers", type_=Integer(), expanding=True)
 
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,12 +95,12 @@ async def add_all(
     connection: AsyncConnection, new: Sequence[tuple[StoredCommand, Mapping[NodeKey, str]]], *, here: set[NodeKey]
 ) -> list[int]:
     """Many at a time, each as `add` would; their numbers."""
-    commands = [
-        {name: value for name, value in msgspec.structs.asdict(each).items() if name != "number"} for each, _ in new
-    ]
-    statement = insert(command).returning(command.c.number, sort_by_parameter_order=True)
-    numbers = [number for (number,) in await connection.execute(statement, commands)]
-    change = await next_change(connection)
+    newest, change = (await connection.execute(_NEWEST)).one()  # nobody else writes until this transaction ends
+    numbers = [newest + at for at in range(1, len(new) + 1)]
+    await connection.execute(
+        insert(command),
+        [msgspec.structs.asdict(each) | {"number": number} for number, (each, _) in zip(numbers, new, strict=True)],
+    )
     rows = [
         {
             "command": number,
@@ -135,14 +119,25 @@ async def add_all(
         for number, (each, jobs) in zip(numbers, new, strict=True)
         for key, name in jobs.items()
     ]
-    await connection.execute(insert(job), [row | {"change": change + at} for at, row in enumerate(rows)])
+    await connection.execute(insert(job), [row | {"change": change + at} for at, row in enumerate(rows, 1)])
     return numbers
+
+
+#: the last command's number, and the last change of a job that is still here; 0 for none
+_NEWEST = select(
+    select(func.coalesce(func.max(command.c.number), 0)).scalar_subquery(),
+    select(func.coalesce(func.max(job.c.change), 0)).scalar_subquery(),
+)
 
 
 async def find_command(connection: AsyncConnection, command_id: str) -> StoredCommand | None:
     """One command by its id."""
-    row = (await connection.execute(select(command).where(command.c.id == command_id))).mappings().one_or_none()
+    row = (await connection.execute(_BY_ID, {"id": command_id})).mappings().one_or_none()
     return None if row is None else StoredCommand(**row)
+
+
+COMMAND = [command.c[name] for name in StoredCommand.__struct_fields__]
+_BY_ID = select(*COMMAND).where(command.c.id == bindparam("id"))
 
 
 async def find_ids(connection: AsyncConnection, ids: Sequence[str]) -> set[str]:
@@ -150,10 +145,12 @@ async def find_ids(connection: AsyncConnection, ids: Sequence[str]) -> set[str]:
     return set((await connection.execute(select(command.c.id).where(command.c.id.in_(ids)))).scalars())
 
 
-async def find_bodies(connection: AsyncConnection, numbers: Sequence[int]) -> dict[int, StoredCommand]:
-    """Commands by their numbers."""
-    rows = await connection.execute(select(command).where(command.c.number.in_(numbers)))
-    return {row["number"]: StoredCommand(**row) for row in rows.mappings()}
+async def has_ended(connection: AsyncConnection, number: int) -> bool:
+    """Whether all jobs of a command have their results; also when it is forgotten."""
+    return (await connection.execute(_OPEN, {"number": number})).first() is None
+
+
+_OPEN = select(command.c.number).where(command.c.number == bindparam("number"), command.c.ended_at.is_(None))
 
 
 async def find_newest(connection: AsyncConnection, limit: int) -> list[Command]:
@@ -167,27 +164,35 @@ async def find_newest(connection: AsyncConnection, limit: int) -> list[Command]:
 
 async def count_states(connection: AsyncConnection, numbers: Sequence[int]) -> dict[int, dict[JobState, int]]:
     """How many jobs of each of these commands are in each state."""
-    query = (
-        select(job.c.command, job.c.state, func.count())
-        .where(job.c.command.in_(numbers))
-        .group_by(job.c.command, job.c.state)
-    )
     found: dict[int, dict[JobState, int]] = {}
-    for number, state, count in await connection.execute(query):
+    for number, state, count in await connection.execute(_STATES, {"numbers": list(numbers)}):
         found.setdefault(number, {})[state] = count
     return found
 
 
+_STATES = (
+    select(job.c.command, job.c.state, func.count())
+    .where(job.c.command.in_(_NUMBERS))
+    .group_by(job.c.command, job.c.state)
+)
+
+
 async def end(connection: AsyncConnection, numbers: Sequence[int], *, now: float) -> list[StoredCommand]:
     """Those of these commands whose last job has got its result now."""
-    unfinished = exists().where(job.c.command == command.c.number, _UNFINISHED)
-    ended = await connection.execute(
-        update(command)
-        .where(command.c.number.in_(numbers), command.c.ended_at.is_(None), ~unfinished)
-        .values(ended_at=now)
-        .returning(command)
-    )
+    ended = await connection.execute(_END, {"numbers": list(numbers), "now": now})
     return [StoredCommand(**row) for row in ended.mappings()]
+
+
+_END = (
+    update(command)
+    .where(
+        command.c.number.in_(_NUMBERS),
+        command.c.ended_at.is_(None),
+        ~exists().where(job.c.command == command.c.number, IS_UNFINISHED),
+    )
+    .values(ended_at=bindparam("now"))
+    .returning(*COMMAND)
+)
 
 
 async def prune(connection: AsyncConnection, kept: int) -> int:
@@ -236,15 +241,15 @@ async def find(
 
 async def find_changed(connection: AsyncConnection, number: int, *, after: int, limit: int) -> list[Shown]:
     """The jobs of a command that changed after `after`, in the order of their changes."""
-    query = _SHOWN.where(job.c.command == number, job.c.change > after).order_by(job.c.change).limit(limit)
-    return [_to_shown(row) for row in (await connection.execute(query)).mappings()]
+    found = await connection.execute(_CHANGED, {"number": number, "after": after, "limit": limit})
+    return [_to_shown(row) for row in found.mappings()]
 
 
 async def find_unfinished(
     connection: AsyncConnection, *, number: int | None = None, key: NodeKey | None = None
 ) -> list[JobRow]:
     """The jobs of a command or of a node that have no result yet."""
-    where: list[ColumnElement[bool]] = [_UNFINISHED]
+    where: list[ColumnElement[bool]] = [IS_UNFINISHED]
     if number is not None:
         where.append(job.c.command == number)
     if key is not None:
@@ -255,7 +260,7 @@ async def find_unfinished(
 async def find_expired(connection: AsyncConnection, *, now: float, limit: int) -> list[JobRow]:
     """Jobs that no node was offered and whose command has expired."""
     query = (
-        select(*_ROW)
+        select(*ROW)
         .join_from(job, command, command.c.number == job.c.command)
         .where(job.c.state == JobState.QUEUED, job.c.offered.is_(False), command.c.expires_at <= now)
         .limit(limit)
@@ -263,97 +268,34 @@ async def find_expired(connection: AsyncConnection, *, now: float, limit: int) -
     return [JobRow(**row) for row in (await connection.execute(query)).mappings()]
 
 
-async def find_named(
-    connection: AsyncConnection, wanted: Sequence[tuple[str, NodeKey]]
-) -> dict[tuple[str, NodeKey], tuple[JobRow, str]]:
-    """Jobs by the ids of their commands and their nodes, each with its command's word."""
-    found: dict[tuple[str, NodeKey], tuple[JobRow, str]] = {}
-    for start in range(0, len(wanted), LOOKUP_ROWS):
-        part = wanted[start : start + LOOKUP_ROWS]
-        commands = select(command.c.number, command.c.id, command.c.cmd)
-        rows = await connection.execute(commands.where(command.c.id.in_({command_id for command_id, _ in part})))
-        known = {command_id: (number, cmd) for number, command_id, cmd in rows}
-        keys = {(known[i][0], *key): (i, key) for i, key in part if i in known}
-        if keys:
-            for row in await _rows(connection, tuple_(job.c.command, job.c.gid, job.c.nid).in_(list(keys))):
-                name = keys[row.command, row.gid, row.nid]
-                found[name] = (row, known[name[0]][1])
-    return found
-
-
-async def find_offers(connection: AsyncConnection, after: Mapping[NodeKey, int], *, limit: int) -> list[Offered]:
-    """Of each node the first `limit` jobs without a result whose command's number is above the node's in `after`."""
-    names = ("gid", "nid", "after")
-    wanted = (
-        values(*(column(name, Integer) for name in names), name="wanted")
-        .data([(key.gid, key.nid, number) for key, number in after.items()])
-        .cte()
-    )
-    place = func.row_number().over(partition_by=(job.c.gid, job.c.nid), order_by=job.c.command).label("place")
-    found = (
-        select(job.c.gid, job.c.nid, job.c.command, job.c.offered, job.c.killed, job.c.accept_time, place)
-        .join_from(job, wanted, (wanted.c.gid == job.c.gid) & (wanted.c.nid == job.c.nid))
-        .where(_UNFINISHED, job.c.command > wanted.c.after)
-        .subquery()
-    )
-    f = found.c
-    query = select(f.gid, f.nid, f.command, f.offered, f.killed, f.accept_time)
-    rows = await connection.execute(query.where(f.place <= limit).order_by(f.command))
-    return [
-        Offered(NodeKey(gid, nid), number, offered, killed, accept_time > 0)
-        for gid, nid, number, offered, killed, accept_time in rows
-    ]
-
-
-async def find_killed(connection: AsyncConnection, keys: Sequence[NodeKey]) -> dict[NodeKey, list[str]]:
-    """The ids of the jobs on these nodes whose end somebody asked for and that have no result yet."""
-    query = (
-        select(job.c.gid, job.c.nid, command.c.id)
-        .join_from(job, command, command.c.number == job.c.command)
-        .where(_UNFINISHED, job.c.killed.is_(True), tuple_(job.c.gid, job.c.nid).in_(keys))
-        .order_by(job.c.command)
-    )
-    found: dict[NodeKey, list[str]] = {}
-    for gid, nid, command_id in await connection.execute(query):
-        found.setdefault(NodeKey(gid, nid), []).append(command_id)
-    return found
-
-
-async def set_offered(connection: AsyncConnection, offers: Sequence[Offered]) -> None:
-    """These jobs are about to be offered to their nodes."""
-    await connection.execute(
-        update(job).where(_IS).values(offered=True),
-        [{"b_command": each.number, "b_gid": each.key.gid, "b_nid": each.key.nid} for each in offers],
-    )
-
-
 async def save(connection: AsyncConnection, rows: Sequence[JobRow], *, now: float) -> None:
     """Jobs as they are now. Each is a change of its own."""
     if not rows:
         return
-    change = await next_change(connection)
-    statement = (
-        update(job)
-        .where(_IS)
-        .values(
-            state=bindparam("b_state"),
-            reason=bindparam("b_reason"),
-            killed=bindparam("b_killed"),
-            accept_time=bindparam("b_accept_time"),
-            result=bindparam("b_result"),
-            change=bindparam("b_change"),
-            last_update_time=now,
-        )
+    await connection.execute(
+        _SAVE,
+        [
+            {f"b_{name}": getattr(row, name) for name in JobRow.__struct_fields__ if name != "offered"} | {"b_now": now}
+            for row in rows
+        ],
     )
-    stored = [
-        {f"b_{name}": value for name, value in msgspec.structs.asdict(row).items() if name != "offered"}
-        | {"b_change": change + at}
-        for at, row in enumerate(rows)
-    ]
-    await connection.execute(statement, stored)
 
 
-_IS = (job.c.command == bindparam("b_command")) & (job.c.gid == bindparam("b_gid")) & (job.c.nid == bindparam("b_nid"))
+_other = job.alias()
+THIS = (job.c.command == bindparam("b_command")) & (job.c.gid == bindparam("b_gid")) & (job.c.nid == bindparam("b_nid"))
+_SAVE = (
+    update(job)
+    .where(THIS)
+    .values(
+        state=bindparam("b_state"),
+        reason=bindparam("b_reason"),
+        killed=bindparam("b_killed"),
+        accept_time=bindparam("b_accept_time"),
+        result=bindparam("b_result"),
+        last_update_time=bindparam("b_now"),
+        change=select(func.max(_other.c.change) + 1).scalar_subquery(),
+    )
+)
 _JOB = (
     "gid", "nid", "node_name", "state", "reason", "create_time", "accept_time", "last_update_time", "result",
     "change", "killed",
@@ -365,10 +307,16 @@ _SHOWN = (
         *(job.c[name] for name in _JOB),
         agent.c.state.label("agent_state"),
         func.coalesce(agent.c.seen_at, 0.0).label("seen_at"),
+        command.c.ended_at.is_not(None).label("ended"),
     )
     .join_from(job, command, command.c.number == job.c.command)
     .join(node, (node.c.gid == job.c.gid) & (node.c.nid == job.c.nid), isouter=True)
     .join(agent, agent.c.agent_id == node.c.agent_id, isouter=True)
+)
+_CHANGED = (
+    _SHOWN.where(job.c.command == bindparam("number"), job.c.change > bindparam("after"))
+    .order_by(job.c.change)
+    .limit(bindparam("limit"))
 )
 
 
@@ -379,10 +327,11 @@ def _to_shown(row: RowMapping) -> Shown:
         killed=fields.pop("killed"),
         agent_state=fields.pop("agent_state"),
         seen_at=fields.pop("seen_at"),
+        ended=fields.pop("ended"),
         job=Job(**fields),
     )
 
 
 async def _rows(connection: AsyncConnection, *where: ColumnElement[bool]) -> list[JobRow]:
-    query = select(*_ROW).where(*where).order_by(job.c.command, job.c.gid, job.c.nid)
+    query = select(*ROW).where(*where).order_by(job.c.command, job.c.gid, job.c.nid)
     return [JobRow(**row) for row in (await connection.execute(query)).mappings()]

@@ -20,6 +20,22 @@ class NodeKey(NamedTuple):
     nid: int
 
 
+class Target(NamedTuple):
+    """A node that may be asked for something."""
+
+    gid: int
+    nid: int
+    name: str
+    labels: dict[str, str]
+    state: AgentState
+    seen_at: float
+
+    @property
+    def key(self) -> NodeKey:
+        """Which node."""
+        return NodeKey(self.gid, self.nid)
+
+
 class Placing(NamedTuple):
     """What decides which modules a node gets, and the revision its desired set has now."""
 
@@ -58,6 +74,29 @@ def _to_node(row: RowMapping) -> Node:
 async def find_all(connection: AsyncConnection) -> list[Node]:
     """Every node, in the order of their numbers."""
     return [_to_node(row) for row in (await connection.execute(_NODES.order_by(node.c.gid, node.c.nid))).mappings()]
+
+
+async def find_targets(connection: AsyncConnection) -> list[Target]:
+    """Every node with no more than a choice among them needs, in the order of their numbers."""
+    return [
+        Target(gid, nid, name, effective_labels(labels, agent_labels), state, seen_at)
+        for gid, nid, name, labels, agent_labels, state, seen_at in await connection.execute(_TARGETS)
+    ]
+
+
+_TARGETS = (
+    select(
+        node.c.gid,
+        node.c.nid,
+        node.c.name,
+        node.c.labels,
+        node.c.agent_labels,
+        agent.c.state,
+        agent.c.seen_at,
+    )
+    .join_from(node, agent, agent.c.agent_id == node.c.agent_id)
+    .order_by(node.c.gid, node.c.nid)
+)
 
 
 async def count(connection: AsyncConnection) -> tuple[int, int]:

@@ -1,0 +1,105 @@
+"""Jobs as their node is told of them and speaks of them: those it is to have, and those it names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from quarterdeck.store.state.jobs import COMMAND, IS_UNFINISHED, LOOKUP_ROWS, ROW, THIS, JobRow, StoredCommand
+from quarterdeck.store.state.nodes import NodeKey
+from quarterdeck.store.state.schema import command, job, node
+
+
+class Offered(NamedTuple):
+    """A job of a node that has no result yet."""
+
+    key: NodeKey
+    command: StoredCommand
+    offered: bool
+    taken: bool
+
+
+class Named(NamedTuple):
+    """A job with its command's word, and which agent stands for its node now."""
+
+    row: JobRow
+    cmd: str
+    agent_id: str | None
+
+
+async def find_named(connection: AsyncConnection, key: NodeKey, ids: Collection[str]) -> dict[str, Named]:
+    """A node's jobs by the ids of their commands."""
+    found: dict[str, Named] = {}
+    for part in _parts(list(ids)):
+        rows = await connection.execute(_NAMED, {"gid": key.gid, "nid": key.nid, "ids": part})
+        for fields in map(dict, rows.mappings()):
+            command_id, cmd, agent_id = fields.pop("id"), fields.pop("cmd"), fields.pop("agent_id")
+            found[command_id] = Named(JobRow(**fields), cmd, agent_id)
+    return found
+
+
+_NAMED = (
+    select(command.c.id, command.c.cmd, node.c.agent_id, *ROW)
+    .join_from(command, job, job.c.command == command.c.number)
+    .join(node, (node.c.gid == job.c.gid) & (node.c.nid == job.c.nid), isouter=True)
+    .where(
+        command.c.id.in_(bindparam("ids", expanding=True)),
+        job.c.gid == bindparam("gid"),
+        job.c.nid == bindparam("nid"),
+    )
+)
+
+
+async def find_offers(connection: AsyncConnection, key: NodeKey, *, after: int, limit: int) -> list[Offered]:
+    """The first `limit` jobs of a node without a result whose command's number is above `after`."""
+    rows = await connection.execute(_OFFERS, {"gid": key.gid, "nid": key.nid, "after": after, "limit": limit})
+    return [_offered(key, dict(row)) for row in rows.mappings()]
+
+
+def _offered(key: NodeKey, fields: dict[str, Any]) -> Offered:
+    offered, taken = fields.pop("offered"), fields.pop("accept_time") > 0
+    return Offered(key, StoredCommand(**fields), offered, taken)
+
+
+_OFFERS = (
+    select(job.c.offered, job.c.accept_time, *COMMAND)
+    .join_from(job, command, command.c.number == job.c.command)
+    .where(
+        IS_UNFINISHED,
+        job.c.gid == bindparam("gid"),
+        job.c.nid == bindparam("nid"),
+        job.c.command > bindparam("after"),
+    )
+    .order_by(job.c.command)
+    .limit(bindparam("limit"))
+)
+
+
+async def find_killed(connection: AsyncConnection, key: NodeKey) -> list[str]:
+    """The ids of a node's jobs whose end somebody asked for and that have no result yet."""
+    return list((await connection.execute(_KILLED, {"gid": key.gid, "nid": key.nid})).scalars())
+
+
+_KILLED = (
+    select(command.c.id)
+    .join_from(job, command, command.c.number == job.c.command)
+    .where(IS_UNFINISHED, job.c.killed.is_(True), job.c.gid == bindparam("gid"), job.c.nid == bindparam("nid"))
+    .order_by(job.c.command)
+)
+
+
+async def set_offered(connection: AsyncConnection, offers: Sequence[Offered]) -> None:
+    """These jobs are about to be offered to their nodes."""
+    await connection.execute(
+        update(job).where(THIS).values(offered=True),
+        [{"b_command": each.command.number, "b_gid": each.key.gid, "b_nid": each.key.nid} for each in offers],
+    )
+
+
+def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many at a time as one statement may name."""
+    for start in range(0, len(ids), LOOKUP_ROWS):
+        yield ids[start : start + LOOKUP_ROWS]
