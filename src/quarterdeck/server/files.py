@@ -28,7 +28,6 @@ from quarterdeck.model.errors import (
     StorageCorrupt,
     StorageFull,
     TooLarge,
-    Unavailable,
 )
 from quarterdeck.model.files import FileStatus, StoredFile, check_sha256, is_sha256
 from quarterdeck.model.struct import Wire
@@ -76,12 +75,7 @@ class Files:
     """Owns `folder`."""
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        limit_bytes: int,
-        keep_s: float,
-        clock: Callable[[], float] = time.time,
+        self, folder: Path, *, limit_bytes: int, keep_s: float, clock: Callable[[], float] = time.time
     ) -> None:
         self._folder = folder
         self._limit = limit_bytes
@@ -122,7 +116,10 @@ class Files:
         try:
             while begin < end:
                 step = min(ARTEFACT_CHUNK_BYTES, end - begin)
-                data = await asyncio.to_thread(os.pread, descriptor, step, begin)
+                try:
+                    data = await asyncio.to_thread(os.pread, descriptor, step, begin)
+                except OSError as error:
+                    raise _unreadable(sha256, error) from error
                 if not data:
                     raise StorageCorrupt(f"The file {sha256[:12]} ends before its end.")
                 begin += len(data)
@@ -178,7 +175,7 @@ class Files:
             raise InUse(f"The file {sha256[:12]} is being sent already.", hint="Try again when that has ended.")
         self._arrivals[path] = None
         try:
-            part = await open_part(path, lambda path: self._begin(path, size))
+            part = await open_part(path, lambda path: self._begin(path, sha256, size))
         except BaseException:
             del self._arrivals[path]
             raise
@@ -232,25 +229,13 @@ class Files:
         return [path for path in self._folder.iterdir() if path.suffix != ".json"]
 
     def _list(self) -> FileList:
-        found: FileList = []
-        for path in self._entries():
-            if path.suffix:
-                continue
-            try:
-                state = path.stat()
-            except FileNotFoundError:
-                continue  # removed meanwhile
-            known = self._description(path)
-            found.append(
-                StoredFile(
-                    sha256=path.name,
-                    size=state.st_size,
-                    name=known.name,
-                    added_at=known.added_at,
-                    used_at=max(state.st_mtime, self._checked.get(path.name, 0.0)),
-                )
-            )
+        found = [self._stored(path, *_look(path)) for path in self._entries() if not path.suffix]
         return sorted(found, key=lambda file: (-file.used_at, file.sha256))
+
+    def _stored(self, path: Path, used_at: float, size: int) -> StoredFile:
+        known = self._description(path)
+        used_at = max(used_at, self._checked.get(path.name, 0.0))
+        return StoredFile(sha256=path.name, size=size, name=known.name, added_at=known.added_at, used_at=used_at)
 
     def _status(self, sha256: str) -> FileStatus:
         for path, complete in ((self._path(sha256), True), (self._folder / f"{sha256}.{UPLOAD}.part", False)):
@@ -266,7 +251,7 @@ class Files:
         except FileNotFoundError as error:
             raise _missing(sha256) from error
         except OSError as error:
-            raise Unavailable(f"The file {sha256[:12]} cannot be read: {error.strerror}.") from error
+            raise _unreadable(sha256, error) from error
 
     def _chunk(self, sha256: str, offset: int) -> ArtefactChunk:
         descriptor = self._open(sha256)
@@ -274,15 +259,18 @@ class Files:
             data = os.pread(descriptor, ARTEFACT_CHUNK_BYTES, min(offset, 2**62))
             size = os.fstat(descriptor).st_size
         except OSError as error:
-            raise Unavailable(f"The file {sha256[:12]} cannot be read: {error.strerror}.") from error
+            raise _unreadable(sha256, error) from error
         finally:
             os.close(descriptor)
         return ArtefactChunk(sha256=sha256, offset=offset, size=size, data=data)
 
-    def _begin(self, path: Path, size: int) -> Part:
+    def _begin(self, path: Path, sha256: str, size: int) -> Part:
         there = path.stat().st_size if path.exists() else 0
         self._make_room(path, size - there)
-        return Part(path)
+        part = Part(path)
+        if part.size >= size and part.sha256 != sha256:
+            part.restart()  # it cannot become what it should be
+        return part
 
     def _append(self, arrival: Arrival, data: bytes) -> bool:
         part = arrival.part
@@ -375,7 +363,7 @@ class Files:
         try:
             found, _ = file_sha256(descriptor)
         except OSError as error:
-            raise Unavailable(f"The file {sha256[:12]} cannot be read: {error.strerror}.") from error
+            raise _unreadable(sha256, error) from error
         finally:
             os.close(descriptor)
         if found != sha256:
@@ -388,6 +376,10 @@ class Files:
 
 def _missing(sha256: str) -> NotFound:
     return NotFound(f"The server has no file {sha256[:64]}.", hint="It was removed, or never sent; see `qd file ls`.")
+
+
+def _unreadable(sha256: str, error: OSError) -> StorageCorrupt:
+    return StorageCorrupt(f"The server's copy of the file {sha256[:12]} cannot be read: {error.strerror}.")
 
 
 def _look(path: Path) -> tuple[float, int]:

@@ -92,6 +92,31 @@ async def test_an_upload_that_is_not_what_it_says_is_refused_and_begins_anew(tmp
     assert status.complete
 
 
+@pytest.mark.parametrize("begun", [b"evil", b"much longer than it"])
+async def test_what_cannot_become_the_content_is_begun_anew(tmp_path: Path, begun: bytes) -> None:
+    files, sha256 = make(tmp_path), digest(b"good")
+    (tmp_path / f"{sha256}.{module.UPLOAD}.part").write_bytes(begun)
+    arrival = await files.begin(sha256, size=4, source=module.UPLOAD)
+    assert arrival.part.size == 0
+    assert await files.append(arrival, b"good")
+    await files.release(arrival)
+    assert await everything(files, sha256) == b"good"
+
+
+async def test_a_content_that_the_disk_does_not_give_back_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = make(tmp_path)
+    sha256 = await files.add(b"content")
+
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", broken)
+    with pytest.raises(StorageCorrupt, match="Input/output error"):
+        await files.chunk(sha256, 0)
+
+
 async def test_two_uploads_of_one_content_do_not_mix(tmp_path: Path) -> None:
     files, sha256 = make(tmp_path), digest(b"twice")
     arrival = await files.begin(sha256, size=5, source=module.UPLOAD)
