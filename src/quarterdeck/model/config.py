@@ -65,8 +65,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     store_memory_bytes: int = 1_000_000_000  #: memory the embedded store may use
     audit_entries: int = 100_000  #: newest entries of the audit log that are kept
     commands_kept: int = 10_000  #: newest commands that are over and kept, with their jobs and results
-    files_bytes: int = 10 * 1024**3  #: what files and scripts may take on disk; the longest unused make room for others
-    files_keep_s: float = 7 * 86400.0  #: a file or script that was not used for so long is removed
+    files_bytes: int = 10 * 1024**3  #: what files may take on disk; the longest unused make room for others
+    files_keep_s: float = 7 * 86400.0  #: a file that was not used for so long is removed
     redis: str = ""  #: URL of a Redis from which commands are taken, redis://:password@host:6379/0; default: none
     redis_results_s: float = 86400.0  #: how long a result waits in Redis for whoever asked
     redis_log_messages: int = 1000  #: newest messages that each list of messages in Redis holds

@@ -1,7 +1,7 @@
 """Files that travel between people, the server and nodes: contents named by the sha256 of their bytes.
 
-The server keeps contents for a while, whatever they are for: a file to put on nodes, one that was got from a node, a
-script. On a node a file has a path, an owner and a mode.
+The server keeps contents for a while, whatever they are for: a file to put on nodes, one that was got from a node. On
+a node a file has a path, an owner and a mode.
 """
 
 from __future__ import annotations
