@@ -63,7 +63,7 @@ class Connection:
     async def commit(self) -> None:
         """On disk when it returns."""
         if self._connection.in_transaction:
-            await self._aside(lambda: self._patiently(self._connection.commit))
+            await self._aside(self._connection.commit)  # never for another process: it has the write lock
 
     async def rollback(self) -> None:
         """As it was before the transaction."""
