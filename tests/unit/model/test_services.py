@@ -49,11 +49,14 @@ def test_the_version_names_what_a_node_is_told_and_the_program_what_its_process_
     assert read(env={"A": "2", "B": "1"}).version == web.version
     moved = read(env=web.env, selector={"labels": {"role": "web"}})
     assert (moved.version, moved.program) == (web.version, web.program)
-    for change in ({"after": ["db"]}, {"health": {"tcp": "127.0.0.1:80"}}):
+    told: tuple[dict[str, Any], ...] = ({"after": ["db"]}, {"health": {"tcp": "127.0.0.1:80"}})
+    for change in told:
         other = read(env=web.env, **change)
         assert other.version != web.version
         assert other.program == web.program
-    for change in ({"env": {}}, {"grace": 3}, {"user": "www"}, {"command": ["/bin/web"]}, {"memory": "1G"}):
+    new: tuple[dict[str, Any], ...]
+    new = ({"env": {}}, {"grace": 3}, {"user": "www"}, {"command": ["/bin/web"]}, {"memory": "1G"})
+    for change in new:
         assert read(**({"env": web.env} | change)).program != web.program
 
 

@@ -141,8 +141,9 @@ async def find_reported(connection: AsyncConnection, keys: Sequence[NodeKey]) ->
     """What reports of these nodes are compared with."""
     found: dict[NodeKey, list[Reported]] = {key: [] for key in keys}
     query = select(_on.gid, _on.nid, _on.name, _on.wanted, _on.revision, _on.status)
-    for gid, nid, *row in await connection.execute(query.where(tuple_(_on.gid, _on.nid).in_(keys))):
-        found[NodeKey(gid, nid)].append(Reported(*row))
+    placed = await connection.execute(query.where(tuple_(_on.gid, _on.nid).in_(keys)))
+    for gid, nid, name, wanted, revision, status in placed:
+        found[NodeKey(gid, nid)].append(Reported(name, wanted, revision, status))
     return found
 
 
@@ -197,7 +198,10 @@ async def find_shown(connection: AsyncConnection, *, name: str | None = None) ->
     if name is not None:
         query = query.where(_on.name == name)
     return [
-        Shown(service_name, NodeKey(gid, nid), *row) for service_name, gid, nid, *row in await connection.execute(query)
+        Shown(service_name, NodeKey(gid, nid), node_name, wanted, revision, status, agent_state, seen_at)
+        for service_name, gid, nid, node_name, wanted, revision, status, agent_state, seen_at in (
+            await connection.execute(query)
+        )
     ]
 
 

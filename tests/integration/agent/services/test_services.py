@@ -53,7 +53,7 @@ class Node:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 while not (found := look()):
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # noqa: ASYNC110
                 return found
         except TimeoutError:
             raise AssertionError(f"waited for {what}; there is {self.services.report()}, {self.seen}") from None
@@ -64,6 +64,15 @@ class Node:
             return status if status is not None and status.state in wanted else None
 
         return await self.until(look, f"{name} to be {wanted}")
+
+    async def where(self, name: str, look: Callable[[ServiceStatus], bool], what: str) -> ServiceStatus:
+        """The status of a service once it is so."""
+
+        def found() -> ServiceStatus | None:
+            status = self.status(name)
+            return status if status is not None and look(status) else None
+
+        return await self.until(found, what)
 
     async def running(self, name: str) -> int:
         status = await self.state(name, S.RUNNING)
@@ -108,7 +117,7 @@ async def test_a_service_runs_is_started_again_when_it_is_killed_and_leaves_noth
         here.apply(shell("web", "sleep 1000 & wait"))
         first = await here.running("web")
         os.kill(first, signal.SIGKILL)
-        await here.until(lambda: (s := here.status("web")) and s.pid not in (None, first) and s, "another process")
+        await here.where("web", lambda s: s.pid not in (None, first), "another process")
         status = await here.state("web", S.RUNNING)
         assert status.restarts == 1
         assert status.code == -signal.SIGKILL
@@ -128,9 +137,8 @@ async def test_one_waits_for_those_it_comes_after_and_goes_before_them(home: Pat
             Service(name="db", command=SLEEP, health=check),
             shell("schema", f"test -e {flag} && exit 0; exit 1", max_time=0, after=("db",)),
         )
-        waiting = await here.until(
-            lambda: (s := here.status("web")) and s.state is S.WAITING and "'db', which is STARTING" in s.reason and s,
-            "web to wait",
+        waiting = await here.where(
+            "web", lambda s: s.state is S.WAITING and "'db', which is STARTING" in s.reason, "web to wait"
         )
         assert waiting.pid is None
         flag.touch()
@@ -144,7 +152,7 @@ async def test_one_waits_for_those_it_comes_after_and_goes_before_them(home: Pat
         here.apply()
         await here.gone("db")
         assert here.status("web") is None
-        assert [name for name, state in here.seen if name == "web"]
+        assert [name for name, _ in here.seen if name == "web"]
 
 
 async def test_the_next_life_takes_up_what_runs_and_replaces_what_is_another(home: Path) -> None:
@@ -175,13 +183,14 @@ async def test_a_change_of_the_check_or_of_the_order_leaves_the_process_alone(ho
             name="web", command=SLEEP, after=("db",), health=HealthCheck(command=("/bin/true",), interval=0.1)
         )
         here.apply(Service(name="db", command=SLEEP), changed)
-        await here.until(
-            lambda: (s := here.status("web")) and s.version == changed.version and s.state is S.RUNNING,
+        await here.where(
+            "web",
+            lambda s: s.version == changed.version and s.state is S.RUNNING,
             "the new version",
         )
         assert await here.running("web") == pid
         here.apply(Service(name="db", command=SLEEP), Service(name="web", command=SLEEP, env={"A": "1"}))
-        await here.until(lambda: (s := here.status("web")) and s.pid not in (None, pid), "another process")
+        await here.where("web", lambda s: s.pid not in (None, pid), "another process")
         assert not alive(pid)
 
 
@@ -223,7 +232,7 @@ async def test_a_port_and_a_url_tell_whether_it_is_well(home: Path) -> None:
         await here.running("tcp")
         bad = HealthCheck(http=url + "none", interval=0.1, failures=1, start_period=0)
         here.apply(Service(name="web", command=(*server, str(port)), health=bad))
-        sick = await here.until(lambda: (s := here.status("web")) and s.health and s, "the check to fail")
+        sick = await here.where("web", lambda s: bool(s.health), "the check to fail")
         assert "answered 404, not 200" in sick.health
 
 
