@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from quarterdeck.agent.processes.left import end_left
 from quarterdeck.client import Client, Endpoint
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.modules import Instance, InstanceState
@@ -196,6 +197,8 @@ class Fleet:
         for process in processes:
             if process.started:
                 process.wait()
+        for agent in self.agents.values():
+            end_left(agent.home / "agent", grace_s=0)
 
     @property
     def client(self) -> Client:

@@ -88,6 +88,8 @@ class Life:
         if self.jobs is not None:
             await self.jobs.close()
         if self.killed:
+            for task in tuple(self.processes._tasks):
+                task.cancel()
             await self.processes._keeper.close()
         else:
             await self.processes.close()

@@ -35,15 +35,15 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def printed(node: Life, job_id: str, text: str) -> None:
-    """Wait until a job has printed this."""
-    while not any(text in message.data for message in await node.log(job_id)):
+async def printed(node: Life, job_id: str, text: str, *, times: int = 1) -> None:
+    """Wait until a job has printed this so often."""
+    while sum(text in message.data for message in await node.log(job_id)) < times:  # noqa: ASYNC110 (it has no event)
         await asyncio.sleep(0.02)
 
 
 async def test_a_result_says_all_that_came_of_a_program(home: Path) -> None:
     async with life(home) as node:
-        node.shell("good", 'cat; echo \'20::{"n":1}\'; echo 9::bad; echo said >&2', domain="d", name="n")
+        node.shell("good", "cat; echo '20::{\"n\":1}'; echo 9::bad; echo said >&2", domain="d", name="n")
         node.execute("in", "cat", data="from stdin\n")
         node.shell("three", "exit 3")
         node.shell("shot", "kill -KILL $$")
@@ -83,7 +83,19 @@ async def test_what_a_program_finds_around_it(home: Path, monkeypatch: pytest.Mo
         assert found.pop("QD_PROCESS") == "env"
         assert found["MINE"] == f"{home}/tmp/x"
         assert (found["QD_GID"], found["QD_NID"], found["QD_NODE"], found["QD_JOB_ID"]) == ("7", "3", "here", "env")
-        names = {"PATH", "HOME", "LANG", "TMPDIR", "USER", "LOGNAME", "QD_GID", "QD_NID", "QD_NODE", "QD_JOB_ID", "MINE"}
+        names = {
+            "PATH",
+            "HOME",
+            "LANG",
+            "TMPDIR",
+            "USER",
+            "LOGNAME",
+            "QD_GID",
+            "QD_NID",
+            "QD_NODE",
+            "QD_JOB_ID",
+            "MINE",
+        }
         assert set(found) == names
         assert (await node.server.result("cwd")).streams[0].startswith("/\n")
         assert (await node.server.result("args")).streams[0] == f"{home} {home}/tmp $rooted\n"
@@ -141,8 +153,8 @@ async def test_what_recurs_or_lasts_starts_again_after_killall_and_not_after_a_k
         node.server.offer("all", cmd="killall")
         assert json.loads((await node.server.result("all")).data)["killed"] >= 2
         assert (await node.server.result("once")).state is JobState.KILLED
-        while len(await node.log("lasting")) < 2 or len(await node.log("again")) < 3:
-            await asyncio.sleep(0.02)
+        await printed(node, "lasting", "up", times=2)
+        await printed(node, "again", "turn", times=3)
         node.server.kill("lasting", "again")
         for id_ in ("again", "lasting"):
             assert (await node.server.result(id_)).state is JobState.KILLED
@@ -195,7 +207,7 @@ async def test_a_killed_agent_leaves_every_job_one_result_and_every_line_once(ho
     async with life(home) as node:
         for id_ in jobs:
             node.shell(id_, "for i in 1 2 3 4 5 6 7 8; do echo $i; printf 'half '; sleep 0.1; done")
-        await until(lambda: len(node.server.started) > 60)
+        await until(lambda: len(node.processes.running()) > 80)
         node.killed = True
     async with life(home) as node:
         results = [await node.server.result(id_) for id_ in jobs]
@@ -218,8 +230,7 @@ async def test_what_lasts_is_started_again_when_it_cannot_be_taken_up(home: Path
         assert ran == 2
         assert (await node.server.result("once")).reason == "It was ended with the agent."
     async with life(home) as node:
-        while len(await node.log("lasting")) < 2:
-            await asyncio.sleep(0.02)
+        await printed(node, "lasting", "up", times=2)
         node.server.kill("lasting")
         assert (await node.server.result("lasting")).state is JobState.KILLED
 
@@ -237,12 +248,14 @@ async def test_a_process_that_nobody_knows_is_ended(home: Path) -> None:
 
 async def test_samples_and_looks_are_fed_to_statsd(home: Path) -> None:
     async with life(home) as node:
-        node.shell("s", "echo 10::hits:1|c; echo 10::hits:2|c; sleep 600", domain="d", name="n", stats_interval=0.1)
+        node.shell("s", "echo '10::hits:1|c'; echo '10::hits:2|c'; sleep 600", domain="d", name="n", stats_interval=0.1)
         await until(lambda: any(b"_rss_" in lines for _, lines in node.fed))
         assert any(lines == b"hits:1|c\nhits:2|c" for _, lines in node.fed)
         gauges = next(lines for _, lines in node.fed if b"_rss_" in lines).decode().splitlines()
         named = {line.partition(":")[0] for line in gauges}
-        assert named == {f"_{key}_" for key in "cpu rss vms swap threads fds read_bytes written_bytes".split()}
+        assert named == {
+            f"_{key}_" for key in ["cpu", "rss", "vms", "swap", "threads", "fds", "read_bytes", "written_bytes"]
+        }
         assert {(source.cmd, source.domain, source.name) for source, _ in node.fed} == {("execute", "d", "n")}
         node.server.offer("all", cmd="get_processes_stats", args={"domain": "d"})
         node.server.offer("one", cmd="get_process_stats", args={"id": "s"})

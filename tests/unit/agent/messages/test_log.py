@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from quarterdeck.agent.messages import log as module
+from quarterdeck.agent.messages.file import Readings
 from quarterdeck.agent.messages.lines import LineParser
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.messages.runs import Routing, Run, Source
@@ -35,13 +36,13 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.full = False
         self.tries = 0
-        append: Callable[[MessageStore, Sequence[Run]], None] = MessageStore.append
+        append = MessageStore.append
 
-        def guarded(store: MessageStore, runs: Sequence[Run]) -> None:
+        def guarded(store: MessageStore, runs: Sequence[Run], readings: Readings) -> None:
             self.tries += 1
             if self.full and runs:
                 raise StorageFull
-            append(store, runs)
+            append(store, runs, readings)
 
         monkeypatch.setattr(MessageStore, "append", guarded)
 
@@ -163,3 +164,14 @@ async def test_what_waits_for_a_full_disk_is_stored_when_there_is_room(
         await until(lambda: log.stored)
         assert await texts(log) == ["one"]
     assert log.dropped == 0
+
+
+async def test_how_far_a_process_was_read_is_stored_with_its_messages(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await log.put(run(b"one\n", "a"), USUAL, reading=b"first")
+        await log.put(run(b"two\n", "b"), USUAL, reading=b"second")
+        await log.put(run(b"", "a"), USUAL, reading=b"third")
+        await log.put(run(b"", "b"), USUAL, reading=None)
+        assert await log.readings() == {"a": b"third"}
+    async with opened(tmp_path) as log:
+        assert await log.readings() == {"a": b"third"}
