@@ -5,7 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = {"pyarrow", "litestar", "sqlalchemy", "chdb", "granian", "alembic", "clickhouse_connect", "pandas"}
+HEAVY = {
+    "pyarrow",
+    "litestar",
+    "sqlalchemy",
+    "chdb",
+    "granian",
+    "alembic",
+    "clickhouse_connect",
+    "pandas",
+    "lupa",
+    "redis",
+}
 
 
 def test_the_agent_imports_none_of_the_servers_libraries() -> None:

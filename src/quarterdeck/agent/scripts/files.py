@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from quarterdeck.agent.processes.client import User
 from quarterdeck.link.parts import disk_error
@@ -37,6 +38,7 @@ class ScriptFiles:
         self._fetch = fetch
         self._shared = shared / f"scripts-{hashlib.sha256(bytes(folder)).hexdigest()[:16]}"
         self._held: dict[str, set[Path]] = {}  # job → its files
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def hold(self, job_id: str, sha256: str, *, user: str) -> Path:
         """The file to run for this job, until `release`. Waits for a link when the script is not here.
@@ -45,16 +47,18 @@ class ScriptFiles:
         """
         other = _other(user)
         path = self._folder / sha256
-        self._held.setdefault(job_id, set()).add(path)
-        if not await asyncio.to_thread(_is_whole, path):
-            kept = await self._fetch(sha256, f"script of the job {job_id}")
-            await asyncio.to_thread(self._link, kept, path)
-        if other is None:
-            return path
-        copy = self._shared / str(other.uid) / sha256
-        self._held[job_id].add(copy)
-        await asyncio.to_thread(self._copy, path, copy, other)
-        return copy
+        held = self._held.setdefault(job_id, set())
+        held.add(path)
+        async with self._locks.setdefault(sha256, asyncio.Lock()):  # many jobs may begin at once
+            if not await asyncio.to_thread(_is_whole, path):
+                kept = await self._fetch(sha256, f"script of the job {job_id}")
+                await asyncio.to_thread(self._link, kept, path)
+            if other is None:
+                return path
+            copy = self._shared / str(other.uid) / sha256
+            held.add(copy)
+            await asyncio.to_thread(self._copy, path, copy, other)
+            return copy
 
     def release(self, job_id: str) -> None:
         """This job is over: what no other holds goes."""

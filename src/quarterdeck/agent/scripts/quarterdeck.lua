@@ -92,7 +92,8 @@ return function(to_json, from_json, spawn, title, path, ...)
   if source then
     local text = source:read("a")
     source:close()
-    chunk, problem = load(text:gsub("^#[^\n]*", ""), "@" .. title, "t")
+    text = text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "") -- a byte order mark, and a line for the system
+    chunk, problem = load(text, "@" .. title, "t")
   end
   if not chunk then
     io.stderr:write("lua: ", problem, "\n")

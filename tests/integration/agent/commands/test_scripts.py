@@ -153,6 +153,7 @@ async def test_a_script_that_fails_is_an_error_with_its_traceback(
     [
         (PYTHON, "import sys; print('said', end=''); sys.exit(7)"),
         (LUA, "io.write('said') os.exit(7)"),
+        (LUA, "\ufeff#!/usr/bin/env lua\nio.write('said') os.exit(7)"),
         (LUA, "io.write('said') os.exit(7, true)"),
         (SHELL, "printf said; exit 7"),
     ],

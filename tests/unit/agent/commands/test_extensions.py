@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quarterdeck.agent.commands.extensions import argv, extension_commands, settings
 from quarterdeck.agent.processes.environment import Templates
 from quarterdeck.model.errors import BadConfig, BadInput
-from quarterdeck.model.extensions import ExtensionConfig, check_name
+from quarterdeck.model.extensions import ExtensionConfig, check_name, words
 from quarterdeck.model.jobs import JobOffer
 
 
@@ -89,6 +91,14 @@ def test_a_command_sets_times_levels_and_names_and_nothing_else() -> None:
 def test_a_setting_of_the_wrong_kind_is_an_error(args: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="max_"):
         settings(extension(), job(**args))
+
+
+@given(st.text(), st.text().filter(lambda text: "\0" not in text))
+def test_any_text_can_be_written_as_a_template_and_any_value_filled_in(text: str, value: str) -> None:
+    written = text.replace("{", "{{").replace("}", "}}")
+    assert words(written) == [(text, "", None)]
+    assert [part for part, *_ in words(f"{written}{{a}}{written}")] == [text, text]
+    assert filled("<{a}>", a=value) == f"<{value}>"
 
 
 @pytest.mark.parametrize("template", ["{", "}", "{a", "a}", "{}", "{1}", "{a b}", "{a{b}}", "{{}", "{a:{b}}"])

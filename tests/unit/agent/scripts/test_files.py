@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from pathlib import Path
@@ -53,6 +54,16 @@ async def test_it_stays_until_the_last_job_is_over(files: ScriptFiles, cache: Ca
     files.release("two")
     files.release("two")
     assert list(path.parent.iterdir()) == []
+
+
+async def test_many_jobs_may_begin_at_once(files: ScriptFiles, cache: Cache) -> None:
+    ids = [str(number) for number in range(50)]
+    paths = await asyncio.gather(*(files.hold(id_, SHA256, user="") for id_ in ids))
+    assert len(set(paths)) == len(cache.asked) == 1
+    for id_ in ids:
+        assert paths[0].read_bytes() == SOURCE
+        files.release(id_)
+    assert list(paths[0].parent.iterdir()) == []
 
 
 async def test_a_damaged_one_is_asked_for_again(files: ScriptFiles, cache: Cache) -> None:
