@@ -6,6 +6,7 @@ from tests.unit.server.test_commands import *  # noqa: F403
 from tests.unit.server.test_joins import *  # noqa: F403
 from tests.unit.server.test_modules import *  # noqa: F403
 from tests.unit.server.test_nodes import *  # noqa: F403
+from tests.unit.server.test_scripts import *  # noqa: F403
 from tests.unit.server.test_services import *  # noqa: F403
 from tests.unit.server.test_tokens import *  # noqa: F403
 
