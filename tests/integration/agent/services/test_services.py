@@ -52,8 +52,8 @@ class Node:
     async def until(self, look: Callable[[], T | None], what: str) -> T:
         try:
             async with asyncio.timeout(DEADLINE_S):
-                while not (found := look()):
-                    await asyncio.sleep(0.01)  # noqa: ASYNC110
+                while not (found := look()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
                 return found
         except TimeoutError:
             raise AssertionError(f"waited for {what}; there is {self.services.report()}, {self.seen}") from None
@@ -91,6 +91,8 @@ async def node(home: Path, *, allow: tuple[str, ...] = ("*",), killed: bool = Fa
             yield one
         finally:
             living.killed = killed
+            if killed:  # it tells nobody anything any more
+                vars(living.processes)["end"] = lambda _: None
             await one.services.close()
 
 
@@ -284,3 +286,44 @@ async def test_what_was_taken_away_and_given_back_runs_once(home: Path) -> None:
         here.apply(Service(name="web", command=SLEEP))
         await here.running("web")
         assert len(here.living.processes.kept()) == 1
+
+
+def hanging(home: Path) -> Service:
+    """A service whose check says where it is, and does not end by itself."""
+    script = f"echo $$ > {home}/check.new; mv {home}/check.new {home}/check; exec sleep 1000"
+    check = HealthCheck(command=("/bin/sh", "-c", script), timeout=1000, interval=0.1)
+    return Service(name="web", command=SLEEP, health=check)
+
+
+async def test_a_check_that_hangs_ends_with_its_service(home: Path) -> None:
+    async with node(home) as here:
+        here.apply(hanging(home))
+        await here.until((home / "check").exists, "the check to run")
+        check = int((home / "check").read_text())
+        assert alive(check)
+        here.apply()
+        await here.gone("web")
+        await here.until(lambda: not alive(check) and not here.living.processes.kept(), "the check to be gone")
+
+
+async def test_a_check_of_an_agent_that_was_killed_is_ended_by_the_next(home: Path) -> None:
+    service = hanging(home)
+    async with node(home, killed=True) as here:
+        here.apply(service)
+        await here.until((home / "check").exists, "the check to run")
+        check = int((home / "check").read_text())
+        (home / "check").unlink()
+    assert alive(check)
+    async with node(home) as here:
+        here.apply(service)
+        await here.until(lambda: not alive(check), "the old check to be gone")
+
+
+async def test_services_that_wait_for_one_another_wait_and_can_be_taken_away(home: Path) -> None:
+    """The server lets no such set through."""
+    async with node(home) as here:
+        here.apply(Service(name="a", command=SLEEP, after=("b",)), Service(name="b", command=SLEEP, after=("a",)))
+        assert "'b', which is WAITING" in (await here.where("a", lambda s: bool(s.reason), "a to say why")).reason
+        here.apply()
+        await here.gone("a")
+        await here.gone("b")
