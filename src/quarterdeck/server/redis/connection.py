@@ -48,14 +48,18 @@ class Connection:
 
     async def say(self, *words: str | bytes | float) -> Any:
         """One command, and what Redis answers."""
-        return await cast("Any", self._client).execute_command(*words)
+        answer = await cast("Any", self._client).execute_command(*words)
+        self._answered()
+        return answer
 
     async def say_all(self, commands: Sequence[Said]) -> list[Any]:
         """These commands, all of them or none; an answer may be a `RedisError`."""
         async with self._client.pipeline(transaction=True) as pipeline:
             for words in commands:
                 cast("Any", pipeline).execute_command(*words)
-            return await pipeline.execute(raise_on_error=False)
+            answers = await pipeline.execute(raise_on_error=False)
+        self._answered()
+        return answers
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
         """A script, which happens as a whole or not at all."""
@@ -98,9 +102,13 @@ class Connection:
                 log.warning("%s through Redis at %s cannot go on now: %s", name, self.address, words)
         self._troubles[who] = words
 
+    def _answered(self) -> None:
+        if self._troubles.pop("", ""):
+            log.info("Redis at %s answers again", self.address)
+
     def _went_well(self, name: str) -> None:
-        if self._troubles and [who for who in ("", name) if self._troubles.pop(who, "")]:
-            log.info("%s through Redis at %s goes on", name, self.address)
+        if self._troubles.pop(name, ""):
+            log.info("%s through Redis at %s go on", name, self.address)
 
 
 def _client(url: str) -> Redis:
