@@ -86,6 +86,13 @@ def answer(port: int) -> str:
         return str(response.read().decode())
 
 
+def answers(port: int) -> bool:
+    try:
+        return bool(answer(port))
+    except OSError:
+        return False
+
+
 def _processes(mark: str) -> list[int]:
     found: list[int] = []
     for entry in Path("/proc").iterdir():
@@ -171,6 +178,20 @@ def test_a_killed_agent_leaves_it_running_and_its_next_life_takes_it_up(fleet: F
     fleet.agents["one"].start()
     fleet.wait_for("one", AgentState.ONLINE)
     assert running(fleet, "web", "one") == pid
+
+
+def test_a_node_runs_what_it_was_told_last_while_the_server_is_away(fleet: Fleet, port: int) -> None:
+    pid = running(fleet, "web", "one")
+    fleet.server.kill()
+    fleet.agents["one"].kill()
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid), "it to be gone")
+    fleet.agents["one"].start()
+    eventually(lambda: answers(port), "the service to be back, without a server")
+    fleet.start_server()
+    fleet.wait_for("one", AgentState.ONLINE)
+    running(fleet, "web", "one")
+    assert answer(port) == "ahoy"
 
 
 def test_a_restart_is_a_job_and_gives_another_process(fleet: Fleet) -> None:
