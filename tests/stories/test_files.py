@@ -70,6 +70,8 @@ def test_a_file_is_pushed_to_two_nodes_and_pulled_back_from_both(fleet: Fleet, l
     assert pushed.returncode == 0, pushed.stderr
     assert sorted(pushed.stdout.splitlines()) == [f"{name} OK {target} 0750 (50.0 MiB)" for name in ("one", "two")]
     assert "2 OK on 2 nodes" in pushed.stderr
+    shown = [(each.to_node, each.at, each.size) for each in fleet.client.list_transfers()]
+    assert shown == [(True, SIZE, SIZE)] * 2
     assert (measure(target), target.stat().st_mode & 0o7777) == (measure(large), 0o750)
     back = tmp_path / "back"
     pulled = qd(fleet, "file", "pull", target, back, "--all")

@@ -15,7 +15,7 @@ from litestar.response import Stream
 
 from quarterdeck.api.access import describe, leave_out
 from quarterdeck.model.errors import BadInput
-from quarterdeck.model.files import FileStatus, StoredFile
+from quarterdeck.model.files import FileStatus, StoredFile, Transfer
 from quarterdeck.model.tokens import Role
 from quarterdeck.server.server import Server
 
@@ -86,6 +86,12 @@ async def download_file(
     )
 
 
+@get("/transfers", operation_id="listTransfer", role=Role.OPERATOR)
+async def list_transfers(server: NamedDependency[Server]) -> list[Transfer]:
+    """How far files are on their way to nodes and from them; those that moved in the last 30 seconds."""
+    return server.transfers.list()
+
+
 @delete("/files/{sha256:str}", operation_id="deleteFile", role=Role.OPERATOR, audit=True)
 async def delete_file(server: NamedDependency[Server], sha256: FromPath[str]) -> None:
     """Removes a content from the server. What was put on nodes stays there."""
@@ -121,4 +127,4 @@ def _range(wanted: str, size: int) -> tuple[int, int]:
     return begin, end
 
 
-ROUTES = (upload_file, list_files, file_status, download_file, delete_file)
+ROUTES = (upload_file, list_files, file_status, download_file, list_transfers, delete_file)

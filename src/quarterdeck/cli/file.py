@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from quarterdeck.cli import output, results
 from quarterdeck.cli.arguments import Json, connect
+from quarterdeck.cli.moving import Moving
 from quarterdeck.cli.progress import Progress
 from quarterdeck.cli.run import Where
 from quarterdeck.client import Client
@@ -170,33 +171,29 @@ def named_file(files: list[StoredFile], named: str) -> StoredFile:
 
 def _follow(client: Client, made: CommandWithJobs, done: Print, *, json: bool) -> None:
     """Until every node has its result; `done` is called for those that are OK. Ends the program unless all are."""
-    jobs = {(job.gid, job.nid): job for job in made.jobs}
-    progress, said = Progress(wanted=not json), set[tuple[int, int, str]]()
+    said = set[tuple[int, int, str]]()
+    moving = Moving(client, made, wanted=not json)
     try:
-        for job in client.follow_command(made.id):
-            jobs[job.gid, job.nid] = job
-            progress.clear()
-            if job.state is JobState.OK:
-                done(job)
-            elif is_final(job.state) and not json:
-                results.print_state(job)
-            elif job.reason and not json and (job.gid, job.nid, job.reason) not in said:
-                said.add((job.gid, job.nid, job.reason))
-                output.errors.print(f"[dim]{escape(f'{job.node_name} {job.reason}')}[/]", soft_wrap=True)
-            over = sum(is_final(each.state) for each in jobs.values())
-            progress.show(f"{made.cmd}: {over} of {results.nodes(len(jobs))}")
+        with moving:
+            for job in client.follow_command(made.id):
+                with moving.away(job):
+                    if job.state is JobState.OK:
+                        done(job)
+                    elif is_final(job.state) and not json:
+                        results.print_state(job)
+                    elif job.reason and not json and (job.gid, job.nid, job.reason) not in said:
+                        said.add((job.gid, job.nid, job.reason))
+                        output.errors.print(f"[dim]{escape(f'{job.node_name} {job.reason}')}[/]", soft_wrap=True)
     except KeyboardInterrupt:
-        progress.clear()
         output.errors.print(f"\nNo longer following; the jobs go on. See `qd job show {made.id} --follow`.")
         sys.exit(results.EXIT_INTERRUPTED)
-    finally:
-        progress.clear()
+    jobs = moving.jobs.values()
     if json:
         output.print_json(client.show_command(made.id))
     else:
-        states = results.counts(Counter(job.state for job in jobs.values()))
+        states = results.counts(Counter(job.state for job in jobs))
         output.errors.print(f"[dim]{states} on {results.nodes(len(jobs))}[/]")
-    if any(job.state is not JobState.OK for job in jobs.values()):
+    if any(job.state is not JobState.OK for job in jobs):
         sys.exit(results.EXIT_NOT_OK)
 
 

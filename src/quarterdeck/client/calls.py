@@ -13,7 +13,7 @@ import msgspec
 
 from quarterdeck.model.audit import AuditEntry
 from quarterdeck.model.errors import Problem, QuarterdeckError, Unavailable, from_problem
-from quarterdeck.model.files import FileStatus, StoredFile
+from quarterdeck.model.files import FileStatus, StoredFile, Transfer
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, KillCommand
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.messages import FoundMessages, MessageFilter
@@ -325,6 +325,11 @@ def upload_file(sha256: str, *, offset: int, size: int, name: str) -> Call[FileS
 def list_files() -> Call[list[StoredFile]]:
     """The contents that the server keeps, that last used first."""
     return _get("/files", list[StoredFile])
+
+
+def list_transfers() -> Call[list[Transfer]]:
+    """How far files are on their way to nodes and from them."""
+    return _get("/transfers", list[Transfer])
 
 
 def delete_file(sha256: str) -> Call[None]:

@@ -17,7 +17,7 @@ from quarterdeck.client.events import Stream
 from quarterdeck.client.transfers import Download, Measured, Patience, Progress
 from quarterdeck.model.audit import AuditEntry
 from quarterdeck.model.errors import NotFound, QuarterdeckError, TimedOut
-from quarterdeck.model.files import FileStatus, StoredFile
+from quarterdeck.model.files import FileStatus, StoredFile, Transfer
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.messages import FoundMessages, MessageFilter
@@ -304,6 +304,10 @@ class Client:
     def list_files(self) -> list[StoredFile]:
         """The contents that the server keeps, that last used first."""
         return self.send(calls.list_files())
+
+    def list_transfers(self) -> list[Transfer]:
+        """How far files are on their way to nodes and from them; those that moved lately."""
+        return self.send(calls.list_transfers())
 
     def delete_file(self, sha256: str) -> None:
         """Removes a content from the server. What was put on nodes stays there."""

@@ -33,6 +33,18 @@ class FileStatus(Struct, frozen=True, kw_only=True):
     complete: bool = False
 
 
+class Transfer(Struct, frozen=True, kw_only=True):
+    """A content on its way to a node or from it, or lately through."""
+
+    gid: int
+    nid: int
+    sha256: str
+    to_node: bool  #: else from it
+    at: int  #: bytes that are through
+    size: int  #: of how many
+    moved_at: float  #: seconds since the epoch
+
+
 class PutFileArguments(Struct, frozen=True, kw_only=True):
     """Of `put_file`: write a content that the server has to a file of the node."""
 

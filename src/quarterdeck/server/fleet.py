@@ -39,6 +39,7 @@ from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.pulls import Pulls
 from quarterdeck.server.services import Services
 from quarterdeck.server.tokens import Tokens
+from quarterdeck.server.transfers import Transfers
 from quarterdeck.store.state.nodes import NodeKey
 
 
@@ -63,6 +64,7 @@ class Fleet:
         artefacts: Artefacts,
         files: Files,
         pulls: Pulls,
+        transfers: Transfers,
         jobs: Jobs,
         telemetry: Telemetry,
     ) -> None:
@@ -75,6 +77,7 @@ class Fleet:
         self._artefacts = artefacts
         self._files = files
         self._pulls = pulls
+        self._transfers = transfers
         self._jobs = jobs
         self._telemetry = telemetry
 
@@ -121,10 +124,12 @@ class Fleet:
         """What the node should run, to be sent to it now."""
         return await self._desired.of(NodeKey(gid, nid))
 
-    async def artefact(self, sha256: str, offset: int) -> ArtefactChunk:
+    async def artefact(self, agent: AgentIdentity, sha256: str, offset: int) -> ArtefactChunk:
         """A piece of a file or an artefact: whatever has that hash."""
         if self._files.has(sha256):
-            return await self._files.chunk(sha256, offset)
+            chunk = await self._files.chunk(sha256, offset)
+            self._transfers.note(agent, sha256, at=offset + len(chunk.data), size=chunk.size, to_node=True)
+            return chunk
         return await self._artefacts.chunk(sha256, offset)
 
     async def file_offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored:

@@ -18,6 +18,7 @@ from quarterdeck.model.files import is_sha256
 from quarterdeck.model.jobs import ID_LIMIT
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.files import Arrival, Files
+from quarterdeck.server.transfers import Transfers
 from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.nodes import NodeKey
@@ -30,9 +31,10 @@ _Key = tuple[str, str]  # agent id, sha256
 class Pulls:
     """Takes files from agents."""
 
-    def __init__(self, database: Database, *, files: Files) -> None:
+    def __init__(self, database: Database, *, files: Files, transfers: Transfers) -> None:
         self._database = database
         self._files = files
+        self._transfers = transfers
         self._arrivals: dict[_Key, Arrival] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by agent id
 
@@ -61,6 +63,8 @@ class Pulls:
                 return None
             if arrival is None or chunk.offset != arrival.part.size:
                 return None
+            at = arrival.part.size + len(chunk.data)
+            self._transfers.note(agent, chunk.sha256, at=at, size=arrival.size, to_node=False)
             try:
                 if self._files.has(chunk.sha256) or await self._files.append(arrival, chunk.data):
                     await self._leave(key)

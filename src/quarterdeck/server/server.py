@@ -49,6 +49,7 @@ from quarterdeck.server.sessions import Sessions
 from quarterdeck.server.tables import Tables
 from quarterdeck.server.tail import Tail
 from quarterdeck.server.tokens import Tokens
+from quarterdeck.server.transfers import Transfers
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.ingest import IngestJournal
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore, open_store
@@ -64,6 +65,7 @@ class Server:
     modules: Modules
     commands: Commands
     files: Files
+    transfers: Transfers
     schedules: Schedules
     services: Services
     messages: Messages
@@ -193,6 +195,7 @@ class Server:
         self._authority = CertificateAuthority.open(self._home.folder, certificate_days=config.certificate_days)
         self._links = links = Links()
         artefacts = Artefacts(database)
+        self.transfers = Transfers()
         self.files = Files(self._home.files, limit_bytes=config.files_bytes, keep_s=config.files_keep_s)
         desired = Desired(database, artefacts=artefacts)
         instances = Instances(database, desired=desired)
@@ -226,7 +229,8 @@ class Server:
             services=self.services,
             artefacts=artefacts,
             files=self.files,
-            pulls=Pulls(database, files=self.files),
+            pulls=Pulls(database, files=self.files, transfers=self.transfers),
+            transfers=self.transfers,
             jobs=Jobs(database, ledger=ledger),
             telemetry=ingest,
         )

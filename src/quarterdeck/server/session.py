@@ -55,7 +55,7 @@ class SessionHandler(Protocol):
 
     async def renew(self, agent: AgentIdentity, csr_pem: bytes) -> NewCertificate: ...
 
-    async def artefact(self, sha256: str, offset: int) -> ArtefactChunk: ...
+    async def artefact(self, agent: AgentIdentity, sha256: str, offset: int) -> ArtefactChunk: ...
 
     async def file_offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored: ...
 
@@ -208,7 +208,7 @@ class Session:
 
     async def _artefact(self, want: WantArtefact) -> ArtefactChunk:
         try:
-            return await self._handler.artefact(want.sha256, want.offset)
+            return await self._handler.artefact(self.agent, want.sha256, want.offset)
         except (NotFound, StorageCorrupt) as error:
             problem = str(error)
             return ArtefactChunk(sha256=want.sha256, offset=want.offset, size=-1, data=b"", problem=problem)

@@ -96,8 +96,8 @@ class AgentHandler(Protocol):
 
     async def desired(self, gid: int, nid: int) -> DesiredSet: ...
 
-    async def artefact(self, sha256: str, offset: int) -> ArtefactChunk:
-        """A chunk of the artefact; `NotFound` when there is none."""
+    async def artefact(self, agent: AgentIdentity, sha256: str, offset: int) -> ArtefactChunk:
+        """A chunk of the artefact or file, for this agent; `NotFound` when there is none."""
         ...
 
     async def file_offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored:

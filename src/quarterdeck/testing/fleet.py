@@ -120,7 +120,7 @@ class MemoryFleet:
     async def desired(self, gid: int, nid: int) -> DesiredSet:
         return self.sets.get((gid, nid), DesiredSet(revision=0))
 
-    async def artefact(self, sha256: str, offset: int) -> ArtefactChunk:
+    async def artefact(self, agent: AgentIdentity, sha256: str, offset: int) -> ArtefactChunk:  # noqa: ARG002
         content = self.artefacts.get(sha256)
         if content is None:
             raise NotFound

@@ -35,6 +35,7 @@ from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.files import Files
 from quarterdeck.server.pulls import Pulls
+from quarterdeck.server.transfers import Transfers
 from quarterdeck.store.state.database import Database
 from tests.services import Services
 from tests.state import sqlite_url
@@ -53,6 +54,7 @@ class Node:
         self.services = services
         self.agent = agent
         self.files = Files(folder / "server", limit_bytes=2**30, keep_s=1e6)
+        self.transfers = Transfers()
         self.begin()
         self.messages: list[FromAgent] = []
         self.patience = 1000
@@ -61,7 +63,7 @@ class Node:
 
     def begin(self) -> None:
         """A new life of the agent, and of the server's half."""
-        self.pulls = Pulls(self.services.database, files=self.files)
+        self.pulls = Pulls(self.services.database, files=self.files, transfers=self.transfers)
         self.fetches, self.offers = Fetches(), Offers()
         self.commands = FileCommands(fetches=self.fetches, offers=self.offers, fill=self.fill, who=lambda: self.agent)
 
@@ -308,6 +310,8 @@ async def test_a_file_is_got_once_and_not_sent_when_it_is_there(node: Node) -> N
     assert (got.sha256, got.size, got.mtime) == (DIGEST, len(CONTENT), source.stat().st_mtime)
     assert (await node.files.list())[0].name == str(source)
     assert sum(isinstance(each, FileChunk) for each in node.messages) == 4
+    (shown,) = node.transfers.list()
+    assert (shown.sha256, shown.to_node, shown.at, shown.size) == (DIGEST, False, len(CONTENT), len(CONTENT))
     assert await node.get(source) == got
     assert isinstance(node.messages[-1], FileOffer)
 

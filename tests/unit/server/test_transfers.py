@@ -1,0 +1,34 @@
+"""What moves is remembered for a while, and not without bound."""
+
+from __future__ import annotations
+
+import pytest
+
+from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.server import transfers as module
+from quarterdeck.server.transfers import Transfers
+from tests.services import FakeClock
+
+
+def agent(nid: int) -> AgentIdentity:
+    return AgentIdentity(agent_id=f"agent-{nid}", gid=1, nid=nid, serial="1")
+
+
+def test_what_moved_lately_is_shown_as_it_is_now() -> None:
+    clock = FakeClock()
+    transfers = Transfers(clock=clock)
+    transfers.note(agent(1), "a", at=1, size=9, to_node=True)
+    transfers.note(agent(2), "a", at=2, size=9, to_node=False)
+    clock.now += module.SHOWN_S
+    transfers.note(agent(1), "a", at=5, size=9, to_node=True)
+    assert [(each.nid, each.at) for each in transfers.list()] == [(2, 2), (1, 5)]
+    clock.now += 1
+    assert [(each.nid, each.at) for each in transfers.list()] == [(1, 5)]
+
+
+def test_of_too_many_those_that_moved_last_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIMIT", 3)
+    transfers = Transfers()
+    for nid in (1, 2, 3, 1, 4):
+        transfers.note(agent(nid), "a", at=1, size=9, to_node=True)
+    assert [each.nid for each in transfers.list()] == [3, 1, 4]
