@@ -11,7 +11,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent.parent / "docs" / "reference"
 #: each is written by the file of its name here
-PAGES = ("cli", "config", "errors", "api", "tables", "link", "types", "states")
+PAGES = ("cli", "config", "commands", "errors", "api", "tables", "link", "types", "states")
 NOTICE = "<!-- Written from the code by `make docs`; edits here are lost. -->\n\n"
 
 

@@ -57,8 +57,8 @@ class ProcessSettings(Rules, frozen=True, kw_only=True):
     """What every program can be told, whatever starts it."""
 
     domain: str = ""  #: with `name` what its messages and stats are filed under
-    name: str = ""
-    workingdir: str = ""  #: default: the agent's `tmp` folder
+    name: str = ""  #: in that domain
+    workingdir: str = ""  #: default: the agent's `tmp` folder; of another user, their home
     env: dict[str, str] = {}  #: on top of the environment that every process gets
     user: str = ""  #: a user of the node; default: the agent's own
     memory: int | str | None = None  #: bytes, or "512M"; of the whole tree
@@ -66,9 +66,9 @@ class ProcessSettings(Rules, frozen=True, kw_only=True):
     pids: int | None = None  #: processes and threads of the tree
     grace: float = GRACE_S  #: seconds between TERM and KILL
     stats_interval: float = STATS_INTERVAL_S  #: seconds between looks at what it uses
-    loglevels: LevelsWritten = LogLevels().loglevels
-    loglevels_db: LevelsWritten = LogLevels().loglevels_db
-    loglevels_ac: LevelsWritten = LogLevels().loglevels_ac
+    loglevels: LevelsWritten = LogLevels().loglevels  #: of what it prints, which is taken at all
+    loglevels_db: LevelsWritten = LogLevels().loglevels_db  #: of that, which is kept on the node
+    loglevels_ac: LevelsWritten = LogLevels().loglevels_ac  #: and which is forwarded to the server
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,7 +99,7 @@ class ExecuteArguments(ProcessSettings, frozen=True, kw_only=True):
     """Of `execute`. Arguments are passed as they are: there is no shell."""
 
     cmd: str  #: the program, by its full path or found in PATH; `$agentroot`, `$root` and `$tmp` are replaced
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()  #: each as it is
 
 
 class ProcessStats(Wire, frozen=True, kw_only=True):

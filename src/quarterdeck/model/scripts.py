@@ -20,7 +20,7 @@ class ScriptArguments(ProcessSettings, frozen=True, kw_only=True):
 
     script: str | None = None  #: the source
     sha256: str = ""  #: or the hash of a script that the server has
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()  #: what the script gets, each as it is
 
     def __post_init__(self) -> None:
         super().__post_init__()
