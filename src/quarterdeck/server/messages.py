@@ -33,6 +33,8 @@ from quarterdeck.store.telemetry.messages import RowPlace, find_messages, place_
 CONCURRENT = 64
 #: how long one node may take to answer somebody who looks at many
 NODE_S = 10.0
+#: how long all of them may take
+NODES_S = 30.0
 #: nodes that one follower follows
 FOLLOW_NODES = 500
 #: nodes that are named one by one when they cannot be asked
@@ -109,14 +111,13 @@ class Messages:
         start = Start(wanted=wanted, since_ms=since_ms, names=chosen.names, cursors=cursors)
         return follow(self, self._links, start)
 
-    async def ask(self, key: NodeKey, wanted: MessageFilter) -> MessagePage:
-        """As `read` does, in its turn among all who look at many nodes, and within a short time."""
-        async with self._turns:
-            try:
-                async with asyncio.timeout(NODE_S):
-                    return await self.read(key, wanted)
-            except TimeoutError as error:
-                raise TimedOut(f"It did not answer within {NODE_S:g} s.") from error
+    async def ask(self, key: NodeKey, wanted: MessageFilter, *, deadline: float) -> MessagePage:
+        """As `read` does, in its turn among all who look at many nodes, within a short time and before `deadline`."""
+        try:
+            async with asyncio.timeout_at(deadline), self._turns, asyncio.timeout(NODE_S):
+                return await self.read(key, wanted)
+        except TimeoutError as error:
+            raise TimedOut(f"It did not answer within {NODE_S:g} s.") from error
 
     async def _choose(self, selector: Selector, wanted: MessageFilter) -> _Chosen:
         """The nodes that are meant; where a command is named, those of its jobs."""
@@ -152,6 +153,7 @@ class _NodeQuestion:
         self.wanted = wanted
         self._messages = messages
         self._here = here
+        self._deadline = asyncio.get_running_loop().time() + NODES_S
         self._away: list[str] = []
         self._said: dict[str, None] = {}
 
@@ -161,11 +163,8 @@ class _NodeQuestion:
             self._away.append(name)
             return None
         try:
-            page = await self._messages.ask(
-                key, msgspec.structs.replace(self.wanted, cursor=cursor, limit=min(limit, self.wanted.limit))
-            )
-        except BadInput:
-            raise  # the filter's fault, whichever node it is
+            wanted = msgspec.structs.replace(self.wanted, cursor=cursor, limit=min(limit, self.wanted.limit))
+            page = await self._messages.ask(key, wanted, deadline=self._deadline)
         except QuarterdeckError as error:
             self._said[f"{name}: {trouble(error)} Only what it forwarded is shown."] = None
             return None

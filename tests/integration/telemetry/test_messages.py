@@ -193,11 +193,14 @@ async def test_nodes_that_cannot_look_are_named_with_the_reason(fleet: Fleet, mo
     await fleet.printed(one, "here", at_ms=1)
     fleet.nodes.trouble[NodeKey(two.gid, two.nid)] = Forbidden("Its configuration has no get_msgs.")
     fleet.nodes.trouble[NodeKey(three.gid, three.nid)] = Unavailable("It went away.")
+    four = await fleet.join("web-4")
+    fleet.nodes.trouble[NodeKey(four.gid, four.nid)] = BadInput("This node knows no such filter.")
     page = await fleet.select()
     assert [message.data for message in page.messages] == ["here"]
     assert sorted(page.problems) == [
         "web-2: Its configuration has no get_msgs. Only what it forwarded is shown.",
         "web-3: It went away. Only what it forwarded is shown.",
+        "web-4: It could not look: This node knows no such filter. Only what it forwarded is shown.",
     ]
     monkeypatch.setattr(module, "NODE_S", 0.05)
 
