@@ -138,16 +138,21 @@ def logs(
         if not chosen:
             raise NoSuchNodes(f"The command '{command}' has no job on {', '.join(node)}.", hint="See `qd job show`.")
         lines = NodeLines(chosen.values(), prefix=len(chosen) > 1 if prefix is None else prefix)
+        nothing = True
         for event in client.follow_output(command, follow=follow):
             if isinstance(event, Job) or (event.gid, event.nid) not in chosen:
                 continue
             found = [message for message in event.messages if message.level in levels]
+            nothing = nothing and not found
             if json:
                 output.print_lines({"node": event.node_name, **msgspec.structs.asdict(each)} for each in found)
             else:
                 lines.print(event.node_name, found, results=True)
             for problem in event.problems:
                 output.errors.print(f"[dim]{escape(event.node_name)}[/] {escape(problem)}", soft_wrap=True)
+    lines.finish()
+    if nothing and not json:
+        output.errors.print("Nothing was printed.")
 
 
 @app.command

@@ -15,6 +15,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import FrameType
 
 import msgspec
 from rich.markup import escape
@@ -169,13 +170,13 @@ class _Following:
         if not self._view.ends or threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGINT, lambda *_: self._end_jobs())
+        before = signal.signal(signal.SIGINT, self._end_jobs)
         try:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def _end_jobs(self) -> None:
+    def _end_jobs(self, _number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.interrupted = True
         threading.Thread(target=self._kill, daemon=True).start()

@@ -255,9 +255,10 @@ class _Following:
             try:
                 page = await self._ask(node)
             except QuarterdeckError as error:
-                away = isinstance(error, Unavailable | TimedOut)
+                away = isinstance(error, Unavailable)
                 if over and not (away and self._live and node.told and node.tries < RETRIES):
                     return _rest(node, error)
+                away = away or isinstance(error, TimedOut)
                 await self._say(node, error, away=away)
                 await self._pause(node, away=away)
                 continue

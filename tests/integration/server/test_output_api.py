@@ -75,6 +75,7 @@ async def lines(client: AsyncClient, last_event: str, *, follow: str = "") -> As
 async def test_what_a_node_prints_is_told_before_its_result(server: Server, client: AsyncClient) -> None:
     agent = await running(server, client)
     seen: list[Any] = []
+    answering: asyncio.Task[None] | None = None
     async for event in client.follow_output("c"):
         seen.append(event)
         if isinstance(event, Job) and event.state is JobState.RUNNING:
@@ -85,20 +86,22 @@ async def test_what_a_node_prints_is_told_before_its_result(server: Server, clie
         elif isinstance(event, NodeMessages) and len(seen) == 2:
             assert (await asked(agent)).filter["cursor"] == "1"
             await say(agent, JobResults(results=(OK,)))
-            await agent_answers_the_rest(agent)
+            answering = asyncio.create_task(agent_answers_the_rest(agent))
     assert [event.state if isinstance(event, Job) else [m.data for m in event.messages] for event in seen] == [
         JobState.RUNNING, ["a"], ["b"], JobState.OK,
     ]  # fmt: skip
+    assert answering is not None
+    answering.cancel()
     await agent.close()
 
 
 async def agent_answers_the_rest(agent: Agent) -> None:
+    """Whoever asks for it: a reader that left may not have been noticed yet."""
     while True:
         message = await receive(agent)
         if isinstance(message, AskMessages) and message.wait_s == 0:
             assert message.filter["cursor"] == "1"
             await say(agent, MessagesFound(number=message.number, page=page("b", after=1)))
-            return
 
 
 async def test_the_last_id_is_where_it_goes_on(server: Server, client: AsyncClient) -> None:
@@ -124,7 +127,26 @@ async def _answered(stream: AsyncIterator[tuple[str, str]], agent: Agent) -> Asy
     answering = asyncio.create_task(agent_answers_the_rest(agent))
     async for each in stream:
         yield each
-    await answering
+    answering.cancel()
+
+
+def _asking() -> int:
+    """How many questions to nodes are open."""
+    return sum("_see_through" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+
+async def test_a_reader_that_goes_away_leaves_no_question_open(server: Server, client: AsyncClient) -> None:
+    agent = await running(server, client)
+    async for _, value in lines(client, ""):
+        if value == "job":
+            await asked(agent)
+            assert _asking() == 1
+            break
+    async with asyncio.timeout(20):
+        while _asking():  # noqa: ASYNC110 (what is waited for has no event)
+            await asyncio.sleep(0.02)
+    assert isinstance(await receive(agent), StopAsking), "the node need not answer any more"
+    await agent.close()
 
 
 async def test_output_of_now_ends_at_once(server: Server, client: AsyncClient) -> None:

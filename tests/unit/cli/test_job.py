@@ -199,6 +199,8 @@ def test_logs_are_what_was_printed_of_the_nodes_and_levels_that_are_named(
     assert client.follows == [False, True]
     assert run(client, "logs", "one", "--node", "bb", "--json", monkeypatch=monkeypatch) == 0
     assert msgspec.json.decode(capsys.readouterr().out)["data"] == "z"
+    assert run(client, "logs", "one", "--level", "9", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr() == ("", "Nothing was printed.\n")
     assert run(client, "logs", "one", "--node", "c", monkeypatch=monkeypatch) == 2
     assert "no job on c" in capsys.readouterr().err
 
