@@ -7,7 +7,7 @@ acknowledged or closed. `clean_up` leaves no keeper, no process and no cgroup be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -25,9 +25,11 @@ from quarterdeck.agent.processes.measuring import Measuring
 from quarterdeck.agent.processes.processes import Processes
 from quarterdeck.agent.processes.trees import Group
 from quarterdeck.model.config import JobsConfig
+from quarterdeck.model.losses import Loss
 from quarterdeck.model.messages import Message, MessageFilter
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.stats import StatSource
+from quarterdeck.model.tables import Table
 from tests.unit.agent.jobs.rig import Server
 
 
@@ -41,7 +43,7 @@ class Life:
         self.fed: list[tuple[StatSource, bytes]] = []
         self.messages = MessageLog(
             home / "messages",
-            emit=lambda table, rows, *_: self.emitted.append((table.name, rows)),
+            emit=self._emit,
             lose=lambda _: None,
             **log,
         )
@@ -80,6 +82,9 @@ class Life:
                 asyncio.create_task(self.jobs.linked(cast("LiveLink", self.server))),
             ]
 
+    def _emit(self, table: Table, rows: int, body: bytes, module: str, losses: Sequence[Loss]) -> None:
+        self.emitted.append((table.name, rows))
+
     async def end(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -88,9 +93,9 @@ class Life:
         if self.jobs is not None:
             await self.jobs.close()
         if self.killed:
-            for task in tuple(self.processes._tasks):
+            for task in tuple(self.processes._tasks):  # pyright: ignore[reportPrivateUsage]
                 task.cancel()
-            await self.processes._keeper.close()
+            await self.processes._keeper.close()  # pyright: ignore[reportPrivateUsage]
         else:
             await self.processes.close()
             await self.messages.close()

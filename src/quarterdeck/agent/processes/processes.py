@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.messages.runs import Routing, Run, Source
@@ -24,10 +25,10 @@ from quarterdeck.agent.processes.environment import Environment
 from quarterdeck.agent.processes.kept import Kept, Process
 from quarterdeck.agent.processes.measuring import Measuring
 from quarterdeck.agent.processes.output import joined
-from quarterdeck.agent.processes.readings import Reading
+from quarterdeck.agent.processes.readings import Past, Reading, recall
 from quarterdeck.agent.processes.supervision import Ending
 from quarterdeck.model.errors import AlreadyExists, QuarterdeckError
-from quarterdeck.model.messages import Level, LogLevels, Message, MessageFilter
+from quarterdeck.model.messages import Level, LogLevels
 from quarterdeck.model.processes import ProcessSettings, ProcessStats
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Processes:
         self._kept: dict[str, Kept] = {}
         self._children: dict[str, Child] = {}  # found at the start, and not yet claimed
         self._unclaimed: dict[str, list[Event]] = {}  # what those told meanwhile
-        self._pasts: dict[str, tuple[Reading, list[Message]]] = {}  # what an earlier life read of them
+        self._pasts: dict[str, Past] = {}  # what an earlier life read of them
         self._read: dict[str, int] = {}  # and up to which number, of those that are taken up
         self._exits: dict[str, int] = {}  # numbers of exits that may not be acknowledged yet
         self._acks: dict[str, int] = {}
@@ -199,25 +200,13 @@ class Processes:
             try:
                 if not self._ready.is_set():
                     children = await self._keeper.connect()
-                    self._pasts = await self._recall(children)
+                    self._pasts = await recall(self._messages, children)
                     self._children = {child.id: child for child in children}
                     self._ready.set()
                 await self._take(await self._keeper.events())
             except QuarterdeckError as error:
                 log.warning("processes cannot be kept now: %s", error)
                 await asyncio.sleep(RETRY_S)
-
-    async def _recall(self, children: Iterable[Child]) -> dict[str, tuple[Reading, list[Message]]]:
-        """How far an earlier life read these, and the last messages of it."""
-        stored = await self._messages.readings() if children else {}
-        pasts: dict[str, tuple[Reading, list[Message]]] = {}
-        for child in children:
-            reading = Reading.unpacked(stored[child.id]) if child.id in stored else None
-            if reading is not None and reading.began == child.began:
-                wanted = MessageFilter(job_id=child.id, time_from=int(child.began * 1000) - 1, newest_first=True)
-                page = await self._messages.select(wanted)
-                pasts[child.id] = reading, list(reversed(page.messages))
-        return pasts
 
     async def _acknowledge(self) -> None:
         while True:
@@ -253,10 +242,10 @@ class Processes:
     def _claimed(self, kept: Kept, child: Child) -> None:
         """This belongs to it, and what that told until now."""
         kept.running(child)
-        reading, past = self._pasts.pop(kept.id, (None, []))
-        if reading is not None:
-            kept.output.recall(reading.parsers, past)
-            self._read[kept.id] = reading.seq
+        past = self._pasts.pop(kept.id, None)
+        if past is not None:
+            kept.output.recall(past.reading.parsers, past.messages)
+            self._read[kept.id] = past.reading.seq
         if told := self._unclaimed.pop(kept.id, None):
             self._handed.append((kept, told))
             self._spawn(self._take(()))
@@ -395,8 +384,8 @@ class Processes:
         await stray.over()
         self.release(stray.id)
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

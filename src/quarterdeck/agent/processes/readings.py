@@ -6,9 +6,15 @@ So the parsers' state is stored too, in the same transaction, with the number of
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 import msgspec
 
 from quarterdeck.agent.messages.lines import ParserState
+from quarterdeck.agent.messages.log import MessageLog
+from quarterdeck.agent.processes.client import Child
+from quarterdeck.model.messages import Message, MessageFilter
 from quarterdeck.model.struct import Wire
 
 
@@ -30,3 +36,24 @@ class Reading(Wire, frozen=True, kw_only=True):
             return msgspec.msgpack.decode(stored, type=cls)
         except msgspec.DecodeError:
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What an earlier life read of a process: how far, and the last messages of it, oldest first."""
+
+    reading: Reading
+    messages: list[Message]
+
+
+async def recall(log: MessageLog, children: Collection[Child]) -> dict[str, Past]:
+    """The past of those of which something was stored, by id."""
+    stored = await log.readings() if children else {}
+    pasts: dict[str, Past] = {}
+    for child in children:
+        reading = Reading.unpacked(stored[child.id]) if child.id in stored else None
+        if reading is not None and reading.began == child.began:
+            wanted = MessageFilter(job_id=child.id, time_from=int(child.began * 1000) - 1, newest_first=True)
+            page = await log.select(wanted)
+            pasts[child.id] = Past(reading, list(reversed(page.messages)))
+    return pasts

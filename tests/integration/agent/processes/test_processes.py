@@ -286,7 +286,7 @@ async def test_a_fork_bomb_is_held_and_ended(home: Path) -> None:
 async def test_a_full_disk_stops_no_program_and_no_result(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with life(home) as node:
         full = True
-        store = node.messages._store
+        store = node.messages._store  # pyright: ignore[reportPrivateUsage]
         append = store.append
 
         def refuse(*given: object) -> None:
@@ -298,7 +298,8 @@ async def test_a_full_disk_stops_no_program_and_no_result(home: Path, monkeypatc
         node.shell("chatty", "i=0; while [ $i -lt 40000 ]; do echo line $i; i=$((i+1)); done")
         assert (await node.server.result("chatty")).state is JobState.OK
         full = False
-        assert len(await node.log("chatty")) == 40_000
+        await printed(node, "chatty", "line 39999")
+        assert [each.data for each in await node.log("chatty")] == [f"line {number}" for number in range(40_000)]
 
 
 async def test_one_that_is_kept_can_be_told_to_start_again(home: Path) -> None:
