@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -27,6 +27,8 @@ BLOCK_S = 5
 _ANSWER_S = 10
 #: seconds between tries: the first time, and at most
 _BACKOFF_S, _BACKOFF_LIMIT_S = 0.1, 5.0
+
+_CANCEL_AGAIN_S = 0.5
 
 #: one command with its arguments
 Said = tuple[str | bytes | float, ...]
@@ -109,6 +111,15 @@ class Connection:
     def _went_well(self, name: str) -> None:
         if self._troubles.pop(name, ""):
             log.info("%s through Redis at %s go on", name, self.address)
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancels tasks that talk to Redis until they have ended: its client may lose a cancellation to an answer."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
 
 
 def _client(url: str) -> Redis:

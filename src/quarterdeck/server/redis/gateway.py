@@ -13,14 +13,12 @@ from quarterdeck.server.audit import Audit
 from quarterdeck.server.commands import Commands
 from quarterdeck.server.ingest import Ingest
 from quarterdeck.server.ledger import Ledger
-from quarterdeck.server.redis.connection import Connection
+from quarterdeck.server.redis.connection import Connection, end
 from quarterdeck.server.redis.messages import Messages
 from quarterdeck.server.redis.queue import CommandQueue
 from quarterdeck.server.redis.results import Results
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
-
-_CANCEL_AGAIN_S = 0.5
 
 
 class Gateway:
@@ -64,9 +62,5 @@ class Gateway:
 
     async def stop(self) -> None:
         """Ends. What was taken and is no command yet is taken up at the next start."""
-        left = set(self._tasks)
-        while left:  # a task may lose what cancels it to what it waits for, when both come together
-            for task in left:
-                task.cancel()
-            _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+        await end(self._tasks)
         await self._connection.close()
