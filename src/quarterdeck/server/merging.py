@@ -11,7 +11,6 @@ import heapq
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from quarterdeck.model.messages import NodeMessage
 from quarterdeck.store.telemetry.messages import RowPlace, place_of
@@ -66,9 +65,8 @@ class Place(ABC):
         return message
 
 
-class _Entry(NamedTuple):
-    key: tuple[int, ...]
-    place: int
+#: the key of a place's head, turned round where the newest come first, and which place it is
+_Entry = tuple[tuple[int, ...], int]
 
 
 async def merge(places: Sequence[Place], *, limit: int, newest_first: bool) -> tuple[list[NodeMessage], bool]:
@@ -79,30 +77,32 @@ async def merge(places: Sequence[Place], *, limit: int, newest_first: bool) -> t
     for place in places:
         place.start_with(max(FIRST_MESSAGES, min(limit, 2 * limit // max(1, len(places)))))
     await asyncio.gather(*(place.fill(limit) for place in places))
-    heap = [entry for index, place in enumerate(places) if (entry := _entry(place, index, newest_first=newest_first))]
+    heads = ((place.head, number) for number, place in enumerate(places))
+    heap = [_entry(head, number, newest_first=newest_first) for head, number in heads if head is not None]
     heapq.heapify(heap)
     while heap:
-        place = places[heap[0].place]
+        number = heap[0][1]
+        place = places[number]
         head = place.head
         assert head is not None
-        if place_of(head) not in seen:
+        who = place_of(head)
+        if who not in seen:
             size += len(head.data)
             if len(found) == limit or (found and size > ANSWER_CHARACTERS):
                 return found, True
             found.append(head)
-            seen.add(place_of(head))
+            seen.add(who)
         place.take()
-        await place.fill(limit)
-        entry = _entry(place, heap[0].place, newest_first=newest_first)
-        if entry is None:
+        if place.head is None:
+            await place.fill(limit)
+        if place.head is None:
             heapq.heappop(heap)
         else:
-            heapq.heapreplace(heap, entry)
+            heapq.heapreplace(heap, _entry(place.head, number, newest_first=newest_first))
     return found, False
 
 
-def _entry(place: Place, index: int, *, newest_first: bool) -> _Entry | None:
-    if place.head is None:
-        return None
-    key = place_of(place.head)
-    return _Entry(tuple(-part for part in key) if newest_first else key, index)
+def _entry(head: NodeMessage, number: int, *, newest_first: bool) -> _Entry:
+    if newest_first:
+        return (-head.epoch, -head.gid, -head.nid, -head.id), number
+    return (head.epoch, head.gid, head.nid, head.id), number

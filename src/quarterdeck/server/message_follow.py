@@ -148,7 +148,21 @@ class _Pump:
 
 def of_node(message: Message, key: NodeKey, name: str) -> NodeMessage:
     """The message with the node that has it."""
-    return NodeMessage(**msgspec.structs.asdict(message), gid=key.gid, nid=key.nid, node=name)
+    return NodeMessage(  # each field by its name: this is done for every message of an answer
+        id=message.id,
+        job_id=message.job_id,
+        domain=message.domain,
+        name=message.name,
+        epoch=message.epoch,
+        level=message.level,
+        data=message.data,
+        marks=message.marks,
+        raw=message.raw,
+        place=message.place,
+        gid=key.gid,
+        nid=key.nid,
+        node=name,
+    )
 
 
 def trouble(error: QuarterdeckError) -> str:
