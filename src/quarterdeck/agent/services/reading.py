@@ -62,10 +62,10 @@ def read_kept(service: Service, kept: Kept, health: Health, *, now: float, began
 
 def is_there(service: Service, state: ServiceState, *, over: Over | None, kept: Kept | None) -> bool:
     """Whether what comes after it may start: it is well, or, where it is to run to its end, it did."""
+    if over is not None:
+        return over.state is JobState.OK and service.max_time != FOREVER
     if service.health is not None or service.max_time == FOREVER:
         return state is ServiceState.RUNNING
-    if over is not None:
-        return over.state is JobState.OK
     return kept is not None and kept.state.outcome is Outcome.OK
 
 

@@ -63,7 +63,7 @@ class House(Protocol):
 
 
 class Seat:
-    """A service's place. `refused` says in words why it may not run here."""
+    """A service's place."""
 
     def __init__(self, name: str, *, revision: int, house: House) -> None:
         self.name = name
@@ -72,7 +72,8 @@ class Seat:
         self.turn = 0  #: grows each time it begins anew
         self.status = ServiceStatus(name=name, state=ServiceState.WAITING, revision=revision, since=time.time())
         self._house = house
-        self._refused = ""
+        self.refused = ""  #: why it may not run here, in words
+        self._program = self._wanted_version = ""  # of what is wanted
         self._kept: Kept | None = None
         self._told = Told(program="")  #: what its process was started with
         self._over: Over | None = None
@@ -106,9 +107,9 @@ class Seat:
 
     def want(self, service: Service | None, *, revision: int, refused: str = "") -> None:
         """From now on this is wanted; None: it is to go."""
-        self.wanted, self._refused = service, refused
+        self.wanted, self.refused = service, refused
         if service is not None:
-            self.after = service.after
+            self.after, self._program, self._wanted_version = service.after, service.program, service.version
         self.status = msgspec.structs.replace(self.status, revision=revision)
         self.poke()
 
@@ -155,13 +156,13 @@ class Seat:
                 if self._house.may_go(self):
                     await self._stop()
                     continue
-            elif self.wanted is None or self._refused:
+            elif self.wanted is None or self.refused:
                 if self.wanted is None:
                     await self._house.memory.forget(self.name)
                     if self.wanted is None:
                         return
                     continue
-            elif self._kept is None and (self._over is None or self._is_new(self.wanted)):
+            elif self._kept is None and (self._over is None or self._is_new):
                 await self._try_to_start(self.wanted)
             self._watch()
             self._look()
@@ -170,27 +171,31 @@ class Seat:
     async def _take_up(self) -> None:
         """What an earlier life of the agent left: a process that runs, or one that is over for good."""
         memory = self._house.memory.get(self.name)
+        self._wait = "What runs already is not known yet: the keeper of processes has not answered."
+        self._look()
         found = await self._house.processes.has(self.id)
+        self._wait = ""
         service = self.wanted
         if found:
-            self._told = memory or Told(program=service.program if service else "")
+            self._told = memory or Told(program=self._program)
             self._kept = self._house.processes.keep(self._process(service), changed=self.poke)
-        elif memory is not None and service is not None and memory.program == service.program:
+        elif memory is not None and service is not None and memory.program == self._program:
             self._told, self._over = memory, memory.over
 
     def _must_stop(self) -> bool:
         if self._kept is None:
             return False
-        return self.wanted is None or bool(self._refused) or self._is_new(self.wanted)
+        return self.wanted is None or bool(self.refused) or self._is_new
 
-    def _is_new(self, wanted: Service) -> bool:
+    @property
+    def _is_new(self) -> bool:
         """Whether another process is wanted than the one that is or was."""
-        return self._again or wanted.program != self._told.program
+        return self._again or self._program != self._told.program
 
     async def _try_to_start(self, service: Service) -> None:
         self._wait = self._house.waits_for(self)
         if not self._wait:
-            told = Told(program=service.program, version=service.version)
+            told = Told(program=self._program, version=self._wanted_version)
             await self._house.memory.put(self.name, told)
             if self.wanted is not service:  # another is wanted meanwhile
                 self.poke()
@@ -254,8 +259,8 @@ class Seat:
     def _read(self) -> Read:
         if self._stopping:
             return Read(ServiceState.STOPPING)
-        if self._refused and self._kept is None:
-            return Read(ServiceState.FAILED, self._refused)
+        if self.refused and self._kept is None:
+            return Read(ServiceState.FAILED, self.refused)
         if self._over is not None:
             return read_over(self._over)
         if self._kept is None:
@@ -266,8 +271,8 @@ class Seat:
 
     def _version(self) -> str:
         """What runs: a change that does not touch the process is in force at once."""
-        same = self.wanted is not None and self.wanted.program == self._told.program
-        return self.wanted.version if self.wanted is not None and same else self._told.version
+        same = self.wanted is not None and self._program == self._told.program
+        return self._wanted_version if same else self._told.version
 
     def _set(self, read: Read, **more: object) -> None:
         before = self.status

@@ -20,7 +20,7 @@ from quarterdeck.agent.services.memory import Memory
 from quarterdeck.agent.services.seat import Seat
 from quarterdeck.link.messages import ServiceReport
 from quarterdeck.model.desired import DesiredSet
-from quarterdeck.model.errors import BadInput, NotFound, QuarterdeckError
+from quarterdeck.model.errors import BadInput, Conflict, NotFound, QuarterdeckError
 from quarterdeck.model.jobs import JobOffer, JobState
 from quarterdeck.model.services import DesiredService, Service, ServiceState, ServiceStatus
 from quarterdeck.model.struct import Struct
@@ -89,6 +89,8 @@ class Services:
         seat = self._seats.get(name)
         if seat is None or seat.wanted is None:
             raise NotFound(f"There is no service '{name}' on this node.")
+        if seat.refused:
+            raise Conflict(seat.refused)
         turn = seat.turn
         seat.restart()
         async with self._news:

@@ -15,7 +15,7 @@ import pytest
 
 from quarterdeck.agent.services.services import Services
 from quarterdeck.model.desired import DesiredSet
-from quarterdeck.model.errors import NotFound
+from quarterdeck.model.errors import Conflict, NotFound
 from quarterdeck.model.services import DesiredService, HealthCheck, Service, ServiceState, ServiceStatus
 from tests.fleet import free_port
 from tests.node_life import Life, clean_up, life
@@ -92,8 +92,11 @@ async def node(home: Path, *, allow: tuple[str, ...] = ("*",), killed: bool = Fa
         finally:
             living.killed = killed
             if killed:  # it tells nobody anything any more
-                vars(living.processes)["end"] = lambda _: None
+                vars(living.processes)["end"] = _nothing
             await one.services.close()
+
+
+def _nothing(_: object) -> None: ...
 
 
 @pytest.fixture
@@ -252,6 +255,8 @@ async def test_services_run_only_where_the_node_allows_them(home: Path) -> None:
         here.apply(Service(name="web", command=SLEEP))
         status = await here.state("web", S.FAILED)
         assert "agent.jobs.allow" in status.reason
+        with pytest.raises(Conflict, match=r"agent\.jobs\.allow"):
+            await here.services.restart("web")
         assert here.living.processes.kept() == ()
 
 
