@@ -44,6 +44,7 @@ class Child:
         self.name = name
         self.arguments = arguments
         self.environment: dict[str, str] = {}
+        self.hidden: tuple[str, ...] = ()  #: of our environment, what it does not get
         self.process: subprocess.Popen[bytes] | None = None
         self.restarts = 0
         self.start_at = 0.0
@@ -63,7 +64,7 @@ class Child:
             [sys.executable, "-m", "quarterdeck.cli.main", self.name, *self.arguments],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env=os.environ | self.environment,
+            env={key: value for key, value in os.environ.items() if key not in self.hidden} | self.environment,
             preexec_fn=die_with_parent,  # noqa: PLW1509  (nothing but the system call runs in the child)
         )
         self.started_at = time.monotonic()
@@ -109,6 +110,7 @@ class Deck:
         self._home = home
         self._server = Child("server", ())
         self._agent = Child("agent", tuple(part for label in labels for part in ("--label", label)))
+        self._agent.hidden = ("QD_REDIS", "QD_SERVER_REDIS")  # its password is not for what runs on nodes
         self._agent.environment["QD_AGENT_END_PROCESSES"] = "true"
         self._ending = False
 

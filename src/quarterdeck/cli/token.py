@@ -40,6 +40,11 @@ def create(
     output.errors.print(
         f"On the new node, within {expires}:\n  qd agent --server {server.link} --token {made.token}", soft_wrap=True
     )
+    if server.link_https:
+        output.errors.print(
+            f"Where only HTTPS gets through:\n  qd agent --server https://{server.link_https} --token {made.token}",
+            soft_wrap=True,
+        )
 
 
 @app.command(name="ls")

@@ -51,6 +51,7 @@ def up(
     home: Home = None,
     http: Annotated[str | None, Parameter(help="Address of the API [env: QD_HTTP].")] = None,
     link: Annotated[str | None, Parameter(help="Address agents connect to [env: QD_LINK].")] = None,
+    redis: Annotated[str | None, Parameter(help="Redis to take commands from, a URL [env: QD_REDIS].")] = None,
     label: Annotated[tuple[str, ...], Parameter(help="Label of this node, key=value. Repeatable.")] = (),
     detach: Annotated[bool, Parameter(help="Run in the background.")] = False,
     wait: Annotated[bool, Parameter(help="With --detach: return when the agent is online.")] = False,
@@ -58,7 +59,7 @@ def up(
     """Start a server and an agent on this machine, with everything they need."""
     folder = Path(home).absolute() if home else default_home()
     os.environ["QD_HOME"] = str(folder)
-    for name, value in (("QD_HTTP", http), ("QD_LINK", link)):
+    for name, value in (("QD_HTTP", http), ("QD_LINK", link), ("QD_REDIS", redis)):
         if value:
             os.environ[name] = value
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -110,6 +111,7 @@ def status(*, home: Home = None) -> None:
             ("process", running.pid if running else ""),
             ("API", f"http://{info.http}"),
             ("link", info.link),
+            ("https link", f"https://{info.link_https}" if info.link_https else ""),
             ("data", folder),
             ("stores", f"{info.state_store}, {info.telemetry_store}"),
             ("up for", output.age(info.started_at)),

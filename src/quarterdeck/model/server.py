@@ -10,6 +10,7 @@ class ServerInfo(Struct, frozen=True, kw_only=True):
 
     version: str
     link: str
+    link_https: str = ""  #: of agents whose network lets only HTTPS through; "" for nowhere
     http: str
     state_store: str  #: "sqlite", "postgresql", …
     telemetry_store: str  #: "chdb" or "clickhouse"

@@ -108,6 +108,7 @@ class Server:
         return ServerInfo(
             version=__version__,
             link=self._link,
+            link_https=self._sessions.addresses[1] if self.config.link_https else "",
             http=self._http,
             state_store=self._database.kind,
             telemetry_store=self._store.kind,
