@@ -196,7 +196,9 @@ class Jobs:
             result = self._executor.verdict(job)
         if result is not None:
             return Record(offer=job, stage=Stage.DONE, result=result)
-        return Record(offer=job, stage=Stage.RUNNING if self._executor.admit(job) else Stage.TAKEN)
+        if self._executor.admit(job):
+            return Record(offer=job, stage=Stage.RUNNING, began=int(time.time() * 1000))
+        return Record(offer=job, stage=Stage.TAKEN)
 
     def _finished(self, result: JobResult) -> None:
         self.exchange.finished(result)

@@ -69,6 +69,7 @@ class Record(Wire, frozen=True, kw_only=True):
 
     offer: JobOffer
     stage: Stage
+    began: int = 0  #: of one that runs, milliseconds since the epoch
     result: JobResult | None = None
 
 

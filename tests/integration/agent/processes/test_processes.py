@@ -191,10 +191,12 @@ async def test_the_next_life_takes_up_what_runs_and_what_ended_meanwhile(home: P
         os.mkfifo(home / "end")
         await printed(node, "goes-on", "one")
         await printed(node, "ends", "before")
+        began = node.processes.running()[0].began * 1000
     await asyncio.to_thread((home / "end").write_text, "\n")
     async with life(home) as node:
         ends = await node.server.result("ends")
         assert (ends.state, ends.streams[0]) == (JobState.OK, "before\nafter\n")
+        assert ends.starttime <= began  # that of the life before
         await asyncio.to_thread((home / "go").write_text, "\n")
         goes_on = await node.server.result("goes-on")
         assert (goes_on.state, goes_on.code, goes_on.streams[0]) == (JobState.ERROR, 4, "one\nhalf line\n")
