@@ -7,6 +7,7 @@ library only.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import resource
@@ -227,6 +228,7 @@ def left_behind(file: str) -> Child | None:
     return child
 
 
+@functools.cache
 def boot_id() -> str:
     """Which run of the kernel this is: process ids mean nothing in the next."""
     try:
