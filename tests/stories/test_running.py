@@ -17,7 +17,7 @@ import pytest
 from quarterdeck.client import Client
 from quarterdeck.model.jobs import CreateCommand, Job, JobState
 from quarterdeck.model.nodes import AgentState, Selector
-from quarterdeck.model.output import NodeMessages
+from quarterdeck.model.output import SILENT, NodeMessages
 from tests.fleet import Fleet, eventually
 
 DEADLINE_S = 120
@@ -262,6 +262,15 @@ def test_a_node_that_is_away_gets_it_when_it_is_back(fleet: Fleet) -> None:
         code, out, err = running.end()
     assert (code, out) == (0, b"three | here\n"), err
     assert "three QUEUED: The node is offline since" in err
+
+
+def test_the_server_knows_which_commands_print_nothing(fleet: Fleet) -> None:
+    """The node's answer to a command that it does not have names those that it has."""
+    made = fleet.client.create_command(CreateCommand(cmd="nonsense", selector=Selector(nodes=("one",))))
+    (job,) = [job for job in fleet.client.follow_command(made.id) if job.result]
+    names = set(job.reason.rpartition("It has ")[2].removesuffix(".").split(", "))
+    assert names - SILENT == {"execute", "execute_js_py", "execute_js_lua", "execute_sh"}
+    assert SILENT - names == set()
 
 
 def test_following_again_shows_it_from_the_beginning(fleet: Fleet) -> None:

@@ -23,6 +23,7 @@ SILENT = frozenset(
         "kill",
         "killall",
         "restart",
+        "restart_service",
     }
 )
 
