@@ -13,7 +13,7 @@ from pathlib import Path
 
 from quarterdeck.agent.fetches import Fetches, MemorySink
 from quarterdeck.link.parts import file_sha256, open_part
-from quarterdeck.model.errors import StorageFull, Unavailable
+from quarterdeck.model.errors import QuarterdeckError, StorageFull
 from quarterdeck.model.files import check_sha256
 from quarterdeck.model.modules import Artefact
 
@@ -62,7 +62,7 @@ class Artefacts:
         try:
             await self._fetches.fetch(sha256, part, name=name)
             await asyncio.to_thread(part.finish, path)
-        except (StorageFull, Unavailable):
+        except QuarterdeckError:  # not worth going on with; what was cut off is
             part.discard()
             raise
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from quarterdeck.agent.artefacts import Artefacts
 from quarterdeck.agent.connection import LiveLink
 from quarterdeck.agent.fetches import Fetches
 from quarterdeck.link.messages import ArtefactChunk, FromAgent, WantArtefact
-from quarterdeck.model.errors import BadInput, NotFound
+from quarterdeck.model.errors import BadInput, NotFound, StorageFull
 from quarterdeck.model.modules import Artefact
 from tests.support import until
 
@@ -101,6 +102,7 @@ async def test_unknown_and_damaged_artefacts_are_errors_and_can_be_asked_again(t
     server.contents[artefact(content).sha256] = b"evil"
     with pytest.raises(BadInput, match="damaged"):
         await artefacts.get(artefact(content))
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
     server.contents[artefact(content).sha256] = content
     assert await artefacts.get(artefact(content)) == content
     await end(link)
@@ -126,4 +128,39 @@ async def test_the_cache_is_bounded_and_keeps_what_was_used_last(tmp_path: Path)
         os.utime(tmp_path / artefact(content).sha256, (place, place))
     kept = {path.name for path in tmp_path.iterdir()}  # noqa: ASYNC240
     assert kept == {artefact(content).sha256 for content in contents[-2:]}
+    await end(link)
+
+
+async def test_a_fetch_goes_on_in_the_agents_next_life(tmp_path: Path) -> None:
+    content = bytes(range(100))
+    fetches = Fetches()
+    first = Server(fetches, content, patience=3)
+    asked = asyncio.create_task(Artefacts(tmp_path, fetches=fetches).path(artefact(content).sha256, "script.py"))
+    link = first.link()
+    await until(lambda: len(first.offsets) == 3)
+    await end(link)
+    asked.cancel()
+    fetches = Fetches()
+    second = Server(fetches, content)
+    link = second.link()
+    path = await Artefacts(tmp_path, fetches=fetches).path(artefact(content).sha256, "script.py")
+    assert path.read_bytes() == content
+    assert second.offsets[0] >= 20
+    await end(link)
+
+
+async def test_what_a_full_disk_does_not_take_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    fetches = Fetches()
+    artefacts = Artefacts(tmp_path, fetches=fetches)
+    link = Server(fetches, b"content").link()
+    assert await artefacts.get(artefact(b"content")) == b"content"
+    with pytest.raises(StorageFull):
+        await artefacts.path(artefact(b"content").sha256, "script.py")
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
     await end(link)
