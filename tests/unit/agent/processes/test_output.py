@@ -1,0 +1,73 @@
+"""What a run of a process leaves for its result, however its output is cut."""
+
+from __future__ import annotations
+
+from quarterdeck.agent.messages.runs import Routing, Source
+from quarterdeck.agent.processes.output import TAIL_BYTES, RunOutput, Tail
+from quarterdeck.agent.processes.readings import Reading
+from quarterdeck.model.messages import Level, LogLevels, Message
+
+
+def output(**levels: str) -> RunOutput:
+    return RunOutput(Source("job"), Routing.of(LogLevels(**levels)))
+
+
+def test_a_tail_has_the_last_thousand_lines_and_the_unfinished_one() -> None:
+    tail = Tail()
+    for number in range(3000):
+        tail.add(b"%d\n" % number)
+    assert tail.text() == "".join(f"{number}\n" for number in range(2000, 3000))
+    tail.add(b"half")
+    assert tail.text().splitlines()[-1] == "half"
+    assert len(tail.text().splitlines()) == 1000
+
+
+def test_a_tail_of_endless_lines_is_bounded() -> None:
+    tail = Tail()
+    for _ in range(100):
+        tail.add(b"x" * 65536)
+    assert len(tail.text()) == TAIL_BYTES
+
+
+def test_the_last_result_and_the_last_critical_message_count() -> None:
+    run = output()
+    run.take(1, b"20::first\n9::one\n21::second\n")
+    run.take(2, b"9::two\n")
+    assert run.data == ("second", 21)
+    assert run.critical == "two"
+
+
+def test_a_result_in_pieces_is_put_together() -> None:
+    run = output()
+    text = b"[" + b"1," * 400_000 + b"1]"
+    run.take(1, b"20::" + text[:500_000])
+    run.take(1, text[500_000:] + b"\n")
+    assert run.data == (text.decode(), 20)
+
+
+def test_levels_that_are_not_processed_leave_no_trace() -> None:
+    run = output(loglevels="1-8")
+    assert not len(run.take(1, b"20::no\n9::no\n10::a:1|c\n"))
+    assert (run.data, run.critical, run.samples) == (("", 0), "", [])
+
+
+def test_another_life_goes_on_where_one_stopped() -> None:
+    first = output()
+    first.take(1, b"one\n5:::\nin a block\nunfin")
+    reading = Reading.unpacked(Reading(began=1.0, seq=7, parsers=first.parsers).packed())
+    assert reading is not None
+    past = [
+        Message(id=0, job_id="job", epoch=0, level=1, data="one"),
+        Message(id=1, job_id="job", epoch=0, level=20, data="{}"),
+    ]
+    second = output()
+    second.recall(reading.parsers, past)
+    run = second.take(1, b"ished\n:::\ntwo\n")
+    assert (run.levels, run.texts) == ([Level.LOG, Level.STDOUT], [b"in a block\nunfinished", b"two"])
+    assert second.data == ("{}", 20)
+    assert second.streams[0].startswith("one\n20::{}\n")
+    assert second.streams[0].endswith("ished\n:::\ntwo\n")
+
+
+def test_a_damaged_reading_is_none() -> None:
+    assert Reading.unpacked(b"\x00damaged") is None
