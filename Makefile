@@ -25,6 +25,7 @@ check: ## linters, types, the floors
 	@$(PY) -m ruff format --check .
 	@.venv/bin/lint-imports
 	@.venv/bin/pyright
+	@.venv/bin/pyright -p pyrightconfig.windows.json
 
 bench: ## run the experiments, or one: make bench EXPERIMENT=ring_to_columns
 	@tools/setup.sh test

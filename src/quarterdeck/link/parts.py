@@ -28,7 +28,7 @@ class Part:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.size = 0
+        self.size: int = 0
         self._hash = hashlib.sha256()
         self._lock = threading.RLock()
         try:

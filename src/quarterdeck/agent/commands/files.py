@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Awaitable, Callable
@@ -151,7 +152,7 @@ class _OpenFile:
 
     def _read(self, offset: int, length: int) -> bytes:
         try:
-            data = os.pread(self._descriptor, max(0, min(length, self.size - offset)), offset)
+            data = _pread(self._descriptor, max(0, min(length, self.size - offset)), offset)
             now = os.fstat(self._descriptor)
         except OSError as error:
             raise disk_error(error, self._path) from error
@@ -161,10 +162,14 @@ class _OpenFile:
         return data
 
 
+#: a system has some of these
+_READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY", "O_NOINHERIT"))
+
+
 # ── in threads ──────────────────────────────────────────────────────────────────────────────────────────────────────
 def _open(path: Path) -> int:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, _READ)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"There is no file {path}.") from error
     except OSError as error:
@@ -220,6 +225,13 @@ def _check_folder(folder: Path, *, make: bool) -> None:
         raise disk_error(error, folder) from error
 
 
+def _pread(descriptor: int, length: int, offset: int) -> bytes:
+    if sys.platform == "win32":
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, length)
+    return os.pread(descriptor, length, offset)
+
+
 def _owner(user: str) -> tuple[int, int] | None:
     if not user:
         return None
@@ -258,6 +270,8 @@ def _is_there(target: Path, given: PutFileArguments, wanted: _Wanted) -> bool:
 
 
 def _set(descriptor: int, wanted: _Wanted) -> None:
+    if sys.platform == "win32":  # which has neither
+        return
     state = os.fstat(descriptor)
     if wanted.owner is not None and wanted.owner != (state.st_uid, state.st_gid):
         os.fchown(descriptor, *wanted.owner)
@@ -265,8 +279,7 @@ def _set(descriptor: int, wanted: _Wanted) -> None:
 
 
 def _check_room(part: Part, size: int) -> None:
-    disk = os.statvfs(part.path.parent)
-    free = disk.f_bavail * disk.f_frsize
+    free = shutil.disk_usage(part.path.parent).free
     if size - part.size > free:
         raise StorageFull(f"There is no room for {part.path.parent}: {size} bytes are to come, and {free} are free.")
 

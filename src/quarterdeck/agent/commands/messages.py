@@ -70,7 +70,7 @@ async def _page(log: MessageLog, wanted: MessageFilter) -> MessagePage:
         page = await log.select(msgspec.structs.replace(wanted, limit=len(page.messages) // 2))
     if _size(page) <= ANSWER_BYTES:
         return page
-    large = page.messages[0]
+    large = next(iter(page.messages))
     words = f"Message {large.id} has {len(large.data)} characters; here are the first {CUT_CHARACTERS} of them."
     cut = msgspec.structs.replace(large, data=large.data[:CUT_CHARACTERS], raw=b"")
     return msgspec.structs.replace(page, messages=(cut,), problems=(*page.problems, words))
