@@ -287,6 +287,22 @@ async def test_what_a_node_that_is_away_printed_is_told_from_its_result(
     assert isinstance(found[-1], Job)
 
 
+async def test_of_a_node_that_left_before_its_rest_was_read_nothing_is_told_twice(
+    fleet: Services, nodes: Nodes, outputs: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "RETRY_S", 0.01)
+    (one,) = await ask(fleet, "one")
+    await begin(fleet, one)
+    await nodes.print(key(one), "a")
+    follower = Follower(await outputs.follow("c"))
+    await follower.until("one: a")
+    await nodes.leave(key(one), Unavailable("It went away."))
+    await end(fleet, one, streams=("a\nb\n", ""))
+    assert (await follower.end())[-2:] == ["one: a", "one OK"]
+    assert follower.problems[-1] == "Its output cannot be read: It went away."
+    assert sum(wait_s == 0 for *_, wait_s in nodes.asked) == output.RETRIES + 1, "it might have come back"
+
+
 async def test_a_node_that_does_not_let_the_server_read_says_so_once(
     fleet: Services, nodes: Nodes, outputs: Output
 ) -> None:
