@@ -7,8 +7,9 @@ is waited for, and its messages of meanwhile come when it is back. Owns the curs
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -24,8 +25,13 @@ from quarterdeck.store.state.nodes import NodeKey
 WAIT_S = 25.0
 #: how often it is looked whether a node is back, and how long it is left alone after it failed
 AWAY_S = 1.0
+#: how often it is looked whether there are more nodes to follow
+LOOK_S = 10.0
 #: pages that wait for the follower
 _PAGES = 4
+
+
+log = logging.getLogger(__name__)
 
 
 class Reader(Protocol):
@@ -65,39 +71,65 @@ class _Said(NamedTuple):
     problems: tuple[str, ...] = ()
 
 
-async def follow(reader: Reader, presence: Presence, start: Start) -> AsyncGenerator[Followed]:
-    """Until it is closed: what the nodes say, in the order in which it comes."""
+#: the nodes that are to be followed now
+Look = Callable[[], Awaitable[Mapping[NodeKey, str]]]
+
+
+async def follow(reader: Reader, presence: Presence, start: Start, look: Look) -> AsyncGenerator[Followed]:
+    """Until it is closed: what the nodes say, in the order in which it comes. Nodes that join are followed too."""
     cursors = {key: start.cursors[key] for key in start.names if key in start.cursors}
     said = asyncio.Queue[_Said](_PAGES)
-    pumps = [
-        asyncio.create_task(_Pump(reader, presence, start, key, said).run(), name=f"messages of {name}")
-        for key, name in start.names.items()
-    ]
+    names: dict[NodeKey, str] = {}
+    tasks: list[asyncio.Task[None]] = []
+
+    def begin(wanted: Mapping[NodeKey, str]) -> None:
+        for key in wanted.keys() - names.keys():
+            names[key] = wanted[key]
+            pump = _Pump(reader, presence, start, key, said=said, name=names[key])
+            tasks.append(asyncio.create_task(pump.run(), name=f"messages of {names[key]}"))
+
+    begin(start.names)
+    tasks.append(asyncio.create_task(_look(look, begin), name="nodes to follow"))
     try:
         while True:
             key, cursor, messages, problems = await said.get()
             if cursor:
                 cursors[key] = cursor
             if messages or problems:
-                name = start.names[key]
-                named = tuple(of_node(message, key, name) for message in messages)
+                named = tuple(of_node(message, key, names[key]) for message in messages)
                 yield Followed(named, problems, _token(start, cursors))
     finally:
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _look(look: Look, begin: Callable[[Mapping[NodeKey, str]], None]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_S)
+        try:
+            begin(await look())
+        except QuarterdeckError as error:
+            log.warning("which nodes to follow cannot be found out now; it is tried again: %s", error)
 
 
 class _Pump:
     """Reads one node for ever, and says what it finds."""
 
     def __init__(
-        self, reader: Reader, presence: Presence, start: Start, key: NodeKey, said: asyncio.Queue[_Said]
+        self,
+        reader: Reader,
+        presence: Presence,
+        start: Start,
+        key: NodeKey,
+        *,
+        said: asyncio.Queue[_Said],
+        name: str,
     ) -> None:
         self._reader = reader
         self._presence = presence
         self._key = key
-        self._name = start.names[key]
+        self._name = name
         self._said = said
         self._cursor = start.cursors.get(key, "")
         since = start.wanted.time_from

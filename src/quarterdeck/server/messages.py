@@ -109,7 +109,12 @@ class Messages:
         since_ms = int(self._clock() * 1000) if before is None else before.since_ms
         cursors = {} if before is None else before.cursors
         start = Start(wanted=wanted, since_ms=since_ms, names=chosen.names, cursors=cursors)
-        return follow(self, self._links, start)
+
+        async def look() -> Mapping[NodeKey, str]:
+            names = (await self._choose(selector, wanted)).names
+            return names if len(names) <= FOLLOW_NODES else {}
+
+        return follow(self, self._links, start, look)
 
     async def ask(self, key: NodeKey, wanted: MessageFilter, *, deadline: float) -> MessagePage:
         """As `read` does, in its turn among all who look at many nodes, within a short time and before `deadline`."""

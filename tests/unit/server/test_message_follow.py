@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -34,6 +34,8 @@ class FakeNodes:
         self.problems: tuple[str, ...] = ()
         self.reads: list[tuple[NodeKey, MessageFilter]] = []
         self.waiting = 0
+        self.names = dict(NAMES)
+        self.store_away = False
         self._news = asyncio.Condition()
 
     async def print(self, key: NodeKey, *texts: str, at_ms: int = 1000) -> None:
@@ -67,6 +69,11 @@ class FakeNodes:
                 finally:
                     self.waiting -= 1
 
+    async def look(self) -> Mapping[NodeKey, str]:
+        if self.store_away:
+            raise Unavailable("The state store is away.")
+        return self.names
+
     def here(self, keys: Iterable[NodeKey]) -> set[NodeKey]:
         return {key for key in keys if not isinstance(self.trouble.get(key), Unavailable)}
 
@@ -74,7 +81,8 @@ class FakeNodes:
 @asynccontextmanager
 async def following(nodes: FakeNodes, token: str = "", since_ms: int = 0) -> AsyncIterator[AsyncGenerator[Followed]]:
     cursors = tokens.read(token).cursors if token else {}
-    stream = follow(nodes, nodes, Start(wanted=MessageFilter(), since_ms=since_ms, names=NAMES, cursors=cursors))
+    start = Start(wanted=MessageFilter(), since_ms=since_ms, names=NAMES, cursors=cursors)
+    stream = follow(nodes, nodes, start, nodes.look)
     try:
         yield stream
     finally:
@@ -172,3 +180,21 @@ async def test_while_nobody_reads_no_node_is_asked_for_more() -> None:
         assert asked <= 3 + module._PAGES  # pyright: ignore[reportPrivateUsage]
         found, _ = await texts(stream, 297)
     assert found == [f"web-1: {number}" for number in range(3, 300)]
+
+
+async def test_a_node_that_joins_is_followed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    nodes = FakeNodes()
+    nodes.store_away = True
+    async with following(nodes, since_ms=50) as stream:
+        await nodes.print(ONE, "a", at_ms=60)
+        assert (await texts(stream, 1))[0] == ["web-1: a"]
+        three = NodeKey(1, 3)
+        nodes.printed[three] = []
+        await nodes.print(three, "before anybody followed", at_ms=5)
+        await nodes.print(three, "its first", at_ms=70)
+        nodes.names[three] = "web-3"
+        nodes.store_away = False
+        found, token = await texts(stream, 1)
+        assert found == ["web-3: its first"]
+    assert tokens.read(token).cursors[three] == "2"

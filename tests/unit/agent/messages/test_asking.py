@@ -255,10 +255,10 @@ async def test_what_waited_in_memory_for_the_disk_is_found_when_it_is_stored(
     append = MessageStore.append
     full = True
 
-    def guarded(store: MessageStore, runs: Any) -> None:
+    def guarded(store: MessageStore, runs: Any, *others: Any) -> None:
         if full and runs:
             raise StorageFull
-        append(store, runs)
+        append(store, runs, *others)
 
     monkeypatch.setattr(MessageStore, "append", guarded)
     keeping = asyncio.create_task(node.log.keep())
