@@ -184,6 +184,9 @@ def test_config_show_hides_passwords_in_addresses(
     shown = capsys.readouterr().out
     assert "s3cret" not in shown
     assert "postgresql://deck:***@db/fleet" in shown
+    monkeypatch.setenv("QD_REDIS", "redis://:se:c@ret@cache:6379/0")
+    app(["config", "show", "server"], result_action="return_value")
+    assert "redis://:***@cache:6379/0" in capsys.readouterr().out
 
 
 # ── extensions ───────────────────────────────────────────────────────────────────────────────────────────────────────
