@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -337,5 +337,12 @@ def _defaults(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any, Callable[[], 
 
 
 def _digest(service: Service, *, without: tuple[str, ...]) -> str:
-    said = {key: value for key, value in _said(service).items() if key not in without}
+    said = {key: _alike(value) for key, value in _said(service).items() if key not in without}
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:16]
+
+
+def _alike(value: Any) -> Any:
+    """1 and 1.0 are the same to whoever wrote them, and to the node."""
+    if isinstance(value, dict):
+        return {key: _alike(each) for key, each in cast("dict[str, Any]", value).items()}
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -62,8 +62,13 @@ def test_the_version_names_what_a_node_is_told_and_the_program_what_its_process_
 
 def test_a_version_does_not_change_with_the_release() -> None:
     """It is on the disks of nodes: another one would start every service anew."""
-    golden = read(env={"A": "1"}, after=["db"], health={"http": "http://localhost/"}, grace=2.5)
-    assert (golden.version, golden.program) == ("c0cfeda908eb3529", "2ff7830b01c3f336")
+    golden = read(env={"A": "1"}, after=["db"], health={"http": "http://localhost/", "failures": 2}, grace=2.5, pids=10)
+    assert (golden.version, golden.program) == ("743a0c5caec1d1e5", "ce8a06ad45bf33d7")
+
+
+def test_whole_numbers_are_the_same_however_they_are_written() -> None:
+    given = Service(name="web", command=("/bin/web", "-v"), grace=3, cpus=1, max_restart=2)
+    assert given.version == read(grace=3.0, cpus=1.0, max_restart=2).version
 
 
 def test_what_a_node_is_told_is_read_back() -> None:
