@@ -7,23 +7,7 @@ import sys
 from cyclopts import App, Parameter
 
 from quarterdeck import __version__
-from quarterdeck.cli import (
-    audit,
-    doctor,
-    file,
-    job,
-    logs,
-    module,
-    node,
-    output,
-    run,
-    serve,
-    service,
-    settings,
-    table,
-    token,
-    up,
-)
+from quarterdeck.cli import output
 from quarterdeck.model.errors import QuarterdeckError, Unavailable
 
 app = App(
@@ -35,19 +19,23 @@ app = App(
         negative=(), show_default=lambda value: value if value not in ((), "", False) else None
     ),
 )
-for command in (up.up, up.down, up.status, serve.server, serve.agent, table.query, table.tables, table.tail):
-    app.command(command)
-app.command(logs.logs)
-app.command(audit.audit)
-app.command(doctor.doctor)
-for noun in (run.app, node.app, job.app, file.app, service.app, module.app, token.app, settings.app):
-    app.command(noun)
+#: imported when they are asked for: starting is what most calls of `qd` take longest for
+_VERBS = (
+    "up:up", "up:down", "up:status", "serve:server", "serve:agent", "table:query", "table:tables", "table:tail",
+    "logs:logs", "audit:audit", "doctor:doctor",
+)  # fmt: skip
+_NOUNS = ("run", "node", "job", "file", "service", "module", "token")
+for verb in _VERBS:
+    app.command(f"quarterdeck.cli.{verb}")
+for noun in _NOUNS:
+    app.command(f"quarterdeck.cli.{noun}:app", name=noun)
+app.command("quarterdeck.cli.settings:app", name="config")
 
 
 def main() -> None:
     """Runs one command. Exit code 0 is success; otherwise that of the error (docs/reference/errors.md)."""
     try:
-        app(run.separated(sys.argv[1:]))
+        app(_tokens(sys.argv[1:]))
     except QuarterdeckError as error:
         output.print_error(error)
         sys.exit(error.exit_code)
@@ -60,6 +48,18 @@ def main() -> None:
             trouble.hint = "Ask as its owner (or root), or choose another data folder with QD_HOME."
         output.print_error(trouble)
         sys.exit(trouble.exit_code)
+
+
+def _tokens(given: list[str]) -> list[str]:
+    """The command line as cyclopts is to see it."""
+    if given[:1] == ["run"]:
+        from quarterdeck.cli import run  # noqa: PLC0415
+
+        return run.separated(given)
+    if given[:1] in ([], ["-h"], ["--help"]):
+        for verb in app:
+            app[verb]  # loads it, and so what the page of all says of it
+    return given
 
 
 if __name__ == "__main__":

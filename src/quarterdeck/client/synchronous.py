@@ -45,7 +45,8 @@ class Client:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._http = httpx.Client(base_url=endpoint.url)
+        # what plain HTTP never needs takes longest to make: the certificates to trust
+        self._http = httpx.Client(base_url=endpoint.url, verify=endpoint.url.startswith("https:"))
 
     @classmethod
     def local(cls) -> Client:
@@ -353,9 +354,9 @@ class Client:
                     for line in response.iter_lines():
                         for item in stream.feed(line):  # noqa: UP028 (the async client cannot)
                             yield item
-                        if stream.ended:
-                            return
             except httpx.TransportError as error:
-                if not stream.cursor:
+                if not stream.cursor and not stream.ended:
                     raise calls.unreachable(self.endpoint.url, error) from error
+            if stream.ended:  # read to the end of its answer, so that its connection serves the next call too
+                return
             time.sleep(events.RESUME_S)
