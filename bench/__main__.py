@@ -16,6 +16,11 @@ EXPERIMENTS = (
     "agent_idle",
     "agents",
     "messages",
+    "job_round_trip",
+    "job_throughput",
+    "fan_out",
+    "restart",
+    "agent_running",
     "statsd",
 )
 

@@ -15,14 +15,23 @@ from quarterdeck.agent.connection import Connection, LiveLink
 from quarterdeck.link.certificates import Credentials, certificate_to_pem, key_to_pem, new_key, new_request
 from quarterdeck.link.grpc.agent import GrpcAgentWire
 from quarterdeck.link.join_tokens import parse
-from quarterdeck.link.messages import PROTOCOL_VERSION, Desired, Hello, JoinRequest, ToAgent
+from quarterdeck.link.messages import (
+    PROTOCOL_VERSION,
+    Desired,
+    Hello,
+    JobOffers,
+    JobResults,
+    JoinRequest,
+    ToAgent,
+)
 from quarterdeck.link.trust import fetch_ca
+from quarterdeck.model.jobs import JobResult, JobState
 from quarterdeck.model.nodes import Facts
 from quarterdeck.server.ca import CertificateAuthority
 
 
 class SimulatedAgent:
-    """One connection that reports nothing but heartbeats; remembers the last desired set."""
+    """One connection that reports nothing but heartbeats; remembers the last desired set, answers jobs at once."""
 
     def __init__(self, address: str, credentials: Credentials, *, name: str, telemetry: bool = False) -> None:
         self.name = name
@@ -47,6 +56,9 @@ class SimulatedAgent:
     async def _received(self, message: ToAgent) -> None:
         if isinstance(message, Desired):
             self.revision = message.desired.revision
+        elif isinstance(message, JobOffers) and (live := self.connection.live) is not None:
+            results = (JobResult(id=job.id, cmd=job.cmd, state=JobState.OK) for job in message.jobs)
+            await live.send(JobResults(results=tuple(results)))
 
 
 class SimulatedAgents:
