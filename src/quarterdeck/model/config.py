@@ -36,9 +36,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 10.0  #: how often the agent says that it lives
     stats_interval_s: float = 10.0  #: how often it reports what its modules cost
     flush_interval_s: float = 0.5  #: how long rows may wait for more before they leave as a batch
-    end_processes: bool = (
-        False  #: when it is told to stop, end the programs it runs; else they go on without it. `qd up` sets it
-    )
+    end_processes: bool = False  #: whether the programs it runs end with it, as under `qd up`; else they go on
     outbox: OutboxConfig = OutboxConfig()
     stats: StatsConfig = StatsConfig()
     jobs: JobsConfig = JobsConfig()
