@@ -17,7 +17,7 @@ from quarterdeck.agent.commands.command import Command, Outcome, Run, arguments
 from quarterdeck.agent.commands.execute import program_command
 from quarterdeck.agent.processes.processes import Process, Processes
 from quarterdeck.agent.scripts.files import ScriptFiles
-from quarterdeck.model.errors import BadInput, QuarterdeckError
+from quarterdeck.model.errors import BadInput
 from quarterdeck.model.jobs import JobOffer
 from quarterdeck.model.scripts import LUA, PYTHON, SHELL, ScriptArguments
 
@@ -50,7 +50,7 @@ def _command(processes: Processes, files: ScriptFiles) -> Command:
                 if processes.get(job.id) is None:  # else the agent ends: the process goes on, and needs its file
                     files.release(job.id)
                 raise
-            except QuarterdeckError:
+            except Exception:
                 files.release(job.id)
                 raise
             files.release(job.id)

@@ -67,7 +67,7 @@ class ScriptFiles:
         old = time.time() - UNUSED_S
         for folder in {path.parent for path in gone}:
             for path in folder.iterdir() if folder.is_dir() else ():
-                if path not in held and (path in gone or path.lstat().st_mtime < old):
+                if path not in held and (path in gone or _is_older(path, old)):
                     path.unlink(missing_ok=True)
 
     def _link(self, kept: Path, path: Path) -> None:
@@ -107,6 +107,14 @@ def _other(name: str) -> User | None:
         return None
     user = User.named(name)
     return None if user.uid == os.geteuid() else user
+
+
+def _is_older(path: Path, than: float) -> bool:
+    """Whether the file was changed before this time; not when it took its own name meanwhile."""
+    try:
+        return path.lstat().st_mtime < than
+    except FileNotFoundError:
+        return False
 
 
 def _is_whole(path: Path) -> bool:

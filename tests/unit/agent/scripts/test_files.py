@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ async def test_many_jobs_may_begin_at_once(files: ScriptFiles, cache: Cache) -> 
         assert paths[0].read_bytes() == SOURCE
         files.release(id_)
     assert list(paths[0].parent.iterdir()) == []
+
+
+async def test_one_that_takes_its_place_meanwhile_is_not_missed(
+    files: ScriptFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await files.hold("one", SHA256, user="")
+    fresh = path.with_name("another.new")  # seen in the folder, and gone when it is looked at
+
+    def listed(folder: Path) -> Iterator[Path]:
+        return iter([folder / name for name in (*os.listdir(folder), fresh.name)])  # noqa: PTH208
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    files.release("one")
+    assert not path.exists()
 
 
 async def test_a_damaged_one_is_asked_for_again(files: ScriptFiles, cache: Cache) -> None:
