@@ -82,6 +82,8 @@ class ProcessSettings(Rules, frozen=True, kw_only=True):
             raise BadInput(f"stats_interval is seconds, more than 0, not {self.stats_interval:g}.")
         if self.memory is not None:
             parse_size(self.memory)
+        if "\0" in self.user or "\0" in self.workingdir:
+            raise BadInput("The user or the workingdir of a program holds a NUL byte, which no system takes.")
 
     @property
     def limits(self) -> Limits:

@@ -36,6 +36,8 @@ def test_what_is_no_size_is_refused(written: int | str) -> None:
         {"grace": -1},
         {"stats_interval": 0},
         {"memory": "much"},
+        {"user": "nobody\0"},
+        {"workingdir": "/\0"},
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(given: dict[str, Any]) -> None:

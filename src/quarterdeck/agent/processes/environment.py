@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from quarterdeck.link.parts import disk_error
 from quarterdeck.model.errors import NotInstalled
 from quarterdeck.model.nodes import AgentIdentity
 
@@ -42,8 +43,11 @@ class Templates:
         return {name: self.fill(text) for name, text in texts.items()}
 
     def make_tmp(self) -> Path:
-        """The temporary folder, which is there when this returns."""
-        self.tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """The temporary folder, which is there when this returns. `StorageFull` or `Unavailable` when it cannot be."""
+        try:
+            self.tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, self.tmp) from error
         return self.tmp
 
     def _folder(self, found: re.Match[str]) -> str:

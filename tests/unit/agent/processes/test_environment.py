@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.agent.processes.environment import LANG, PATH, Environment, Templates
+from quarterdeck.model.errors import Unavailable
 from quarterdeck.model.nodes import AgentIdentity
 
 WHO = AgentIdentity(agent_id="a", gid=2, nid=5, serial="1")
@@ -32,6 +33,12 @@ def test_the_temporary_folder_is_made_when_it_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "tmp").exists()
     assert templates.fill_values({"a": "$tmp"}) == {"a": str(tmp_path / "tmp")}
     assert (tmp_path / "tmp").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
+    (tmp_path / "tmp").write_text("in the way")
+    with pytest.raises(Unavailable, match="File exists"):
+        Templates(tmp_path).fill("$tmp")
 
 
 def test_nothing_of_the_agents_own_environment_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
