@@ -13,11 +13,12 @@ Target: < 0.5 s after the backoff's first step (0.1 s).
 from __future__ import annotations
 
 import statistics
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.measure import Target, note, report
-from bench.services import PEER, SECONDS_OURS, SECONDS_PEER, apply, kill_all, remove, supervisord
+from bench.services import PEER, SECONDS_OURS, SECONDS_PEER, SETTLE_S, apply, kill_all, remove, supervisord
 from quarterdeck.agent.processes.supervision import BACKOFF_FIRST_S
 from tests.fleet import Fleet
 
@@ -34,7 +35,7 @@ def main() -> None:
             note(f"all run again after {ours[-1]:.2f} s")
             remove(fleet)
     with supervisord() as peer:
-        theirs = [kill_all(SECONDS_PEER) for _ in range(ROUNDS)] if peer else []
+        theirs = [_kill_theirs() for _ in range(ROUNDS)] if peer else []
     again_s = statistics.median(ours)
     report(
         "restart",
@@ -49,3 +50,10 @@ def main() -> None:
         ratio=statistics.median(theirs) / again_s if theirs else None,
         targets=(Target("after_first_step_s", at_most=0.5),),
     )
+
+
+def _kill_theirs() -> float:
+    seconds = kill_all(SECONDS_PEER)
+    note(f"supervisord: after {seconds:.2f} s")
+    time.sleep(SETTLE_S)
+    return seconds

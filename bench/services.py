@@ -21,6 +21,7 @@ from tests.fleet import Fleet
 
 COUNT = 100
 PEER = "supervisor==4.3.0"
+SETTLE_S = 2.5  #: until supervisord takes its programs for started; killed before that, they wait longer
 SECONDS_OURS, SECONDS_PEER = "98765.43", "98765.44"  # of sleep(1): nobody else sleeps so long
 _CONFIG = """
 [supervisord]
@@ -31,6 +32,7 @@ childlogdir={folder}
 [program:idle]
 command=/bin/sleep {seconds}
 autorestart=true
+startretries=1000
 numprocs={count}
 process_name=%(program_name)s_%(process_num)03d
 """
@@ -103,7 +105,7 @@ def supervisord() -> Iterator[int | None]:
         ) as process:
             try:
                 wait_until(lambda: len(found(SECONDS_PEER)) == COUNT, "supervisord's programs")
-                time.sleep(2)  # until it takes them for started
+                time.sleep(SETTLE_S)
                 yield process.pid
             finally:
                 process.terminate()
