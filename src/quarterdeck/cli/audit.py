@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -20,12 +19,13 @@ def audit(
     output.show(
         entries,
         {
-            "time": lambda e: datetime.fromtimestamp(e.time).astimezone().isoformat(sep=" ", timespec="seconds"),
+            "time": lambda e: output.moment(e.time),
             "who": lambda e: e.actor,
             "role": lambda e: e.role,
             "action": lambda e: e.action,
             "target": lambda e: e.target,
             "result": lambda e: e.result,
+            "detail": lambda e: e.detail,
         },
         json=json,
         empty="Nothing was changed yet.",

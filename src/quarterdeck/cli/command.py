@@ -87,4 +87,4 @@ def _text_of(path: Path) -> str:
             f"{path} cannot be read: {error.strerror}.", hint="A text that begins with '@' is written with two."
         ) from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text: {error}.", hint="Send other files with `qd file put`.") from error
+        raise BadInput(f"{path} is not UTF-8 text: {error}.", hint="Send other files with `qd file push`.") from error

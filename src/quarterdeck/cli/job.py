@@ -5,8 +5,9 @@ A command is what was asked; a job is its run on one node. Results are printed b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
@@ -78,6 +79,7 @@ def ls(
         {
             "id": lambda c: c.id,
             "command": lambda c: c.cmd,
+            "arguments": lambda c: _brief(c.args),
             "jobs": lambda c: results.counts(c.states),
             "asked by": lambda c: c.actor,
             "age": lambda c: output.age(c.create_time),
@@ -111,7 +113,7 @@ def show(
             ("arguments", msgspec.json.encode(found.args).decode() if found.args else ""),
             ("asked by", found.actor),
             ("asked", f"{output.age(found.create_time)} ago"),
-            ("expires", results.moment(found.expires_at)),
+            ("expires", output.moment(found.expires_at)),
             ("jobs", results.counts(found.states)),
         ]
     )
@@ -187,6 +189,17 @@ def rerun(
             results.follow(client, made, View(json=json))
             return
     results.print_accepted(made, json=json)
+
+
+def _brief(args: Mapping[str, Any]) -> str:
+    """What was asked for, so that it can be told from the others: a program's own line, else what was said."""
+    if program := args.get("cmd"):
+        words = args.get("args")
+        line = shlex.join([str(program), *map(str, words if isinstance(words, list) else ())])
+    else:
+        said = {name: value for name, value in args.items() if name != "sha256"} or args
+        line = " ".join(f"{name}={value}" for name, value in said.items())
+    return output.shortened(line)
 
 
 def _named(job: Job, names: Iterable[str]) -> bool:

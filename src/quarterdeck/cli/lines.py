@@ -109,7 +109,7 @@ class NodeLines:
 
     def _begin(self, sink: _Sink, node: str, level: int) -> bytes:
         """What stands in front of a line."""
-        named = "" if level in (Level.STDOUT, Level.STDERR) else f"{_name(level)}: "
+        named = "" if level in (Level.STDOUT, Level.STDERR) else f"{level_name(level)}: "
         if not self._prefix:
             return named.encode()
         prefix = f"{node.ljust(self._width)} |"
@@ -118,7 +118,7 @@ class NodeLines:
         return f"{prefix} {named}".encode("utf-8", "surrogateescape")
 
 
-def _name(level: int) -> str:
+def level_name(level: int) -> str:
     """ "ops error" of 8."""
     try:
         return Level(level).name.lower().replace("_", " ")

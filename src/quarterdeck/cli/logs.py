@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from quarterdeck.cli import output
 from quarterdeck.cli.arguments import On, OnGrid, OnNode, connect, selector
+from quarterdeck.cli.lines import level_name
 from quarterdeck.cli.results import EXIT_INTERRUPTED
 from quarterdeck.client import Client
 from quarterdeck.model.errors import BadInput
@@ -45,7 +46,7 @@ def logs(
     name: Annotated[str | None, Parameter(help="Only of processes of this name.")] = None,
     level: Annotated[str, Parameter(help="Only of these levels: 7, 1,2 or 7-9.")] = "*",
     text: Annotated[str, Parameter(help="Only with this in the text.")] = "",
-    since: Annotated[str | None, Parameter(help="Only from then on: 10m ago, or 2026-11-21T10:00 (UTC).")] = None,
+    since: Annotated[str | None, Parameter(help="Only since then: 10m (ago), or 2026-11-21T10:00 (UTC).")] = None,
     until: Annotated[str | None, Parameter(help="Only before then, written in the same ways.")] = None,
     lines: Annotated[int, Parameter(name=["--lines", "-n"], help="How many, from the newest.")] = LINES,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], help="Then show what comes, until Ctrl-C.")] = False,
@@ -162,14 +163,6 @@ class Printer:
         if message.level == Level.STDOUT and not self._times:
             return begin + b" "
         return begin + f" {_time(message.epoch)} {level_name(message.level)}: ".encode()
-
-
-def level_name(level: int) -> str:
-    """ "ops error" of 8."""
-    try:
-        return Level(level).name.lower().replace("_", " ")
-    except ValueError:  # of a newer agent
-        return f"level {level}"
 
 
 def _time(epoch_ms: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from quarterdeck.model.errors import QuarterdeckError
 
 #: columns of a line that no person looks at: a pipe or a file gets rows unfolded
 _PIPE_WIDTH = 4096
+#: characters of what is shortened
+_SHORT = 60
 console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 errors = Console(stderr=True, highlight=False)
 
@@ -60,7 +63,7 @@ def show(items: Sequence[Any], columns: dict[str, Callable[[Any], object]], *, j
         table.add_column(name.upper(), overflow="fold")
     for item in items:
         table.add_row(*(cell(read(item)) for read in columns.values()))
-    console.print(table)
+    _print_table(table)
 
 
 def cell(value: object) -> str:
@@ -78,7 +81,15 @@ def details(pairs: Iterable[tuple[str, object]]) -> None:
     for name, value in pairs:
         if value not in ("", None, (), [], {}):
             table.add_row(name, cell(value))
-    console.print(table)
+    _print_table(table)
+
+
+def _print_table(table: Table) -> None:
+    """Without the blanks that fill up the last column, where colours do not hide them."""
+    with console.capture() as captured:
+        console.print(table)
+    text = captured.get()
+    console.file.write("".join(f"{line.rstrip(' ')}\n" for line in text.split("\n")[:-1]))
 
 
 def print_json(value: object) -> None:
@@ -110,6 +121,25 @@ def age(timestamp: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds:.0f}s"
+
+
+def duration(seconds: float) -> str:
+    """As people write it: "90s", "1h", "3d"; in the largest unit of which it is a whole number."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+def moment(timestamp: float | None) -> str:
+    """A time as UTC text, or nothing."""
+    return "" if timestamp is None else datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def shortened(text: str) -> str:
+    """One line that leaves a table room for other columns."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHORT else f"{line[: _SHORT - 1]}…"
 
 
 def size(count: float) -> str:

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import FrameType
 
 import msgspec
@@ -241,11 +240,6 @@ def counts(states: Mapping[JobState, int]) -> str:
 def nodes(count: int) -> str:
     """ "1 node", "3 nodes"."""
     return f"{count} node" if count == 1 else f"{count} nodes"
-
-
-def moment(timestamp: float | None) -> str:
-    """A time as UTC text, or nothing."""
-    return "" if timestamp is None else datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def print_accepted(made: CommandWithJobs, *, json: bool) -> None:

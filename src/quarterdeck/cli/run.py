@@ -81,7 +81,7 @@ class How:
     cpus: Annotated[float | None, Parameter(help="And this much of CPUs: 0.5 is half of one.")] = None
     pids: Annotated[int | None, Parameter(help="And be so many, threads counted.")] = None
     queue: Annotated[str, Parameter(help="One at a time with the others of this queue on a node.")] = ""
-    name: Annotated[str, Parameter(help="What its messages and stats are filed under.")] = ""
+    name: Annotated[str, Parameter(help="What its messages and stats are filed under; a script: its file's name.")] = ""
 
     def settings(self) -> dict[str, Any]:
         """As arguments of a command; what was not said is left out."""
@@ -137,7 +137,7 @@ def command(program: Sequence[str], how: How) -> tuple[str, dict[str, Any]]:
             raise BadInput(
                 f"'{how.script.name}' is none of the scripts that nodes run.", hint="They end in .py, .lua or .sh."
             )
-        return cmd, {"script": _source(how.script), "args": list(program), **settings}
+        return cmd, {"script": _source(how.script), "args": list(program), "name": how.script.stem, **settings}
     if not program:
         raise BadInput("Expected a program to run, found none.", hint="As in `qd run --on role=web -- uptime -p`.")
     args = {"cmd": program[0], "args": list(program[1:]), **settings}
@@ -173,11 +173,11 @@ def _standard_input() -> str:
     if len(read) > COMMAND_LIMIT_BYTES:
         raise TooLarge(
             f"Standard input is passed on up to {COMMAND_LIMIT_BYTES} bytes; there are more.",
-            hint="Send it as a file with `qd file put`, and have the program read that.",
+            hint="Send it as a file with `qd file push`, and have the program read that.",
         )
     try:
         return read.decode()
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"Standard input is passed on as text in UTF-8: {error}.", hint="Send other bytes with `qd file put`."
+            f"Standard input is passed on as text in UTF-8: {error}.", hint="Send other bytes with `qd file push`."
         ) from error

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from quarterdeck.cli import output, results
+from quarterdeck.cli import output
 from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector
 from quarterdeck.cli.command import Any_, Arg, Cmd, Data, Expires, asked
 from quarterdeck.model.errors import BadInput
@@ -65,7 +65,7 @@ def ls(*, json: Json = False) -> None:
             "schedule": lambda s: s.name,
             "command": lambda s: s.command.cmd,
             "when": _when,
-            "next": lambda s: results.moment(s.next_time) or "disabled",
+            "next": lambda s: output.moment(s.next_time) or "disabled",
             "last command": lambda s: s.last_command,
             "reason": lambda s: s.reason,
         },
@@ -100,14 +100,14 @@ def _print(schedule: Schedule, *, json: bool) -> None:
     if json:
         output.print_json(schedule)
         return
-    due = results.moment(schedule.next_time)
+    due = output.moment(schedule.next_time)
     output.console.print(
         f"{schedule.name}: {schedule.command.cmd} {_when(schedule)}, {f'next {due}' if due else 'disabled'}"
     )
 
 
 def _when(schedule: Schedule) -> str:
-    return f"{schedule.cron} {schedule.timezone}" if schedule.cron else f"every {schedule.period_s} s"
+    return f"{schedule.cron} {schedule.timezone}" if schedule.cron else f"every {output.duration(schedule.period_s)}"
 
 
 def _whole_seconds(text: str) -> int:

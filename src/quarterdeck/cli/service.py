@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +68,7 @@ def ls(*, json: Json = False) -> None:
         {
             "service": lambda s: s.service.name,
             "nodes": _states,
-            "command": lambda s: " ".join(s.service.command)[:60],
+            "command": lambda s: output.shortened(shlex.join(s.service.command)),
             "after": lambda s: " ".join(s.service.after),
             "on": lambda s: _where(s.service),
             "group": lambda s: s.group,
@@ -150,7 +151,7 @@ def _print_service(found: ServiceWithNodes) -> None:
     output.details(
         [
             ("service", service.name),
-            ("command", " ".join(service.command)),
+            ("command", shlex.join(service.command)),
             ("version", found.version),
             ("group", found.group),
             ("after", " ".join(service.after)),

@@ -73,7 +73,7 @@ def unreachable(url: str, error: Exception) -> Unavailable:
     """The error for a server that does not answer."""
     return Unavailable(
         f"No server answers at {url}: {error}.",
-        hint="Start one with `qd up`, or say where it is with --http or QD_HTTP.",
+        hint="Start one with `qd up`, or say where it is with QD_HTTP.",
     )
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from quarterdeck.cli import output
 from quarterdeck.model.errors import BadProgram
 from quarterdeck.model.nodes import AgentState, Node
+from quarterdeck.model.tables import parse_duration
 
 NODE = Node(gid=1, nid=2, name="[web]", agent_id="a", state=AgentState.ONLINE, labels={"b": "2", "a": "1"})
 
@@ -49,6 +50,25 @@ def test_no_items_are_an_empty_list_in_json(capsys: pytest.CaptureFixture[str]) 
 def test_details_leave_out_what_is_empty(screen: io.StringIO) -> None:
     output.details([("a", ""), ("b", None), ("c", 0), ("d", ()), ("e", "[x]")])
     assert [line.split() for line in screen.getvalue().splitlines()] == [["c", "0"], ["e", "[x]"]]
+
+
+def test_lines_of_a_table_end_where_their_text_ends(screen: io.StringIO) -> None:
+    output.show(["a", "long"], {"one": lambda t: t, "two": lambda t: t if t == "long" else ""}, json=False, empty="")
+    output.details([("name", "long"), ("other", "x")])
+    assert screen.getvalue() == "ONE   TWO\na\nlong  long\nname   long\nother  x\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(2, "2s"), (0, "0s"), (1.5, "1.5s"), (90, "90s"), (300, "5m"), (5400, "90m"), (86400, "1d")]
+)
+def test_durations_are_said_as_they_are_written(seconds: float, said: str) -> None:
+    assert output.duration(seconds) == said
+    assert parse_duration(said) == seconds
+
+
+def test_what_is_long_is_shortened_to_one_line() -> None:
+    assert output.shortened("a\n  b") == "a b"
+    assert output.shortened("x" * 100) == "x" * 59 + "…"
 
 
 def test_an_error_shows_the_tools_own_lines_and_what_to_do(screen: io.StringIO) -> None:

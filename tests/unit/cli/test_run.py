@@ -183,14 +183,14 @@ def test_a_script_is_sent_as_its_source(qd: Callable[..., int], tmp_path: Path) 
         (tmp_path / f"x.{suffix}").write_text("# ⚓")
         assert qd(client, "--timeout", "3s", "--script", str(tmp_path / f"x.{suffix}"), "--", "-v", "b") == 0
     assert [request.cmd for request in client.asked] == ["execute_js_py", "execute_js_lua", "execute_sh"]
-    assert client.asked[0].args == {"script": "# ⚓", "args": ["-v", "b"], "max_time": 3.0}
+    assert client.asked[0].args == {"script": "# ⚓", "args": ["-v", "b"], "name": "x", "max_time": 3.0}
 
 
 def test_standard_input_is_passed_on_or_refused(
     qd: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = FakeClient("a", events=[job("a", JobState.OK)])
-    for given, words in ((b"\xff", "text in UTF-8"), (b"x" * (COMMAND_LIMIT_BYTES + 1), "qd file put"), (b"a\nb", "")):
+    for given, words in ((b"\xff", "text in UTF-8"), (b"x" * (COMMAND_LIMIT_BYTES + 1), "qd file push"), (b"a\nb", "")):
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(given)))
         code = qd(client, "--stdin", "cat")
         assert (code == 0) == (not words)
