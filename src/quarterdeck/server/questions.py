@@ -14,11 +14,16 @@ import msgspec
 
 from quarterdeck.link.messages import AskMessages, FromAgent, MessagesFound, StopAsking, ToAgent
 from quarterdeck.link.wire import Stream
-from quarterdeck.model.errors import BY_CODE, QuarterdeckError, TimedOut, Unavailable
-from quarterdeck.model.messages import MessageFilter, MessagePage
+from quarterdeck.model.errors import BY_CODE, BadFrame, QuarterdeckError, TimedOut, Unavailable
+from quarterdeck.model.messages import PAGE_MESSAGES, MessageFilter, MessagePage
 
 #: how long an answer may take beside the time that it may wait
 ANSWER_S = 20.0
+#: what is kept of the words of a node, and how many of them
+PROBLEM_CHARACTERS, PROBLEMS = 2000, 20
+#: numbers and times of messages are below these
+_PLACES, _IDS = 1 << 59, 1 << 32
+_CURSOR_DIGITS = 17
 _NONE = MessageFilter()
 #: over all sessions: a late answer over a new link is nobody's
 _numbers = itertools.count(1)
@@ -60,10 +65,12 @@ class Questions:
         answer = self._open.get(found.number)
         if answer is None or answer.done():
             return
-        if found.page is not None:
-            answer.set_result(found.page)
+        if found.page is None:
+            answer.set_exception(BY_CODE.get(found.code, QuarterdeckError)(found.problem[:PROBLEM_CHARACTERS]))
+        elif _is_sound(found.page):
+            answer.set_result(_bounded(found.page))
         else:
-            answer.set_exception(BY_CODE.get(found.code, QuarterdeckError)(found.problem))
+            answer.set_exception(BadFrame("The node's answer is no page of messages."))
 
     async def run(self) -> None:
         """Send what is asked, until cancelled or the link is gone."""
@@ -76,6 +83,23 @@ class Questions:
         for answer in self._open.values():
             if not answer.done():
                 answer.set_exception(_gone())
+
+
+def _is_sound(page: MessagePage) -> bool:
+    """Whether a node may have such a page: its places are in the cursors of all nodes, which must stay readable."""
+    cursors = (page.resume, page.cursor or "0")
+    return (
+        len(page.messages) <= PAGE_MESSAGES
+        and all(each.isascii() and each.isdecimal() and len(each) <= _CURSOR_DIGITS for each in cursors)
+        and all(0 <= message.place < _PLACES and 0 <= message.id < _IDS for message in page.messages)
+        and all(abs(message.epoch) < _PLACES for message in page.messages)
+    )
+
+
+def _bounded(page: MessagePage) -> MessagePage:
+    """The page with no more words about it than an honest node has."""
+    problems = tuple(problem[:PROBLEM_CHARACTERS] for problem in page.problems[:PROBLEMS])
+    return page if problems == page.problems else msgspec.structs.replace(page, problems=problems)
 
 
 def _gone() -> Unavailable:

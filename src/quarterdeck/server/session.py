@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from quarterdeck.link.messages import (
     ArtefactChunk,
     Desired,
@@ -215,8 +217,17 @@ class Session:
 
     async def _report(self, message: FromAgent) -> None:
         try:
+            _check(message)
             await self._handler.received(self.agent, message)
         except Unavailable:
             raise  # the agent reports everything anew when it reconnects
         except QuarterdeckError as error:
             log.warning("a report of agent %s was not accepted: %s", self.agent.agent_id, error)
+
+
+def _check(message: FromAgent) -> None:
+    """Whether what is said can be stored and read again, so that no node spoils what is stored with others'."""
+    try:
+        msgspec.json.decode(msgspec.json.encode(message), type=type(message))
+    except (msgspec.MsgspecError, UnicodeEncodeError) as error:  # a number that is none, say, which JSON has not
+        raise BadFrame(f"A {type(message).__name__} that cannot be stored: {error}.") from error

@@ -25,7 +25,7 @@ from quarterdeck.link.messages import (
     Welcome,
 )
 from quarterdeck.link.wire import AgentLink, Stream
-from quarterdeck.model.errors import BadInput, Forbidden, QuarterdeckError, TimedOut, Unavailable
+from quarterdeck.model.errors import BadFrame, BadInput, Forbidden, QuarterdeckError, TimedOut, Unavailable
 from quarterdeck.model.messages import LogLevels, Message, MessageFilter, MessagePage
 from quarterdeck.model.nodes import Facts
 from quarterdeck.server import questions
@@ -111,6 +111,26 @@ async def test_an_agent_answers_with_what_it_has_and_with_what_comes(server: Lin
             assert [message.data for message in (await each).messages] == ["four"]
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        MessagePage(messages=(), resume=""),
+        MessagePage(messages=(), resume="soon"),
+        MessagePage(messages=(), resume="9" * 40),
+        MessagePage(messages=(), resume="1", cursor="-1"),
+        MessagePage(messages=(Message(id=1, job_id="job", epoch=1, level=1, data="", place=1 << 62),), resume="1"),
+        MessagePage(messages=(Message(id=1, job_id="job", epoch=1 << 62, level=1, data=""),), resume="1"),
+        MessagePage(messages=(Message(id=1, job_id="job", epoch=1, level=1, data=""),) * 1001, resume="1"),
+    ],
+)
+async def test_an_answer_that_would_spoil_the_answers_of_others_is_none(server: LinkServer, page: MessagePage) -> None:
+    async with by_hand(server) as (_, control):
+        asked = ask(server)
+        await control.send(MessagesFound(number=(await received(control)).number, page=page))
+        with pytest.raises(BadFrame, match="no page of messages"):
+            await asked
+
+
 async def test_large_pages_pass(server: LinkServer, tmp_path: Path) -> None:
     async with running(server, tmp_path) as agent:
         await agent.printed(*([b"\xff" * 256 * 1024] * 6))
@@ -161,9 +181,11 @@ async def test_a_question_that_is_given_up_is_taken_back(server: LinkServer) -> 
         asked = await received(control)
         waiting.cancel()
         assert await received(control) == StopAsking(number=asked.number)
-        await control.send(MessagesFound(number=asked.number, page=MessagePage(messages=())))  # too late
+        await control.send(MessagesFound(number=asked.number, page=MessagePage(messages=(), resume="0")))  # too late
         again = ask(server)
-        await control.send(MessagesFound(number=(await received(control)).number, page=MessagePage(messages=())))
+        await control.send(
+            MessagesFound(number=(await received(control)).number, page=MessagePage(messages=(), resume="0"))
+        )
         assert (await again).messages == ()
 
 
@@ -203,6 +225,6 @@ async def test_answers_may_come_in_any_order(server: LinkServer) -> None:
             asked[message.filter["job_id"]] = message.number
         for job in ("c", "a", "b"):
             found = Message(id=1, job_id=job, epoch=1, level=1, data=job)
-            await control.send(MessagesFound(number=asked[job], page=MessagePage(messages=(found,))))
+            await control.send(MessagesFound(number=asked[job], page=MessagePage(messages=(found,), resume="1")))
         for job, each in waiting.items():
             assert [message.data for message in (await each).messages] == [job]

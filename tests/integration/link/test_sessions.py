@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc.aio
+import msgspec
 import pytest
 
 from quarterdeck.link.certificates import Credentials, new_key, new_request
@@ -27,6 +28,7 @@ from quarterdeck.link.messages import (
     NewCertificate,
     Refused,
     RenewCertificate,
+    ServiceReport,
     TelemetryAck,
     TelemetryBatch,
     ToAgent,
@@ -47,6 +49,7 @@ from quarterdeck.model.errors import (
     Unavailable,
 )
 from quarterdeck.model.nodes import Facts
+from quarterdeck.model.services import ServiceState, ServiceStatus
 from quarterdeck.testing.link import LinkServer
 from tests.support import until
 
@@ -117,6 +120,19 @@ async def test_reports_reach_the_fleet_under_the_certificates_identity(server: L
         await until(lambda: server.fleet.received_messages)
         agent, message = server.fleet.received_messages[0]
         assert (agent.gid, agent.nid, agent.agent_id, message) == (3, 4, "four", report)
+
+
+async def test_a_report_that_could_not_be_read_again_is_passed_over(
+    server: LinkServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with linked(server) as (_, control):
+        sick = ServiceStatus(name="site", state=ServiceState.RUNNING, revision=1, since=float("nan"))
+        await control.send(ServiceReport(revision=1, statuses=(sick,)))
+        sound = ServiceReport(revision=1, statuses=(msgspec.structs.replace(sick, since=1.0),))
+        await control.send(sound)
+        await until(lambda: server.fleet.received_messages)
+        assert [message for _, message in server.fleet.received_messages] == [sound]
+        assert "cannot be stored" in caplog.text
 
 
 async def test_heartbeats_are_told_to_the_fleet_in_batches(server: LinkServer, monkeypatch: pytest.MonkeyPatch) -> None:
