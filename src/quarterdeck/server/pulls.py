@@ -36,6 +36,7 @@ class Pulls:
         self._files = files
         self._transfers = transfers
         self._arrivals: dict[_Key, Arrival] = {}
+        self._sends: dict[tuple[str, str], str] = {}  # agent id, job → the sha256 of what it sends
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by agent id
 
     async def offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored:
@@ -44,6 +45,7 @@ class Pulls:
             return FileStored(sha256=offer.sha256, problem="The server did not ask this node for it.")
         async with self._lock(agent):
             try:
+                await self._one_of(agent, offer)
                 arrival = await self._arrival(agent, offer)
                 if arrival is None or (not arrival.missing and await self._files.append(arrival, b"")):
                     await self._leave((agent.agent_id, offer.sha256))
@@ -84,6 +86,17 @@ class Pulls:
         """What an agent's old link still does ends before its new one begins."""
         return self._locks.setdefault(agent.agent_id, asyncio.Lock())
 
+    async def _one_of(self, agent: AgentIdentity, offer: FileOffer) -> None:
+        """A job sends one file: for another one, that which it began is left."""
+        job = (agent.agent_id, offer.job)
+        before = self._sends.get(job, offer.sha256)
+        self._sends[job] = offer.sha256
+        if before != offer.sha256 and before not in self._sent_by(agent):
+            await self._leave((agent.agent_id, before))
+
+    def _sent_by(self, agent: AgentIdentity) -> set[str]:
+        return {sha256 for (agent_id, _), sha256 in self._sends.items() if agent_id == agent.agent_id}
+
     async def _arrival(self, agent: AgentIdentity, offer: FileOffer) -> Arrival | None:
         """What has come of it; None when all of it is here, from whomever."""
         key = (agent.agent_id, offer.sha256)
@@ -106,6 +119,8 @@ class Pulls:
         return FileStored(sha256=sha256, problem=str(error))
 
     async def _leave(self, key: _Key) -> None:
+        for job in [job for job, sha256 in self._sends.items() if (job[0], sha256) == key]:
+            del self._sends[job]
         arrival = self._arrivals.pop(key, None)
         if arrival is not None:
             await self._files.release(arrival)

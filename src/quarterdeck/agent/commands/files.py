@@ -167,9 +167,9 @@ _READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONB
 
 
 # ── in threads ──────────────────────────────────────────────────────────────────────────────────────────────────────
-def _open(path: Path) -> int:
+def _open(path: Path, *, follow: bool = True) -> int:
     try:
-        descriptor = os.open(path, _READ)
+        descriptor = os.open(path, _READ | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"There is no file {path}.") from error
     except OSError as error:
@@ -252,7 +252,7 @@ def _is_there(target: Path, given: PutFileArguments, wanted: _Wanted) -> bool:
     if present is None:
         return False
     if stat.S_ISREG(present.st_mode):
-        descriptor = _open(target)
+        descriptor = _open(target, follow=False)  # a link that took its place would pass owner and mode on
         try:
             if file_sha256(descriptor)[0] == given.sha256:
                 _set(descriptor, wanted)

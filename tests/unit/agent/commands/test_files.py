@@ -196,6 +196,27 @@ async def test_a_file_gets_its_owner(node: Node) -> None:
     assert target.stat().st_uid == state.st_uid, "it keeps the owner of what it replaces"
 
 
+async def test_a_link_that_takes_a_files_place_gets_no_mode(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret, target = node.folder / "secret", node.folder / "target"
+    secret.write_bytes(CONTENT)
+    secret.chmod(0o600)
+    target.write_bytes(CONTENT)
+    look, looks = Path.lstat, list[Path]()
+
+    def swapped(path: Path) -> os.stat_result:
+        found = look(path)
+        looks.append(path)
+        if looks.count(target) == 2:  # the file was seen, and is opened next
+            target.unlink()
+            target.symlink_to(secret)
+        return found
+
+    monkeypatch.setattr(Path, "lstat", swapped)
+    with pytest.raises(QuarterdeckError):
+        await node.put(target, mode="0666")
+    assert secret.stat().st_mode & 0o777 == 0o600
+
+
 async def test_words_for_folders_are_replaced(node: Node) -> None:
     await node.files.add(CONTENT)
     (node.folder / "tmp").mkdir()
@@ -417,6 +438,16 @@ async def test_a_get_that_is_ended_is_withdrawn(node: Node) -> None:
 async def test_a_missing_file_is_an_error_in_words(node: Node) -> None:
     with pytest.raises(NotFound, match="There is no file"):
         await node.get(node.folder / "none")
+
+
+async def test_a_job_sends_one_file(node: Node) -> None:
+    for number in range(300):  # each would hold a file of the server open
+        offer = FileOffer(job="job", sha256=f"{number:064x}", size=5)
+        assert await node.pulls.offered(node.agent, offer) == WantFile(sha256=offer.sha256)
+    chunk = FileChunk(sha256=f"{0:064x}", offset=0, data=b"x")
+    assert await node.pulls.received(node.agent, chunk) is None
+    last = msgspec.structs.replace(chunk, sha256=f"{299:064x}")
+    assert await node.pulls.received(node.agent, last) == WantFile(sha256=last.sha256, offset=1)
 
 
 async def test_a_node_sends_only_what_it_was_asked_for(node: Node) -> None:
