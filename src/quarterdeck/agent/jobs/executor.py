@@ -85,7 +85,7 @@ class Executor:
 
     def begin(self, job: JobOffer) -> None:
         """Run a job that was admitted, and that the ledger has as RUNNING."""
-        self._start(job, self._commands[job.cmd].run, recorded=True)
+        self._start(job, self._commands[job.cmd].run)
 
     def wait(self, job: JobOffer) -> None:
         """A job that the ledger has as TAKEN waits for its turn."""
@@ -99,7 +99,7 @@ class Executor:
         command = self._commands.get(job.cmd)
         if record.stage is Stage.RUNNING and command is not None and command.resume is not None:
             self._queues.begin(job.id, _queue(job), immediate=True)  # it runs, whatever the limit is now
-            self._start(job, command.resume, recorded=True, began=record.began)
+            self._start(job, command.resume, earlier=record)
         elif record.stage is Stage.RUNNING:
             self._spawn(self._note(job, _result(job, JobState.LOST, RESTARTED)))
         elif result := self.verdict(job):
@@ -140,22 +140,23 @@ class Executor:
         command = self._commands[job.cmd]
         return command.immediate or (command.end is not None and common_arguments(job).lasting)
 
-    def _start(self, job: JobOffer, run: Run, *, recorded: bool, began: int = 0) -> None:
-        """`began`: in an earlier life, milliseconds since the epoch."""
+    def _start(self, job: JobOffer, run: Run, *, recorded: bool = True, earlier: Record | None = None) -> None:
+        """`recorded`: the ledger has that it runs; `earlier`: what it has of one that began in an earlier life."""
         if end := self._commands[job.cmd].end:
             self._ends[job.id] = end
         work = self._running[job.id] = asyncio.create_task(self._work(job, run, recorded=recorded))
-        self._spawn(self._see_through(job, work, began))
+        self._spawn(self._see_through(job, work, earlier))
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _see_through(self, job: JobOffer, work: asyncio.Task[Outcome], earlier: int) -> None:
+    async def _see_through(self, job: JobOffer, work: asyncio.Task[Outcome], earlier: Record | None) -> None:
         """From a job's first moment to its result in the ledger; then the next one's turn."""
-        starttime, began = int(time.time() * 1000), time.monotonic()
-        before = max(0, starttime - earlier) if earlier else 0
+        starttime, began, before = int(time.time() * 1000), time.monotonic(), 0
+        if earlier is not None:
+            starttime, before = earlier.began, earlier.ran_ms
         try:
             await asyncio.wait((work,))  # cancelled by a kill, it is the work alone that ends
         finally:
@@ -169,7 +170,7 @@ class Executor:
         result = JobResult(
             id=job.id,
             cmd=job.cmd,
-            starttime=starttime - before,
+            starttime=starttime,
             time=before + round((time.monotonic() - began) * 1000),
             **msgspec.structs.asdict(_bounded(outcome)),
         )
@@ -179,7 +180,7 @@ class Executor:
 
     async def _work(self, job: JobOffer, run: Run, *, recorded: bool) -> Outcome:
         if not recorded:
-            await self._put(Record(offer=job, stage=Stage.RUNNING, began=int(time.time() * 1000)))
+            await self._put(Record.running(job))
         self._started(job.id)
         try:
             limit_s = 0.0 if job.id in self._ends else common_arguments(job).max_time

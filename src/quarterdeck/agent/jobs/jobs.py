@@ -197,7 +197,7 @@ class Jobs:
         if result is not None:
             return Record(offer=job, stage=Stage.DONE, result=result)
         if self._executor.admit(job):
-            return Record(offer=job, stage=Stage.RUNNING, began=int(time.time() * 1000))
+            return Record.running(job)
         return Record(offer=job, stage=Stage.TAKEN)
 
     def _finished(self, result: JobResult) -> None:

@@ -14,9 +14,11 @@ import zlib
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
+from quarterdeck.agent.boot import boot_id
 from quarterdeck.model.errors import StorageCorrupt, StorageFull, Unavailable
 from quarterdeck.model.jobs import JobOffer, JobResult, JobState
 from quarterdeck.model.struct import Wire
@@ -70,7 +72,22 @@ class Record(Wire, frozen=True, kw_only=True):
     offer: JobOffer
     stage: Stage
     began: int = 0  #: of one that runs, milliseconds since the epoch
+    since: float = 0.0  #: the same by the monotonic clock of this boot: somebody may have set the other
+    boot: str = ""
     result: JobResult | None = None
+
+    @classmethod
+    def running(cls, offer: JobOffer) -> Self:
+        """It begins now."""
+        began, since = int(time.time() * 1000), time.monotonic()
+        return cls(offer=offer, stage=Stage.RUNNING, began=began, since=since, boot=boot_id())
+
+    @property
+    def ran_ms(self) -> int:
+        """Of one that runs: for how long."""
+        if self.boot == boot_id():
+            return round((time.monotonic() - self.since) * 1000)
+        return max(0, int(time.time() * 1000) - self.began)
 
 
 class RecordFile:

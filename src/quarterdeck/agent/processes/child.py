@@ -7,7 +7,6 @@ library only.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import resource
@@ -19,6 +18,7 @@ from contextlib import suppress
 if sys.platform == "win32":
     raise ImportError("The keeper and its children need a POSIX system.")
 
+from quarterdeck.agent.boot import boot_id
 from quarterdeck.agent.processes.backlog import LOST, Backlog, Record
 from quarterdeck.agent.processes.trees import MARK, Tree
 
@@ -45,6 +45,8 @@ class Child:
         self.backlog = Backlog(f"{file}.output", int(header.get("spool_bytes") or SPOOL_BYTES))
         self.pid = 0
         self.began = 0.0  #: seconds since the epoch
+        self.since = 0.0  #: the same by the clock that nobody sets
+        self.restarts = int(header.get("restarts") or 0)  #: for the agent, which says so at the start
         self.stdin = -1
         self.input = memoryview(b"")  #: what is still to be written to its standard input
         self.outputs: dict[int, int] = {}  #: descriptor → stream
@@ -77,7 +79,7 @@ class Child:
         for descriptor in (self.stdin, out, err, self.failing):
             os.set_blocking(descriptor, False)
         self.pid = self.tree.pid = pid
-        self.began = time.time()
+        self.began, self.since = time.time(), time.monotonic()
         self.outputs = {out: 1, err: 2}
         self.input = memoryview(body)
         self.save(self.describe() | {"start": _start_ticks(pid), "boot": boot_id()})
@@ -177,6 +179,8 @@ class Child:
             "id": self.id,
             "pid": self.pid,
             "began": self.began,
+            "since": self.since,
+            "restarts": self.restarts,
             "killed": self.killed,
             "exit": self.exit,
             "groups": [group.path for group in self.tree.groups],
@@ -218,6 +222,7 @@ def left_behind(file: str) -> Child | None:
             told, *more = map(json.loads, opened.read().splitlines())
         child = Child({"id": told["id"], "groups": [[path, []] for path in told["groups"]]}, file)
         child.pid, child.began = int(told["pid"]), float(told["began"])
+        child.since, child.restarts = float(told["since"]), int(told["restarts"])
         if more:
             child.exit = dict(more[0])
         if told["boot"] == boot_id() and told["start"] == _start_ticks(child.pid):
@@ -226,16 +231,6 @@ def left_behind(file: str) -> Child | None:
         return None
     child.backlog.adopt()
     return child
-
-
-@functools.cache
-def boot_id() -> str:
-    """Which run of the kernel this is: process ids mean nothing in the next."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 def _start_ticks(pid: int) -> int:

@@ -67,6 +67,7 @@ class Start(Struct, frozen=True, kw_only=True):
     user: User | None = None  #: None: the agent's
     stdin: bytes = b""  #: then its standard input is at its end
     plan: Plan = Plan()
+    restarts: int = 0  #: failed runs before this one; the keeper only remembers it
     spool_bytes: int | None = None  #: output that waits on disk for the agent; the oldest goes when it is more
 
 
@@ -116,6 +117,8 @@ class Child(Wire, frozen=True, kw_only=True, tag_field="t", tag="started"):
     id: str
     pid: int
     began: float  #: seconds since the epoch
+    since: float = 0.0  #: the same by the monotonic clock of this boot
+    restarts: int = 0  #: as it was started with
     killed: bool = False
     exit: Exit | None = None  #: None: it runs
     groups: tuple[str, ...] = ()

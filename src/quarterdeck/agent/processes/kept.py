@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -140,8 +139,7 @@ class Kept:
         self.pid, self.began, self.problem = child.pid, child.began, ""
         if not run:
             self.runs = 1
-            began = self._loop.time() - max(0.0, time.time() - child.began)
-            self._set(self._state.started(self._loop.time(), began=began))
+            self._set(self._state.started(self._loop.time(), began=child.since, restarts=child.restarts))
         elif self.down or self._state.phase is Phase.ENDING:  # it was told while it started
             self._hands.end(self)
         self._changed()
@@ -155,6 +153,8 @@ class Kept:
     def exited(self, exit_: Exited) -> None:
         """It has ended, and all it printed was taken."""
         self._lost = exit_.lost
+        if exit_.lost and self._state.rules.remembered:
+            self._state = self._state.told(Ending.KILLALL)  # no fault of the program's
         self._ended(exit_.code, _words(exit_))
 
     def stop(self) -> None:

@@ -62,13 +62,13 @@ class Measuring:
 
     async def look(self, kept: Sequence[Kept]) -> list[ProcessStats]:
         """What these use now; CPU since the last time they were asked for, else since they began."""
-        began = {each.id: each.began for each in kept if each.pid is not None}
+        began = {each.id: each.state.began for each in kept if each.pid is not None}
         measured = [_measured(each) for each in kept if each.pid is not None]
         async with self._looking:
             first = began.keys() - self._asked_before
             self._asked_before |= began.keys()
-            found = await asyncio.to_thread(self._asked.look, measured, now=time.monotonic())
-        now = time.time()
+            now = time.monotonic()
+            found = await asyncio.to_thread(self._asked.look, measured, now=now)
         return [
             msgspec.structs.replace(each, cpu=100 * each.cpu_s / max(MIN_AGE_S, now - began[each.id]))
             if each.id in first

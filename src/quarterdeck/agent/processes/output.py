@@ -87,6 +87,7 @@ class RunOutput:
         self._data, self._critical = _Last(DATA_BYTES), _Last(TAIL_BYTES)
         self.meter: list[int] = []  #: processes that are to be measured with it
         self.samples: list[bytes] = []  #: statsd, until somebody takes it
+        self.messages = 0  #: so many are kept on the node
 
     def take(self, stream: int, chunk: bytes) -> Run:
         """More of a stream."""
@@ -102,11 +103,12 @@ class RunOutput:
         """What is unfinished on both streams."""
         return self._parsers[1].state, self._parsers[2].state
 
-    def recall(self, parsers: tuple[ParserState, ParserState], past: Iterable[Message]) -> None:
-        """Go on where an earlier life stopped; `past`: the last messages of this run, oldest first.
+    def recall(self, parsers: tuple[ParserState, ParserState], past: Iterable[Message], *, count: int = 0) -> None:
+        """Go on where an earlier life stopped; `past`: the last of the `count` messages of this run, oldest first.
 
         Which stream a marked message came on is not known any more: it is taken for standard output.
         """
+        self.messages = count
         for message in past:
             stream = 2 if message.level == Level.STDERR else 1
             text = message.raw or message.data.encode()
@@ -120,6 +122,7 @@ class RunOutput:
 
     def noted(self, level: Level, text: str) -> Run:
         """A message of ours in its log."""
+        self.messages += 1
         if level is Level.CRITICAL:
             self._critical.add(0, level, text.encode(), 0)
         return Run(self._source, int(time.time() * 1000), [int(level)], [text.encode()], [0])
@@ -142,6 +145,7 @@ class RunOutput:
     def _found(self, stream: int, lines: Lines) -> Run:
         self.meter += lines.meter
         run = Run.of(self._source, lines, epoch_ms=int(time.time() * 1000)).only(self._routing.processed)
+        self.messages += len(run.only(self._routing.kept))
         if len(run) and max(run.levels) >= _LEAST:
             self._look(stream, run)
         return run

@@ -244,7 +244,7 @@ class Processes:
         kept.running(child)
         past = self._pasts.pop(kept.id, None)
         if past is not None:
-            kept.output.recall(past.reading.parsers, past.messages)
+            kept.output.recall(past.reading.parsers, past.messages, count=past.reading.messages)
             self._read[kept.id] = past.reading.seq
         if told := self._unclaimed.pop(kept.id, None):
             self._handed.append((kept, told))
@@ -294,7 +294,8 @@ class Processes:
 
     @staticmethod
     def _reading(kept: Kept, seq: int) -> bytes:
-        return Reading(began=kept.began, seq=seq, parsers=kept.output.parsers).packed()
+        output = kept.output
+        return Reading(began=kept.began, seq=seq, parsers=output.parsers, messages=output.messages).packed()
 
     async def _put(self, kept: Kept, run: Run, *, reading: bytes = b"") -> None:
         if kept.output.samples:
@@ -332,12 +333,12 @@ class Processes:
             self._messages.hurry()
             await free.acknowledged.wait()
         try:
-            await self._keeper.start(self._start(kept.process), started=lambda child: kept.running(child, run=run))
+            await self._keeper.start(self._start(kept), started=lambda child: kept.running(child, run=run))
         except QuarterdeckError as error:
             kept.refused(str(error))
 
-    def _start(self, process: Process) -> Start:
-        settings = process.settings
+    def _start(self, kept: Kept) -> Start:
+        process, settings = kept.process, kept.process.settings
         plan = self._cgroups.plan(process.id, settings.limits)
         if plan.unenforced:
             log.warning("a limit of '%s' cannot be held: %s", process.id, "; ".join(plan.unenforced))
@@ -349,6 +350,7 @@ class Processes:
             user=User.named(settings.user) if settings.user else None,
             stdin=process.stdin,
             plan=plan,
+            restarts=kept.state.restarts,
         )
 
     # ── what an earlier life left ────────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ import msgspec
 from quarterdeck.agent.messages.lines import ParserState
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.processes.client import Child
-from quarterdeck.model.messages import Message, MessageFilter
+from quarterdeck.model.messages import PAGE_MESSAGES, Message, MessageFilter
 from quarterdeck.model.struct import Wire
 
 
@@ -24,6 +24,7 @@ class Reading(Wire, frozen=True, kw_only=True):
     began: float  #: of the run, as the keeper says
     seq: int  #: the last of the keeper's records that was taken
     parsers: tuple[ParserState, ParserState]  #: of standard output and standard error
+    messages: int = 0  #: of this run that are kept; a clock that was set back says not which these are
 
     def packed(self) -> bytes:
         """To be stored."""
@@ -53,7 +54,13 @@ async def recall(log: MessageLog, children: Collection[Child]) -> dict[str, Past
     for child in children:
         reading = Reading.unpacked(stored[child.id]) if child.id in stored else None
         if reading is not None and reading.began == child.began:
-            wanted = MessageFilter(job_id=child.id, time_from=int(child.began * 1000) - 1, newest_first=True)
-            page = await log.select(wanted)
-            pasts[child.id] = Past(reading, list(reversed(page.messages)))
+            pasts[child.id] = Past(reading, await _last(log, child.id, min(reading.messages, PAGE_MESSAGES)))
     return pasts
+
+
+async def _last(log: MessageLog, process_id: str, count: int) -> list[Message]:
+    """The newest messages of a process, oldest first."""
+    if not count:
+        return []
+    page = await log.select(MessageFilter(job_id=process_id, newest_first=True, limit=count))
+    return list(reversed(page.messages))

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from quarterdeck.model.processes import FOREVER, Phase, Rules
-from quarterdeck.model.struct import Wire
 
 #: a run that lived so long was not a failed start
 GOOD_RUN_S = 300.0
@@ -44,13 +43,6 @@ class Outcome(StrEnum):
     KILLED = "killed"
 
 
-class Remembered(Wire, frozen=True, kw_only=True):
-    """What must be known of it after a restart of the agent."""
-
-    restarts: int = 0
-    outcome: Outcome | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supervised:
     """The state of one process. Each method returns the next state."""
@@ -64,25 +56,16 @@ class Supervised:
     outcome: Outcome | None = None  #: of the last run that is over
     exhausted: bool = False  #: max_restart is used up: to be told as a critical message (level 9)
 
-    @property
-    def remembered(self) -> Remembered:
-        """What to write down."""
-        return Remembered(restarts=self.restarts, outcome=self.outcome)
-
-    @classmethod
-    def recalled(cls, rules: Rules, remembered: Remembered, *, now: float) -> Supervised:
-        """After a restart of the agent, of one that is not running any more."""
-        return cls(rules=rules, restarts=remembered.restarts, outcome=remembered.outcome, due=now)
-
     def is_due(self, now: float) -> bool:
         """WAITING: whether to start it; RUNNING: whether to end it, for its time is over."""
         return self.phase in (Phase.WAITING, Phase.RUNNING) and self.due is not None and now >= self.due
 
-    def started(self, now: float, *, began: float | None = None) -> Supervised:
-        """It runs. `began`: when, if the agent finds it running."""
+    def started(self, now: float, *, began: float | None = None, restarts: int | None = None) -> Supervised:
+        """It runs. If the agent finds it running: when it `began`, and after how many failed `restarts`."""
         since = now if began is None else min(began, now)
+        restarts = self.restarts if restarts is None else restarts
         limit = since + self.rules.max_time if self.rules.max_time > 0 else None
-        return replace(self, phase=Phase.RUNNING, began=since, due=limit, ending=None)
+        return replace(self, phase=Phase.RUNNING, began=since, due=limit, restarts=restarts, ending=None)
 
     def told(self, ending: Ending) -> Supervised:
         """It is asked to end; one that waits will not start (KILLED), or starts when it was to (KILLALL)."""

@@ -69,6 +69,11 @@ def test_time_goes_on_while_the_agent_is_restarted() -> None:
     assert state.is_due(105.0)
 
 
+def test_failed_runs_are_counted_over_restarts_of_the_agent() -> None:
+    state = Supervised(rules=Rules(max_restart=2)).started(100.0, began=99.0, restarts=2).ended(101.0, code=1)
+    assert (state.phase, state.exhausted) == (Phase.DONE, True)
+
+
 def test_no_limit_of_time_is_never_over() -> None:
     for max_time in (0, -1):
         assert not Supervised(rules=Rules(max_time=max_time)).started(0.0).is_due(1e12)
@@ -156,5 +161,3 @@ def test_whatever_happens_the_count_holds_and_a_kill_is_final(
         if state.phase is Phase.DONE:
             assert state.outcome is not None
             assert not rules.recurring_period or ending is Ending.KILLED
-        again = Supervised.recalled(rules, state.remembered, now=5.0)
-        assert (again.restarts, again.outcome) == (state.restarts, state.outcome)
