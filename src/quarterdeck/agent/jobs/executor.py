@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 #: characters a result's data and streams may have together: the link carries no message of more than 64 MiB
 RESULT_LIMIT = 12 * 1024 * 1024
+_NOT_ALLOWED = "This node's configuration (agent.jobs.allow) has no {}."
 RESTARTED = "The agent was restarted while it ran."
 
 
@@ -57,10 +58,14 @@ class Executor:
         self._killed: dict[str, str] = {}  # id → reason, until the job has ended
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def allows(self, cmd: str) -> bool:
+        """Whether this node's configuration lets the server ask for this command."""
+        return any(fnmatch.fnmatchcase(cmd, pattern) for pattern in self._allow)
+
     def verdict(self, job: JobOffer) -> JobResult | None:
         """The result of a job that cannot be run here; None when it can."""
-        if not any(fnmatch.fnmatchcase(job.cmd, pattern) for pattern in self._allow):
-            return _result(job, JobState.REFUSED, f"This node's configuration (agent.jobs.allow) has no {job.cmd}.")
+        if not self.allows(job.cmd):
+            return _result(job, JobState.REFUSED, _NOT_ALLOWED.format(job.cmd))
         if job.cmd not in self._commands:
             return _result(job, JobState.UNKNOWN_CMD, self._unknown(job.cmd))
         try:
@@ -97,7 +102,10 @@ class Executor:
         """Take up a job that the ledger of an earlier life has as TAKEN or RUNNING."""
         job = record.offer
         command = self._commands.get(job.cmd)
-        if record.stage is Stage.RUNNING and command is not None and command.resume is not None:
+        if record.stage is Stage.RUNNING and not self.allows(job.cmd):  # it was, when it began
+            reason = f"{_NOT_ALLOWED.format(job.cmd)} It was ended when the agent began anew."
+            self._spawn(self._note(job, _result(job, JobState.REFUSED, reason)))
+        elif record.stage is Stage.RUNNING and command is not None and command.resume is not None:
             self._queues.begin(job.id, _queue(job), immediate=True)  # it runs, whatever the limit is now
             self._start(job, command.resume, earlier=record)
         elif record.stage is Stage.RUNNING:

@@ -127,7 +127,7 @@ class Jobs:
             return
         self._open.set()
         unfinished = [record for record in records if record.result is None]
-        self._recovered([record.offer.id for record in unfinished])
+        self._recovered([record.offer.id for record in unfinished if self._executor.allows(record.offer.cmd)])
         for record in unfinished:
             self._executor.recover(record)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -69,10 +69,15 @@ class Server:
 
 @asynccontextmanager
 async def node(
-    home: Path, commands: Mapping[str, Command] | None = None, *, linked: bool = True, **config: Any
+    home: Path,
+    commands: Mapping[str, Command] | None = None,
+    *,
+    linked: bool = True,
+    recovered: Callable[[Collection[str]], None] = lambda _: None,
+    **config: Any,
 ) -> AsyncGenerator[Server]:
     """One life of a node's jobs. Its end is as abrupt as a kill: only the ledger is left."""
-    server = Server(Jobs(home, config=JobsConfig(**config), commands=commands))
+    server = Server(Jobs(home, config=JobsConfig(**config), commands=commands, recovered=recovered))
     tasks = [asyncio.create_task(server.jobs.run())]
     if linked:
         tasks.append(asyncio.create_task(server.jobs.linked(cast("LiveLink", server))))

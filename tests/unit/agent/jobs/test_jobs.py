@@ -101,6 +101,22 @@ async def test_a_command_that_can_be_resumed_is(tmp_path: Path) -> None:
     assert gate.began == ["a"]
 
 
+async def test_what_is_allowed_no_more_is_not_taken_up(tmp_path: Path) -> None:
+    gate = Gate()
+    commands = {"gate": Command(run=gate.run, resume=gate.run)}
+    async with node(tmp_path, commands, max_jobs=1) as server:
+        server.offer("a", "b", cmd="gate")
+        await until(lambda: server.started)
+    known: list[str] = []
+    async with node(tmp_path, commands, allow=("ping",), recovered=known.extend) as server:
+        for id_ in ("a", "b"):
+            refused = await server.result(id_)
+            assert refused.state is JobState.REFUSED
+            assert "agent.jobs.allow" in refused.reason
+    assert known == []
+    assert gate.began == ["a"]
+
+
 async def test_a_job_that_the_server_thinks_taken_and_nobody_knows_is_lost(tmp_path: Path) -> None:
     async with node(tmp_path) as server:
         server.offer("a", taken=True)
