@@ -64,6 +64,8 @@ class Executor:
 
     def verdict(self, job: JobOffer) -> JobResult | None:
         """The result of a job that cannot be run here; None when it can."""
+        if "/" in job.id:  # those are the ids of services and of their checks
+            return _result(job, JobState.ERROR, "A job's id has no '/'.")
         if not self.allows(job.cmd):
             return _result(job, JobState.REFUSED, _NOT_ALLOWED.format(job.cmd))
         if job.cmd not in self._commands:

@@ -73,11 +73,12 @@ async def node(
     commands: Mapping[str, Command] | None = None,
     *,
     linked: bool = True,
+    noted: Callable[[str], None] = lambda _: None,
     recovered: Callable[[Collection[str]], None] = lambda _: None,
     **config: Any,
 ) -> AsyncGenerator[Server]:
     """One life of a node's jobs. Its end is as abrupt as a kill: only the ledger is left."""
-    server = Server(Jobs(home, config=JobsConfig(**config), commands=commands, recovered=recovered))
+    server = Server(Jobs(home, config=JobsConfig(**config), commands=commands, noted=noted, recovered=recovered))
     tasks = [asyncio.create_task(server.jobs.run())]
     if linked:
         tasks.append(asyncio.create_task(server.jobs.linked(cast("LiveLink", server))))

@@ -146,6 +146,16 @@ async def test_the_nodes_own_configuration_refuses(tmp_path: Path) -> None:
         assert (await server.result("c")).state is JobState.UNKNOWN_CMD
 
 
+async def test_no_job_takes_the_name_of_a_services_process(tmp_path: Path) -> None:
+    noted: list[str] = []
+    async with node(tmp_path, noted=noted.append) as server:
+        server.offer("service/web")
+        assert (await server.result("service/web")).state is JobState.ERROR
+        server.offer("web")
+        assert (await server.result("web")).state is JobState.OK
+    assert noted == ["web"]
+
+
 async def test_jobs_end_by_request_whether_they_wait_or_run(tmp_path: Path) -> None:
     gate = Gate()
     async with node(tmp_path, gated(gate)) as server:
