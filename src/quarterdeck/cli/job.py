@@ -194,8 +194,8 @@ def rerun(
 def _brief(args: Mapping[str, Any]) -> str:
     """What was asked for, so that it can be told from the others: a program's own line, else what was said."""
     if program := args.get("cmd"):
-        words = args.get("args")
-        line = shlex.join([str(program), *map(str, words if isinstance(words, list) else ())])
+        words: list[Any] = args["args"] if isinstance(args.get("args"), list) else []
+        line = shlex.join(map(str, (program, *words)))
     else:
         said = {name: value for name, value in args.items() if name != "sha256"} or args
         line = " ".join(f"{name}={value}" for name, value in said.items())

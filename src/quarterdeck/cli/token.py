@@ -11,6 +11,10 @@ from quarterdeck.cli.arguments import Json, connect, key_value
 from quarterdeck.model.tables import parse_duration
 from quarterdeck.model.tokens import CreateJoinToken, Role
 
+#: how addresses begin that only this machine reaches, and that mean all of its own
+_LOCAL = ("127.", "localhost:", "[::1]:", "::1:")
+_ANY = ("0.0.0.0:", "[::]:", ":::", "*:")
+
 TokenId = Annotated[str, Parameter(help="As `ls` shows it.")]
 
 app = App(name="token", help="Join tokens for new nodes; API tokens for people and programs (qd token api).")
@@ -37,14 +41,26 @@ def create(
         output.print_json(made)
         return
     output.console.print(made.token, soft_wrap=True)
+    link, https = _reached(server.link), _reached(server.link_https)
     output.errors.print(
-        f"On the new node, within {expires}:\n  qd agent --server {server.link} --token {made.token}", soft_wrap=True
+        f"On the new node, within {expires}:\n  qd agent --server {link} --token {made.token}", soft_wrap=True
     )
-    if server.link_https:
+    if server.link.startswith(_LOCAL):
         output.errors.print(
-            f"Where only HTTPS gets through:\n  qd agent --server https://{server.link_https} --token {made.token}",
+            "Only this machine reaches that address: for other hosts the server needs another --link "
+            "(docs/guide/nodes.md).",
             soft_wrap=True,
         )
+    if server.link_https:
+        output.errors.print(
+            f"Where only HTTPS gets through:\n  qd agent --server https://{https} --token {made.token}",
+            soft_wrap=True,
+        )
+
+
+def _reached(address: str) -> str:
+    """What stands for the server in a command for another host."""
+    return f"SERVER:{address.rpartition(':')[2]}" if address.startswith(_ANY) else address
 
 
 @app.command(name="ls")

@@ -37,6 +37,7 @@ class FakeClient:
         self.events = events
         self.asked: list[Any] = []
         self.follows: list[bool] = []
+        self.commands: list[Command] = []
 
     def create_command(self, request: CreateCommand) -> CommandWithJobs:
         self.asked.append(request)
@@ -55,7 +56,7 @@ class FakeClient:
 
     def list_commands(self, *, limit: int) -> list[Command]:
         self.asked.append(("commands", limit))
-        return []
+        return self.commands
 
     def list_jobs(self, *, node: str | None, state: JobState | None, limit: int) -> list[Job]:
         self.asked.append(("jobs", node, state, limit))
@@ -224,6 +225,28 @@ def test_ls_lists_commands_or_the_jobs_of_a_node_or_state(
     assert run(client, "ls", "--node", "a", "--state", "LOST", monkeypatch=monkeypatch) == 0
     assert client.asked == [("commands", 20), ("jobs", "a", JobState.LOST, 20)]
     assert "the agent was restarted" in capsys.readouterr().out
+
+
+def test_ls_says_what_was_asked_so_that_commands_can_be_told_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([])
+    for args in (
+        {"cmd": "sh", "args": ["-c", "echo  one\necho two"], "user": "www"},
+        {"cmd": "tool", "args": 7},
+        {"name": "disk", "sha256": "ab"},
+        {"sha256": "cd"},
+        {},
+    ):
+        client.commands.append(Command(id="one", cmd="any", args=args))
+    run(client, "ls", monkeypatch=monkeypatch)
+    assert [re.split(r"\s{2,}", line)[2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "sh -c 'echo one echo two'",
+        "tool",
+        "name=disk",
+        "sha256=cd",
+        "never",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,7 +32,7 @@ GRACE_S = 10.0
 RETRY_S = 0.2
 TRIES = 25
 _READ_BYTES = 1024 * 1024
-_EEXIST = 17
+_ENOENT, _EEXIST = 2, 17
 
 
 class User(Struct, frozen=True, kw_only=True):
@@ -145,6 +146,14 @@ class StartRefused(BadInput):
     """The program could not be started."""
 
 
+class _Asked(NamedTuple):
+    """A start that the keeper has not answered yet."""
+
+    start: Start
+    data: bytes  #: as it is sent
+    answer: asyncio.Future[Child]
+
+
 class Keeper:
     """The keeper whose socket is in `home`, a folder of the agent's own."""
 
@@ -156,7 +165,7 @@ class Keeper:
         self._linked = asyncio.Event()
         self._events: list[Event] = []
         self._news = asyncio.Event()
-        self._starts: dict[str, tuple[bytes, asyncio.Future[Child]]] = {}
+        self._starts: dict[str, _Asked] = {}
         self._seen: dict[str, int] = {}  #: newest number that came, for each child
         self._acked: dict[str, int] = {}
         self._ended: set[str] = set()
@@ -201,9 +210,9 @@ class Keeper:
         del header["stdin"]
         answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda _: _tell(answer, started))
-        self._starts[start.id] = (frame(header, start.stdin), answer)
+        asked = self._starts[start.id] = _Asked(start, frame(header, start.stdin), answer)
         try:
-            await self._send(self._starts[start.id][0])
+            await self._send(asked.data)
             return await answer
         finally:
             self._starts.pop(start.id, None)
@@ -311,8 +320,8 @@ class Keeper:
                     message.id, AlreadyExists(f"'{message.id}' runs already, or its exit was not acknowledged.")
                 )
             case _Refused():
-                text = f"'{message.id}' cannot be started ({message.stage}): {message.why}."
-                self._answer(message.id, StartRefused(text))
+                if asked := self._starts.get(message.id):
+                    self._answer(message.id, StartRefused(_why_not(asked.start, message)))
             case Output():
                 self._event(msgspec.structs.replace(message, data=body))
             case _:
@@ -327,21 +336,21 @@ class Keeper:
         self.pid = hello.pid
         self._children = tuple(msgspec.convert({**each, "t": "started"}, type=Child) for each in hello.children)
         running = {child.id: child for child in self._children}
-        for child_id, (data, _) in list(self._starts.items()):
+        for child_id, asked in list(self._starts.items()):
             if child_id in running:
                 self._answer(child_id, running[child_id])
             elif self._writer is not None:
-                self._writer.write(data)
+                self._writer.write(asked.data)
         self._linked.set()
 
     def _answer(self, child_id: str, answer: Child | QuarterdeckError) -> None:
-        _, waiting = self._starts.get(child_id, (b"", None))
-        if waiting is None or waiting.done():
+        asked = self._starts.get(child_id)
+        if asked is None or asked.answer.done():
             return
         if isinstance(answer, Child):
-            waiting.set_result(answer)
+            asked.answer.set_result(answer)
         else:
-            waiting.set_exception(answer)
+            asked.answer.set_exception(answer)
 
     def _event(self, event: Event) -> None:
         """One that came before is acknowledged again if it was, and not told twice."""
@@ -354,6 +363,20 @@ class Keeper:
             self._ended.add(event.id)
         self._events.append(event)
         self._news.set()
+
+
+def _why_not(start: Start, refused: _Refused) -> str:
+    """Why a program was not started, with the name of what is missing."""
+    program = start.argv[0]
+    missing = refused.errno == _ENOENT
+    if refused.stage == "folder":
+        return f"The folder '{start.cwd}' cannot be entered: {refused.why}."
+    if refused.stage == "program" and missing and "/" not in program:
+        return f"There is no program '{program}' on this node's PATH."
+    if refused.stage == "program" and missing:
+        return f"There is no program '{program}' on this node, or no interpreter that its first line names."
+    what = "" if refused.stage == "program" else f" ({refused.stage})"
+    return f"'{program}' cannot be started{what}: {refused.why}."
 
 
 def _tell(answer: asyncio.Future[Child], started: Callable[[Child], None]) -> None:

@@ -79,4 +79,4 @@ def _waiting(kept: Kept, *, now: float, began_before: bool) -> Read:
     if not began_before and not kept.problem:
         return Read(ServiceState.STARTING)
     why = kept.problem or kept.reason or "it ended with exit code 0"
-    return Read(ServiceState.BACKOFF, f"{why}; it is started again after {pause:.1f} s")
+    return Read(ServiceState.BACKOFF, f"{why.rstrip('.')}; it is started again after {pause:.1f} s")

@@ -76,7 +76,8 @@ class Stats:
                 self._listeners[name] = Listener(opener(), name=name, aggregator=self._aggregator)
             except (OSError, ValueError) as error:
                 if name not in self._refused:
-                    log.warning("statsd cannot listen by %s, trying on: %s", name, error)
+                    wanted = {"udp": self._config.statsd_udp, "unix": self._config.statsd_unix}[name]
+                    log.warning("statsd does not listen at %s (it is tried again): %s", wanted, error)
                 self._refused.add(name)
             else:
                 self._refused.discard(name)

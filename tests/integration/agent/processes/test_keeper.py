@@ -31,9 +31,13 @@ async def test_a_child_ended_by_a_signal_says_which(kept: Kept) -> None:
 
 
 async def test_what_cannot_be_started_says_why(kept: Kept) -> None:
-    with pytest.raises(StartRefused, match=r"program.*No such file"):
+    with pytest.raises(StartRefused, match="no program '/no/such/program' on this node"):
         await kept.start("a", "/no/such/program")
-    with pytest.raises(StartRefused, match=r"folder.*No such file"):
+    with pytest.raises(StartRefused, match="no program 'no-such-program' on this node's PATH"):
+        await kept.start("a", "no-such-program")
+    with pytest.raises(StartRefused, match=r"'/etc/passwd' cannot be started: Permission denied\."):
+        await kept.start("a", "/etc/passwd")
+    with pytest.raises(StartRefused, match=r"folder '/no/such/folder' cannot be entered: No such file"):
         await kept.start("a", "/bin/true", cwd="/no/such/folder")
     await kept.start("a", "/bin/true")
     assert (await kept.exit("a")).code == 0
@@ -141,3 +145,17 @@ async def test_usage_is_of_the_whole_tree(kept: Kept) -> None:
     assert pids is not None
     assert len(pids) >= 4
     assert usage.cpu_s
+
+
+@pytest.mark.parametrize("kept", ["cgroups"], indirect=True)
+async def test_a_program_is_in_its_cgroup_from_the_first_and_the_keeper_is_not(kept: Kept) -> None:
+    groups = kept.cgroups.plan("a", Limits()).groups
+    require(groups, "no cgroups can be made here")
+    await kept.keeper.connect()
+    own = Path(f"/proc/{kept.keeper.pid}/cgroup")
+    before = own.read_text()
+    await kept.start("a", "cat", "/proc/self/cgroup")
+    assert own.read_text() == before
+    await kept.exit("a")
+    assert f"{Path(groups[0][0]).parent.name}/a\n".encode() in kept.outputs["a", 1]
+    assert not (Path(groups[0][0]).parent / "-keeper").exists()
