@@ -20,6 +20,10 @@ from quarterdeck.model.messages import RESULT_LEVELS, Level, Mark, Message
 TAIL_BYTES = 1024 * 1024
 #: longest `data` that is kept whole; the executor says so when a result is over its limit
 DATA_BYTES = 16 * 1024 * 1024
+#: what comes in smaller pieces is put together
+SMALL_BYTES = 1024
+#: processes that one may have measured with it
+METERED = 64
 _STREAMS = (1, 2)
 _RESULTS = frozenset(map(int, RESULT_LEVELS))
 _LEAST = min(Level.CRITICAL, Level.STATSD)
@@ -35,9 +39,12 @@ class Tail:
     def add(self, chunk: bytes) -> None:
         """More of the stream."""
         lines = chunk.count(b"\n")
-        self._chunks.append((chunk, lines))
         self._lines += lines
         self._bytes += len(chunk)
+        if self._chunks and len(self._chunks[-1][0]) < SMALL_BYTES:
+            before, ends = self._chunks.pop()
+            chunk, lines = before + chunk, ends + lines
+        self._chunks.append((chunk, lines))
         while len(self._chunks) > 1:
             oldest, ends = self._chunks[0]
             if self._lines - ends <= RESULT_LINES and self._bytes - len(oldest) < TAIL_BYTES:
@@ -143,7 +150,9 @@ class RunOutput:
         return self._critical.text()
 
     def _found(self, stream: int, lines: Lines) -> Run:
-        self.meter += lines.meter
+        for pid in lines.meter:
+            if pid not in self.meter and len(self.meter) < METERED:
+                self.meter.append(pid)
         run = Run.of(self._source, lines, epoch_ms=int(time.time() * 1000)).only(self._routing.processed)
         self.messages += len(run.only(self._routing.kept))
         if len(run) and max(run.levels) >= _LEAST:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from quarterdeck.agent.messages.runs import Routing, Source
-from quarterdeck.agent.processes.output import TAIL_BYTES, RunOutput, Tail
+from quarterdeck.agent.processes.output import METERED, TAIL_BYTES, RunOutput, Tail
 from quarterdeck.agent.processes.readings import Reading
 from quarterdeck.model.messages import Level, LogLevels, Message
 
@@ -27,6 +29,23 @@ def test_a_tail_of_endless_lines_is_bounded() -> None:
     for _ in range(100):
         tail.add(b"x" * 65536)
     assert len(tail.text()) == TAIL_BYTES
+
+
+def test_a_tail_that_comes_byte_by_byte_takes_no_more_memory() -> None:
+    tail = Tail()
+    tracemalloc.start()
+    for _ in range(100_000):
+        tail.add(b".")
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert tail.text() == "." * 100_000
+    assert taken < 500_000
+
+
+def test_only_so_many_processes_are_measured_with_one() -> None:
+    run = output()
+    run.take(1, b"".join(b"101::%d\n" % (number % 500 + 1) for number in range(5000)))
+    assert run.meter == list(range(1, METERED + 1))
 
 
 def test_the_last_result_and_the_last_critical_message_count() -> None:
