@@ -218,7 +218,8 @@ def _banner(home: Path, running: Running) -> None:
     output.console.print(
         f"[bold]Quarterdeck runs.[/]  API http://{running.http} (docs: /schema)  link {running.link}  data {home}\n\n"
         "Try next:\n"
-        "  qd node ls\n"
+        "  qd run uptime\n"
+        "  qd logs                  (what programs printed)\n"
         "  qd module deploy execs --wait\n"
         '  qd query "SELECT time, pid, comm, filename FROM execs ORDER BY time DESC LIMIT 10"\n'
         "  qd token create          (to join another host)\n"
