@@ -80,7 +80,7 @@ async def test_agents_that_are_killed_lose_neither_exits_nor_output(kept: Kept, 
         assert first.stdout is not None
         assert first.stdout.readline() == b"started\n"
         first.kill()
-    for some in (150, 300, 450):
+    for some in (120, 150, 180):  # of 200 at least: what waits for an agent is joined
         with work() as next_one:
             await until(lambda enough=some: len(told(log)) >= enough)
             next_one.kill()
@@ -182,3 +182,20 @@ async def test_children_of_a_lost_keeper_are_ended_and_told_of(kept: Kept) -> No
     assert not runs(child.pid)
     assert not kept.cgroups.pids("a")
     assert [exit_.code for exit_ in kept.exits["gone"]] == [4]  # not told twice to the agent that knows it
+
+
+async def test_what_a_lost_keeper_was_about_to_start_is_ended_and_told_of(kept: Kept) -> None:
+    groups = kept.cgroups.plan("a", Limits()).groups
+    require(groups, "only a cgroup tells whose a process is that nobody wrote down")
+    await kept.keeper.connect()
+    os.kill(kept.keeper.pid, signal.SIGSTOP)
+    for path, _ in groups:
+        await asyncio.to_thread(Path(path).mkdir)
+    child = await asyncio.create_subprocess_exec("sleep", "1000")  # as if it had just been started
+    for path, _ in groups:
+        await asyncio.to_thread(Path(path, "cgroup.procs").write_text, str(child.pid))
+    told = {"id": "a", "began": 1.0, "groups": [path for path, _ in groups], "boot": "this"}
+    await asyncio.to_thread((kept.home / "children" / "1").write_text, json.dumps(told) + "\n")
+    os.kill(kept.keeper.pid, signal.SIGKILL)
+    assert (await kept.exit("a")).lost
+    assert await child.wait() == -signal.SIGKILL

@@ -82,6 +82,7 @@ class Backlog:
         self._tail: deque[Record] = deque()
         self._pieces: deque[_Piece] = deque()
         self._numbers = 0
+        self._made = False  # the folder
         self._sent_bytes = self._tail_bytes = 0
         self.disk_bytes = 0
 
@@ -146,6 +147,7 @@ class Backlog:
 
     def adopt(self) -> None:
         """Take over the files that an earlier keeper left; what it had in memory is lost with it."""
+        self._made = True
         try:
             numbers = sorted(int(name) for name in os.listdir(self._folder) if name.isdecimal())  # noqa: PTH208
         except FileNotFoundError:
@@ -169,8 +171,9 @@ class Backlog:
         """Remove the files that are left, and the folder."""
         while self._pieces:
             self._unlink(self._pieces.popleft())
-        with suppress(OSError):
-            os.rmdir(self._folder)  # noqa: PTH106
+        if self._made:
+            with suppress(OSError):
+                os.rmdir(self._folder)  # noqa: PTH106
 
     def _fill_head(self) -> None:
         if not self._pieces:
@@ -195,6 +198,7 @@ class Backlog:
         while self.disk_bytes + piece.size > self._limit and self.disk_bytes:
             self._drop_oldest()
         path = f"{self._folder}/{piece.number}"
+        self._made = True
         try:
             os.makedirs(self._folder, 0o700, exist_ok=True)  # noqa: PTH103 (pathlib costs memory)
             with open(path, "wb", buffering=0, opener=_private) as file:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
 import sys
 import time
 from contextlib import suppress
@@ -20,19 +18,18 @@ if sys.platform == "win32":
 
 from quarterdeck.agent.boot import boot_id
 from quarterdeck.agent.processes.backlog import LOST, Backlog, Record
-from quarterdeck.agent.processes.trees import MARK, Tree
+from quarterdeck.agent.processes.starting import Refused, Starter
+from quarterdeck.agent.processes.trees import Tree, contents
 
 TYPE_CHECKING = False  # typing itself costs memory
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any
 
     from quarterdeck.agent.processes.frames import Header
 
 READ_BYTES = 64 * 1024
 #: what waits in files for an agent, unless the start says otherwise
 SPOOL_BYTES = 8 * 1024 * 1024
-#: Python's own, which a program does not expect to inherit
-_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Child:
@@ -58,64 +55,52 @@ class Child:
         self.grace_until = 0.0  #: until then its tree is not killed, monotonic
         self.swept = False  #: nobody of its tree is left
 
-    def spawn(self, header: Header, body: bytes) -> None:
-        """Start it. `OSError` when not even a process or a cgroup can be made; more is said through `failing`."""
-        self.tree.make()
-        pipes: list[int] = []
-        try:
-            for _ in range(4):
-                pipes += os.pipe()
-            pid = os.fork()
-        except OSError:
-            for descriptor in pipes:
-                os.close(descriptor)
-            self.tree.remove()
-            raise
-        in_read, self.stdin, out, out_write, err, err_write, self.failing, fail_write = pipes
-        if pid == 0:
-            self._become(header, (in_read, out_write, err_write), fail_write)
-        for descriptor in (in_read, out_write, err_write, fail_write):
-            os.close(descriptor)
-        for descriptor in (self.stdin, out, err, self.failing):
-            os.set_blocking(descriptor, False)
-        self.pid = self.tree.pid = pid
+    def spawn(self, header: Header, body: bytes, starter: Starter) -> None:
+        """Start it. `Refused`, or that is said through `failing`, which is -1 once it is known that it runs."""
         self.began, self.since = time.time(), time.monotonic()
-        self.outputs = {out: 1, err: 2}
-        self.input = memoryview(body)
-        self.save(self.describe() | {"start": _start_ticks(pid), "boot": boot_id()})
-
-    def _become(self, header: Header, streams: tuple[int, int, int], failing: int) -> NoReturn:
-        """In the new process: be the program, or say why not."""
-        stage = "session"
         try:
-            os.setsid()
-            signal.set_wakeup_fd(-1)
-            for number in _DEFAULT_SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
-            stage = "cgroup"
-            for group in self.tree.groups:
-                group.enter()
-            for target, descriptor in enumerate(streams):
-                os.dup2(descriptor, target)
-            stage = "limits"
-            limits: list[tuple[int, int]] = header.get("rlimits") or []
-            for number, value in limits:
-                resource.setrlimit(number, (value, value))
-            stage = "user"
-            if user := header.get("user"):
-                os.setgroups(user["groups"])
-                os.setgid(user["gid"])
-                os.setuid(user["uid"])
-            stage = "folder"
-            os.chdir(header.get("cwd") or "/")
-            stage = "program"
-            argv: list[str] = header["argv"]
-            os.execvpe(argv[0], argv, {**(header.get("env") or {}), MARK: self.id})  # noqa: S606
+            self.tree.make()
         except OSError as error:
-            os.write(failing, json.dumps({"stage": stage, "errno": error.errno, "why": error.strerror}).encode())
-        except BaseException as error:  # noqa: BLE001 (whatever it is: this process must end here)
-            os.write(failing, json.dumps({"stage": stage, "errno": 0, "why": repr(error)}).encode())
-        os._exit(127)
+            raise Refused("cgroup", error) from error
+        pipes: list[int] = []
+        told: Header = {"id": self.id, "began": self.began, "since": self.since, "restarts": self.restarts}
+        told["groups"] = [group.path for group in self.tree.groups]
+        self.save(told | {"boot": boot_id()})  # before it runs: a later keeper must find it whenever this one dies
+        try:
+            pid = self._begin(header, starter, pipes, with_input=bool(body))
+        except OSError as error:
+            self._give_up(pipes)
+            raise Refused("process", error) from error
+        except Refused:
+            self._give_up(pipes)
+            raise
+        self.pid = self.tree.pid = pid
+        self.input = memoryview(body)
+        self.save({"pid": pid, "start": _start_ticks(pid)})
+
+    def _begin(self, header: Header, starter: Starter, pipes: list[int], *, with_input: bool) -> int:
+        out, out_write = _pipe(pipes)
+        err, err_write = _pipe(pipes)
+        stdin, self.stdin = _pipe(pipes) if with_input else (starter.null, -1)
+        streams = (stdin, out_write, err_write)
+        if starter.may_vfork(header, self.tree):
+            pid = starter.vfork(header, self.tree, streams)
+        else:
+            self.failing, failing = _pipe(pipes)
+            pid = starter.fork(header, self.tree, streams, failing)
+        ours = tuple(descriptor for descriptor in (self.stdin, out, err, self.failing) if descriptor >= 0)
+        for descriptor in ours:
+            os.set_blocking(descriptor, False)
+        for descriptor in pipes:
+            if descriptor not in ours:
+                os.close(descriptor)
+        self.outputs = {out: 1, err: 2}
+        return pid
+
+    def _give_up(self, pipes: list[int]) -> None:
+        for descriptor in pipes:
+            os.close(descriptor)
+        self.remove()
 
     def read(self, descriptor: int) -> bool:
         """Take what a stream has; False at its end."""
@@ -218,15 +203,21 @@ class Child:
 def left_behind(file: str) -> Child | None:
     """The child that an earlier keeper left, by its file; None when that cannot be read."""
     try:
-        with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
-            told, *more = map(json.loads, opened.read().splitlines())
+        told: Header = {}
+        ended: Header | None = None
+        for line in map(json.loads, contents(file).splitlines()):
+            if "code" in line:
+                ended = line
+            else:
+                told |= line
         child = Child({"id": told["id"], "groups": [[path, []] for path in told["groups"]]}, file)
-        child.pid, child.began = int(told["pid"]), float(told["began"])
-        child.since, child.restarts = float(told["since"]), int(told["restarts"])
-        if more:
-            child.exit = dict(more[0])
-        if told["boot"] == boot_id() and told["start"] == _start_ticks(child.pid):
-            child.tree.pid = child.pid
+        child.began, child.since = float(told["began"]), float(told.get("since", 0))
+        child.restarts = int(told.get("restarts", 0))
+        child.exit = ended
+        if "pid" in told:  # else its keeper died while it was started
+            child.pid = int(told["pid"])
+            if told["boot"] == boot_id() and told["start"] == _start_ticks(child.pid):
+                child.tree.pid = child.pid
     except (OSError, ValueError, KeyError, TypeError):
         return None
     child.backlog.adopt()
@@ -236,7 +227,13 @@ def left_behind(file: str) -> Child | None:
 def _start_ticks(pid: int) -> int:
     """When a process began, as the kernel counts: with the id it names one process for good."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123
-            return int(file.read().rpartition(b")")[2].split()[19])
+        return int(contents(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
     except (OSError, IndexError):
         return 0
+
+
+def _pipe(pipes: list[int]) -> tuple[int, int]:
+    """Its reading and its writing end, which are in `pipes` too."""
+    ends = os.pipe()
+    pipes += ends
+    return ends

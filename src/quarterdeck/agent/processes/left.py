@@ -21,8 +21,10 @@ def count_running(home: Path) -> int:
     for file in (home / FOLDER / "children").glob("*"):
         if file.name.isdecimal():
             with suppress(OSError, ValueError, KeyError, TypeError):
-                told, *ended = map(json.loads, file.read_bytes().splitlines())
-                running += not ended and Path(f"/proc/{int(told['pid'])}").exists()
+                told = {
+                    name: value for line in file.read_bytes().splitlines() for name, value in json.loads(line).items()
+                }
+                running += "code" not in told and Path(f"/proc/{int(told['pid'])}").exists()
     return running
 
 

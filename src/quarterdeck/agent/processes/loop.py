@@ -26,6 +26,8 @@ if sys.platform == "win32":
 from quarterdeck.agent.processes.child import Child, left_behind
 from quarterdeck.agent.processes.frames import VERSION, Frames, NotAFrame, frame
 from quarterdeck.agent.processes.peers import may_command
+from quarterdeck.agent.processes.starting import Refused, Starter
+from quarterdeck.agent.processes.trees import orphans
 
 TYPE_CHECKING = False  # typing itself costs memory
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Keeper:
         self._children: dict[str, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._numbers = 0
+        self._starter = Starter()
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -73,6 +76,7 @@ class Keeper:
         self._listener = listener
         listener.setblocking(False)
         self._watch(listener.fileno(), _IN, self._accept)
+        self._watch(self._starter.mounts, select.EPOLLPRI, self._starter.look)
         wakes, self._wake = socket.socketpair()
         for end in (wakes, self._wake):
             end.setblocking(False)
@@ -145,17 +149,20 @@ class Keeper:
         self._numbers += 1
         child = Child(header, f"{self._home}/children/{self._numbers}")
         try:
-            child.spawn(header, body)
-        except OSError as error:
-            why = f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
-            self._say({"t": "refused", "id": child_id, "stage": "cgroup", "errno": error.errno, "why": why})
+            child.spawn(header, body, self._starter)
+        except Refused as refused:
+            self._say({"t": "refused", "id": child_id, **refused.told()})
             return
         self._children[child_id] = self._by_pid[child.pid] = child
-        self._watch(child.failing, _IN, lambda _: self._started(child))
         for descriptor in child.outputs:
             self._watch(descriptor, _IN, lambda _, at=descriptor: self._read(child, at))
-        self._watch(child.stdin, _OUT, lambda _: self._feed(child))
-        self._feed(child)
+        if child.stdin >= 0:
+            self._watch(child.stdin, _OUT, lambda _: self._feed(child))
+            self._feed(child)
+        if child.failing >= 0:
+            self._watch(child.failing, _IN, lambda _: self._started(child))
+        else:
+            self._say({"t": "started", **child.describe()})
 
     def _started(self, child: Child) -> None:
         if not child.read_failure():
@@ -211,13 +218,17 @@ class Keeper:
                 if child.stdin >= 0:
                     self._close(child.stdin)
                     child.stdin = -1
+                for _ in range(2):  # mostly what is left of it, and the end
+                    for descriptor in child.outputs.keys() - self._held:
+                        self._read(child, descriptor)
                 if child.outputs:
                     self._later(DRAIN_S, lambda left=child: self._drained(left))
                 self._sweep(child, time.monotonic() + SURVIVE_S)
 
     def _sweep(self, child: Child, until: float) -> None:
         """The first process of a tree has ended, so all of it has to; those who were told to have their grace."""
-        left = child.tree.pids() if child.tree.groups or self._orphans() else []
+        gone = child.tree.empty() if child.tree.groups else not orphans(self._by_pid)
+        left = [] if gone else child.tree.pids()
         if left:
             now = time.monotonic()
             if now >= child.grace_until:
@@ -228,14 +239,6 @@ class Keeper:
             child.survived(len(left))
         child.swept = True
         self._finish(child)
-
-    def _orphans(self) -> bool:
-        """Whether a process became the keeper's that it did not start; without cgroups, all leftovers do."""
-        try:
-            with open(f"/proc/self/task/{os.getpid()}/children", "rb", buffering=0) as file:  # noqa: PTH123
-                return any(int(pid) not in self._by_pid for pid in file.read().split())
-        except OSError:
-            return True
 
     def _drained(self, child: Child) -> None:
         for descriptor in list(child.outputs):

@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from contextlib import suppress
 
 TYPE_CHECKING = False  # typing itself costs memory
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if sys.platform == "win32":
 MARK = "QD_PROCESS"
 #: rounds of killing, each with all that are there; a fork bomb that is not held still needs some
 ROUNDS = 1000
+_READ_BYTES = 16 * 1024
 #: v1's freezer is slow to hold many
 FREEZE_TRIES = 100
 
@@ -56,6 +58,9 @@ class Group:
 
     def remove(self) -> bool:
         """Whether it is gone; not while somebody is in it."""
+        with suppress(OSError):
+            os.rmdir(self.path)  # noqa: PTH106
+            return True
         try:
             for child in os.scandir(self.path):
                 if child.is_dir(follow_symlinks=False):
@@ -67,12 +72,18 @@ class Group:
             return False
         return True
 
+    def empty(self) -> bool:
+        """Whether nobody is in it, or in those below it."""
+        try:
+            return b"populated 0" in contents(f"{self.path}/cgroup.events")
+        except OSError:  # version 1 has no such file
+            return not self.pids()
+
     def pids(self) -> list[int]:
         """Who is in it, and in those below it."""
         found: list[int] = []
         try:
-            with open(f"{self.path}/cgroup.procs", "rb", buffering=0) as file:  # noqa: PTH123
-                found += map(int, file.read().split())
+            found += map(int, contents(f"{self.path}/cgroup.procs").split())
             for child in os.scandir(self.path):
                 if child.is_dir(follow_symlinks=False):
                     found += Group(child.path).pids()
@@ -106,9 +117,8 @@ class Group:
             return False
         _write(path, state)
         for _ in range(FREEZE_TRIES if state == "FROZEN" else 0):
-            with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-                if file.read().strip() == b"FROZEN":
-                    return True
+            if contents(path).strip() == b"FROZEN":
+                return True
             time.sleep(0.001)
         return True
 
@@ -116,9 +126,10 @@ class Group:
 class Tree:
     """A child's tree. `groups`: the best to kill with comes first."""
 
-    __slots__ = ("_mark", "groups", "pid")
+    __slots__ = ("_mark", "groups", "id", "pid")
 
     def __init__(self, child_id: str, groups: Sequence[Group]) -> None:
+        self.id = child_id
         self.groups = groups
         self.pid = 0  #: the child's own, also its process group's and session's; 0 before it runs
         self._mark = f"{MARK}={child_id}".encode()
@@ -136,6 +147,10 @@ class Tree:
         except OSError:
             self.remove()
             raise
+
+    def empty(self) -> bool:
+        """Whether nobody is left in its cgroups; only when it has some."""
+        return self.groups[0].empty()
 
     def pids(self) -> list[int]:
         """Everyone in the tree who still runs."""
@@ -180,11 +195,18 @@ class Tree:
         return sorted(found - {os.getpid()})
 
 
+def orphans(known: Container[int]) -> bool:
+    """Whether a process became the caller's that is none of these; without cgroups, all leftovers of trees do."""
+    try:
+        return any(int(pid) not in known for pid in contents(f"/proc/self/task/{os.getpid()}/children").split())
+    except OSError:
+        return True
+
+
 def _stat(pid: str) -> tuple[int, int, int] | None:
     """Parent, process group and session of a process that is no zombie."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123
-            fields = file.read().rpartition(b")")[2].split()
+        fields = contents(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except OSError:
         return None
     return None if len(fields) < 4 or fields[0] in b"ZX" else (int(fields[1]), int(fields[2]), int(fields[3]))
@@ -192,8 +214,7 @@ def _stat(pid: str) -> tuple[int, int, int] | None:
 
 def _environment(pid: str) -> list[bytes]:
     try:
-        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
-            return file.read().split(b"\0")
+        return contents(f"/proc/{pid}/environ").split(b"\0")
     except OSError:
         return []
 
@@ -211,3 +232,15 @@ def _write(path: str, value: str) -> None:
         os.write(descriptor, value.encode())
     finally:
         os.close(descriptor)
+
+
+def contents(path: str) -> bytes:
+    """A small file's, with as few system calls as there can be: `open` asks the kernel four things more."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        parts = [os.read(descriptor, _READ_BYTES)]
+        while parts[-1]:
+            parts.append(os.read(descriptor, _READ_BYTES))
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)

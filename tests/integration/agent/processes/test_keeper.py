@@ -152,10 +152,13 @@ async def test_a_program_is_in_its_cgroup_from_the_first_and_the_keeper_is_not(k
     groups = kept.cgroups.plan("a", Limits()).groups
     require(groups, "no cgroups can be made here")
     await kept.keeper.connect()
-    own = Path(f"/proc/{kept.keeper.pid}/cgroup")
-    before = own.read_text()
+
+    async def own() -> str:
+        return await asyncio.to_thread(Path(f"/proc/{kept.keeper.pid}/cgroup").read_text)
+
+    before = await own()
     await kept.start("a", "cat", "/proc/self/cgroup")
-    assert own.read_text() == before
+    assert await own() == before
     await kept.exit("a")
     assert f"{Path(groups[0][0]).parent.name}/a\n".encode() in kept.outputs["a", 1]
     assert not (Path(groups[0][0]).parent / "-keeper").exists()
