@@ -5,9 +5,8 @@ A command is what was asked; a job is its run on one node. Results are printed b
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
@@ -19,7 +18,7 @@ from quarterdeck.cli.command import Any_, Arg, Cmd, Data, Expires, Prefix, asked
 from quarterdeck.cli.lines import NodeLines
 from quarterdeck.cli.results import View
 from quarterdeck.model.errors import NoSuchNodes
-from quarterdeck.model.jobs import Job, JobState
+from quarterdeck.model.jobs import Job, JobState, in_one_line
 from quarterdeck.model.messages import Levels
 from quarterdeck.model.nodes import Selector
 
@@ -79,7 +78,7 @@ def ls(
         {
             "id": lambda c: c.id,
             "command": lambda c: c.cmd,
-            "arguments": lambda c: _brief(c.args),
+            "arguments": lambda c: output.shortened(in_one_line(c.args)),
             "jobs": lambda c: results.counts(c.states),
             "asked by": lambda c: c.actor,
             "age": lambda c: output.age(c.create_time),
@@ -189,17 +188,6 @@ def rerun(
             results.follow(client, made, View(json=json))
             return
     results.print_accepted(made, json=json)
-
-
-def _brief(args: Mapping[str, Any]) -> str:
-    """What was asked for, so that it can be told from the others: a program's own line, else what was said."""
-    if program := args.get("cmd"):
-        words: list[Any] = args["args"] if isinstance(args.get("args"), list) else []
-        line = shlex.join(map(str, (program, *words)))
-    else:
-        said = {name: value for name, value in args.items() if name != "sha256"} or args
-        line = " ".join(f"{name}={value}" for name, value in said.items())
-    return output.shortened(line)
 
 
 def _named(job: Job, names: Iterable[str]) -> bool:

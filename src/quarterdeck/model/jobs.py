@@ -6,6 +6,8 @@ meanings of the result's fields are the document's; `code`, `reason` and `stream
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -66,6 +68,18 @@ JOB_TRANSITIONS = Transitions(
 def is_final(state: JobState) -> bool:
     """Whether a job in this state has its result."""
     return state in _FINAL
+
+
+def in_one_line(args: Mapping[str, Any]) -> str:
+    """The arguments of a command, so that it can be told from others: a program's own line, else what was said.
+
+    Never the environment: that may hold what others are not to read.
+    """
+    if program := args.get("cmd"):
+        words: list[Any] = args["args"] if isinstance(args.get("args"), list) else []
+        return shlex.join(map(str, (program, *words)))
+    said = {name: value for name, value in args.items() if name not in {"sha256", "env"}} or args
+    return " ".join(f"{name}={value}" for name, value in said.items() if name != "env")
 
 
 class JobOffer(Wire, frozen=True, kw_only=True):

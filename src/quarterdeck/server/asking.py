@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,13 +23,13 @@ from quarterdeck.model.errors import (
     TooLarge,
     Unavailable,
 )
-from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, ID_LIMIT, CreateCommand, Job, JobOffer, JobState
+from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, ID_LIMIT, CreateCommand, Job, JobOffer, JobState, in_one_line
 from quarterdeck.model.nodes import AgentState
 from quarterdeck.model.tokens import ApiToken
-from quarterdeck.server.audit import Audit
 from quarterdeck.server.coalescer import Coalescer
-from quarterdeck.server.jobs import is_id
-from quarterdeck.server.links import Links
+from quarterdeck.server.jobs import is_id, offer
+from quarterdeck.server.ledger import Ledger, Watch
+from quarterdeck.server.links import Links, NewJob
 from quarterdeck.server.scripts import keep, take_script
 from quarterdeck.server.selection import no_match
 from quarterdeck.store.state import jobs as rows
@@ -37,12 +37,14 @@ from quarterdeck.store.state import nodes
 from quarterdeck.store.state.audit import Entry
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.jobs import Shown, StoredCommand
-from quarterdeck.store.state.nodes import Target
+from quarterdeck.store.state.nodes import NodeKey, Target
 
 log = logging.getLogger(__name__)
 
 #: the longest time that a command may wait for nodes
 EXPIRES_LIMIT_S = 10 * 366 * 86400.0
+#: characters of a command's arguments in the audit log
+AUDIT_CHARS = 300
 #: commands that are stored in one transaction
 ROUND = 200
 
@@ -70,6 +72,7 @@ class _Ask(NamedTuple):
     request: CreateCommand
     actor: ApiToken
     action: str = ""
+    watch: Watch | None = None
 
 
 class _Weighed(NamedTuple):
@@ -80,16 +83,18 @@ class _Weighed(NamedTuple):
 class Asking:
     """Makes commands."""
 
-    def __init__(self, database: Database, *, audit: Audit, links: Links, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, *, ledger: Ledger, links: Links, clock: Callable[[], float]) -> None:
         self._database = database
-        self._audit = audit
+        self._ledger = ledger
         self._links = links
         self._clock = clock
         self._create = Coalescer[_Ask, Asked](self._create_round, limit=ROUND)
 
-    async def create(self, request: CreateCommand, actor: ApiToken, *, action: str) -> Asked:
-        """One command; with `action`, and an entry in the audit log."""
-        return await self._create(_Ask(request, actor, action))
+    async def create(
+        self, request: CreateCommand, actor: ApiToken, *, action: str, watch: Watch | None = None
+    ) -> Asked:
+        """One command; with `action`, and an entry in the audit log. `watch` begins when it is stored."""
+        return await self._create(_Ask(request, actor, action, watch))
 
     async def create_all(
         self, requests: Sequence[CreateCommand], actor: ApiToken, *, beside: Beside
@@ -126,9 +131,28 @@ class Asking:
             noted = [
                 _entry(asks[place].action, command, chosen) for place, command, chosen in new if asks[place].action
             ]
-            await self._audit.add(transaction, noted)
-        self._links.wake_for_jobs({target.key for _, _, chosen in new for target in chosen})
-        return [each if isinstance(each, QuarterdeckError) else _asked(*each) for each in weighed]
+            await self._ledger.audit.add(transaction, noted)
+        answers = [each if isinstance(each, QuarterdeckError) else _asked(*each) for each in weighed]
+        for (place, _, _), number in zip(new, numbers, strict=True):
+            watch, asked = asks[place].watch, answers[place]
+            if watch is not None and isinstance(asked, Asked):
+                self._ledger.begin(watch, number, {NodeKey(job.gid, job.nid): job for job, *_ in asked.jobs})
+        self._offer([(number, *each) for number, (_, *each) in zip(numbers, new, strict=True)], here)
+        return answers
+
+    def _offer(self, new: Sequence[tuple[int, StoredCommand, Sequence[Target]]], here: Collection[NodeKey]) -> None:
+        """To the nodes that are here; those that came meanwhile are to look themselves."""
+        jobs: dict[NodeKey, list[NewJob]] = {}
+        came: set[NodeKey] = set()
+        for number, command, chosen in new:
+            job = NewJob(number, offer(command, now=self._clock()))
+            for target in chosen:
+                if target.key in here:
+                    jobs.setdefault(target.key, []).append(job)
+                else:
+                    came.add(target.key)
+        self._links.offer_jobs(jobs)
+        self._links.wake_for_jobs(came)
 
     async def _weigh_all(self, transaction: AsyncConnection, asks: Sequence[_Ask]) -> list[_Weighed | QuarterdeckError]:
         named = [ask.request.id for ask in asks if is_id(ask.request.id)]
@@ -215,7 +239,8 @@ def _select(every: Sequence[Target], request: CreateCommand, *, command_id: str)
 
 def _entry(action: str, command: StoredCommand, chosen: Sequence[Target]) -> Entry:
     """What the audit log says of a new command."""
-    detail = f"{command.cmd} on {', '.join(target.name for target in chosen)}"
+    asked = f"{command.cmd} {in_one_line(command.args)[:AUDIT_CHARS]}".rstrip()
+    detail = f"{asked} on {', '.join(target.name for target in chosen)}"
     return Entry(command.actor, command.role, action, command.id, "ok", detail)
 
 

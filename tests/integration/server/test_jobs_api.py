@@ -60,7 +60,7 @@ async def test_a_command_is_asked_followed_and_audited(server: Server, client: A
     again = await client.rerun_command("deploy 7?")
     assert [job.node_name for job in again.jobs] == ["web-1"]
     entries = {entry.action: entry for entry in await client.list_audit()}
-    assert (entries["createCommand"].target, entries["createCommand"].detail) == ("deploy 7?", "ping on web-1")
+    assert (entries["createCommand"].target, entries["createCommand"].detail) == ("deploy 7?", "ping n=1 on web-1")
     assert (entries["endCommand"].actor, entries["endCommand"].detail) == ("local", "ping: OK 1")
     assert (entries["killCommand"].target, entries["killCommand"].detail) == ("deploy 7?", "on web-1")
     assert again.id in entries["rerunCommand"].detail
