@@ -63,7 +63,7 @@ def show(items: Sequence[Any], columns: dict[str, Callable[[Any], object]], *, j
         table.add_column(name.upper(), overflow="fold")
     for item in items:
         table.add_row(*(cell(read(item)) for read in columns.values()))
-    _print_table(table)
+    print_table(table)
 
 
 def cell(value: object) -> str:
@@ -81,15 +81,16 @@ def details(pairs: Iterable[tuple[str, object]]) -> None:
     for name, value in pairs:
         if value not in ("", None, (), [], {}):
             table.add_row(name, cell(value))
-    _print_table(table)
+    print_table(table)
 
 
-def _print_table(table: Table) -> None:
-    """Without the blanks that fill up the last column, where colours do not hide them."""
+def print_table(table: Table) -> None:
+    """Prints it without the blanks that fill up the last column, where colours do not hide them."""
     with console.capture() as captured:
         console.print(table)
     text = captured.get()
     console.file.write("".join(f"{line.rstrip(' ')}\n" for line in text.split("\n")[:-1]))
+    console.file.flush()  # before what standard error says of it
 
 
 def print_json(value: object) -> None:

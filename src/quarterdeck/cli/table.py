@@ -66,7 +66,7 @@ def query(
         table.add_column(column.name, justify="right" if _is_number(column.type) else "left", overflow="fold")
     for row in answer.rows:
         table.add_row(*(escape(_text(value)) for value in row))
-    output.console.print(table)
+    output.print_table(table)
     _print_completeness(answer.completeness)
     output.errors.print(f"[dim]{len(answer.rows)} rows in {answer.elapsed_s:.3f} s, {answer.rows_read:,} read[/]")
 
