@@ -2,8 +2,8 @@
 
 A server runs as a process. In this process are 1,000 simulated agents (`quarterdeck.testing.agents`), each with its own
 certificate, TLS connection and streams; they answer every job at once, without a ledger. The Python client asks all of
-them for one command and follows it until each has its result. The agents share the machine with the server, and this
-process the CPU with the client.
+them for one command and waits, in the same call, until each has its result. The agents share the machine with the
+server, and this process the CPU with the client.
 
 The physical limit, in the same run: the same rows (a command, 1,000 jobs, 1,000 results) into a SQLite file, in two
 transactions.
@@ -67,8 +67,8 @@ async def _measure(fleet: Fleet) -> tuple[list[float], float]:
 
 async def _round(client: AsyncClient) -> float:
     began = time.monotonic()
-    made = await client.create_command(CreateCommand(cmd="ping"))
-    done = {job.node_name async for job in client.follow_command(made.id) if job.state is JobState.OK}
+    made = await client.create_command(CreateCommand(cmd="ping"), wait_s=60)
+    done = {job.node_name for job in made.jobs if job.state is JobState.OK}
     seconds = time.monotonic() - began
     note(f"{len(done)} results after {seconds:.2f} s")
     if len(done) != AGENTS:

@@ -1,9 +1,9 @@
 """From the call to the result: `true` on one node, and a command that the agent answers itself.
 
-A server and an agent run as processes. The Python client asks (`create_command`) and follows (`follow_command`) until
-the result is there; one after the other, over connections that stay. On the way: HTTP, a transaction on the server,
-the link, the agent's ledger, for `true` a process of the keeper, the ledger, the link, a transaction, and the event
-stream. Each of the four writes is on disk before the next step (decision 0016).
+A server and an agent run as processes. The Python client asks and waits for the result in the same call
+(`create_command` with `wait_s`); one after the other, over a connection that stays. On the way: HTTP, a transaction on
+the server, the link, the agent's ledger, for `true` a process of the keeper, the ledger, the link, and a transaction.
+Each of the four writes is on disk before the next step (decision 0016).
 
 Peer, in the same run on the same machine: Salt, a master and one minion, `LocalClient.cmd` of `cmd.run true` and of
 `test.ping`. It is installed from PyPI into the cache folder; where that cannot be, it is left out, and said so.
@@ -73,8 +73,7 @@ def _trips(fleet: Fleet, request: CreateCommand) -> dict[str, Any]:
 def _trip(fleet: Fleet, request: CreateCommand) -> float:
     """Milliseconds of one."""
     began = time.perf_counter()
-    made = fleet.client.create_command(request)
-    *_, job = fleet.client.follow_command(made.id)
+    (job,) = fleet.client.create_command(request, wait_s=30).jobs
     took_ms = 1000 * (time.perf_counter() - began)
     if job.state is not JobState.OK:
         raise RuntimeError(f"{request.cmd} came to {job.state}: {job.reason}")

@@ -11,6 +11,7 @@ import msgspec
 from quarterdeck.link.certificates import certificates_from_pem, identity_of, new_key, new_request
 from quarterdeck.link.messages import Hello, InstanceReport, JoinRequest, Welcome
 from quarterdeck.model.errors import BadManifest, QuarterdeckError, Unavailable
+from quarterdeck.model.jobs import JobOffer
 from quarterdeck.model.manifests import Manifest
 from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.modules import (
@@ -35,7 +36,7 @@ from quarterdeck.server.instances import Instances
 from quarterdeck.server.jobs import Jobs
 from quarterdeck.server.joins import Joins
 from quarterdeck.server.ledger import Ledger
-from quarterdeck.server.links import Links
+from quarterdeck.server.links import Links, NewJob
 from quarterdeck.server.modules import Modules
 from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.services import Services as ServiceServices
@@ -96,6 +97,7 @@ class FakeSessions:
     def __init__(self) -> None:
         self.woken: list[NodeKey] = []
         self.woken_for_jobs: list[NodeKey] = []
+        self.offered: list[tuple[NodeKey, JobOffer]] = []  #: without that the store was read
         self.here: set[NodeKey] = set()  #: nodes with a live session
         self.cut: list[tuple[str, str]] = []
         self.token_changes = 0
@@ -105,6 +107,10 @@ class FakeSessions:
 
     def push_jobs(self, gid: int, nid: int) -> None:
         self.woken_for_jobs.append(NodeKey(gid, nid))
+
+    def offer_jobs(self, gid: int, nid: int, new: Sequence[NewJob]) -> None:
+        self.woken_for_jobs.append(NodeKey(gid, nid))
+        self.offered.extend((NodeKey(gid, nid), each.offer) for each in new)
 
     async def ask_messages(self, gid: int, nid: int, wanted: MessageFilter, wait_s: float) -> MessagePage:
         raise Unavailable(f"The node {gid}/{nid} is not connected.")

@@ -23,14 +23,16 @@ Asked = Request[Any, Any, Any]
 
 @post("/commands", operation_id="createCommand", role=Role.OPERATOR, audit=True)
 async def create_command(
-    server: NamedDependency[Server], request: Asked, data: JSONBody[CreateCommand]
+    server: NamedDependency[Server], request: Asked, data: JSONBody[CreateCommand], wait_s: FromQuery[float] = 0.0
 ) -> CommandWithJobs:
     """Asks nodes to do something, once. On disk before the answer; nodes that are away get it when they are back.
+
+    With `wait_s` (at most 60) the answer comes when every job has its result, or when that time is over.
 
     An `id` is 1 to 128 printable characters without '/'. The command takes at most 256 KiB with its arguments and data.
     """
     describe(request.scope, target=data.id, detail=data.cmd)
-    made = await server.commands.create(data, request.user, action=operation(request.scope))
+    made = await server.commands.create(data, request.user, action=operation(request.scope), wait_s=wait_s)
     leave_out(request.scope)  # it has its entry, stored with it
     return made
 

@@ -167,9 +167,12 @@ class AsyncClient:
         """Every instance with its wanted and actual state, of one module or of all."""
         return await self.send(calls.list_instances(module))
 
-    async def create_command(self, request: CreateCommand) -> CommandWithJobs:
-        """Asks nodes to do something, once. Durable when this returns."""
-        return await self.send(calls.create_command(request))
+    async def create_command(self, request: CreateCommand, *, wait_s: float = 0.0) -> CommandWithJobs:
+        """Asks nodes to do something, once. Durable when this returns.
+
+        With `wait_s` (at most 60) it returns when every job has its result, or when that time is over.
+        """
+        return await self.send(calls.create_command(request, wait_s=wait_s))
 
     async def list_commands(self, *, limit: int = 100) -> list[Command]:
         """What was asked of nodes, newest first."""

@@ -204,9 +204,10 @@ def list_instances(module: str | None = None) -> Call[list[Instance]]:
 
 
 # ── commands and jobs ───────────────────────────────────────────────────────────────────────────────────────────────
-def create_command(request: CreateCommand) -> Call[CommandWithJobs]:
-    """Asks nodes to do something, once. Durable before the answer."""
-    return _send("POST", "/commands", CommandWithJobs, request)
+def create_command(request: CreateCommand, *, wait_s: float = 0.0) -> Call[CommandWithJobs]:
+    """Asks nodes to do something, once. Durable before the answer; with `wait_s` that has the results, if in time."""
+    call = _send("POST", "/commands", CommandWithJobs, request, timeout_s=60.0 + max(0.0, wait_s))
+    return msgspec.structs.replace(call, query={"wait_s": f"{wait_s:g}"}) if wait_s else call
 
 
 def list_commands(*, limit: int = 100) -> Call[list[Command]]:

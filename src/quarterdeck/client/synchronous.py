@@ -167,9 +167,12 @@ class Client:
         """Every instance with its wanted and actual state, of one module or of all."""
         return self.send(calls.list_instances(module))
 
-    def create_command(self, request: CreateCommand) -> CommandWithJobs:
-        """Asks nodes to do something, once. Durable when this returns."""
-        return self.send(calls.create_command(request))
+    def create_command(self, request: CreateCommand, *, wait_s: float = 0.0) -> CommandWithJobs:
+        """Asks nodes to do something, once. Durable when this returns.
+
+        With `wait_s` (at most 60) it returns when every job has its result, or when that time is over.
+        """
+        return self.send(calls.create_command(request, wait_s=wait_s))
 
     def list_commands(self, *, limit: int = 100) -> list[Command]:
         """What was asked of nodes, newest first."""

@@ -137,7 +137,9 @@ class Asking:
             watch, asked = asks[place].watch, answers[place]
             if watch is not None and isinstance(asked, Asked):
                 self._ledger.begin(watch, number, {NodeKey(job.gid, job.nid): job for job, *_ in asked.jobs})
-        self._offer([(number, *each) for number, (_, *each) in zip(numbers, new, strict=True)], here)
+        self._offer(
+            [(number, command, chosen) for number, (_, command, chosen) in zip(numbers, new, strict=True)], here
+        )
         return answers
 
     def _offer(self, new: Sequence[tuple[int, StoredCommand, Sequence[Target]]], here: Collection[NodeKey]) -> None:

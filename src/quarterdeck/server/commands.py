@@ -47,6 +47,8 @@ LIST_LIMIT = 10_000
 SWEEP_S = 2.0
 #: jobs that expire in one transaction
 SWEEP_JOBS = 2000
+#: how long whoever asks may wait for the results in the same call
+WAIT_LIMIT_S = 60.0
 #: jobs that a follower reads at one time
 PAGE_JOBS = 200
 
@@ -73,18 +75,30 @@ class Commands:
         self._database = database
         self._ledger = ledger
         self._links = links
-        self._asking = Asking(database, audit=ledger.audit, links=links, clock=clock)
+        self._asking = Asking(database, ledger=ledger, links=links, clock=clock)
         self._kept = max(1, kept)
         self._clock = clock
 
     # ── what people ask ──────────────────────────────────────────────────────────────────────────────────────────────
-    async def create(self, request: CreateCommand, actor: ApiToken, *, action: str = "") -> CommandWithJobs:
+    async def create(
+        self, request: CreateCommand, actor: ApiToken, *, action: str = "", wait_s: float = 0.0
+    ) -> CommandWithJobs:
         """Asks the nodes that match now, or with `any` one of them that is online.
 
-        With `action` the audit log has it, too. `AlreadyExists` (the id), `NoSuchNodes`, `BadInput`, `TooLarge`,
-        `NotFound` (its script).
+        With `wait_s` returns when every job has its result, or that time is over. With `action` the audit log has it,
+        too. `AlreadyExists` (the id), `NoSuchNodes`, `BadInput`, `TooLarge`, `NotFound` (its script).
         """
-        return _shown(*await self._asking.create(request, actor, action=action))
+        if not wait_s > 0:
+            asked = await self._asking.create(request, actor, action=action)
+            return _shown(asked.command, [_read(shown) for shown in asked.jobs])
+        with self._ledger.watch() as watch:
+            asked = await self._asking.create(request, actor, action=action, watch=watch)
+            try:
+                async with asyncio.timeout(min(wait_s, WAIT_LIMIT_S)):
+                    await watch.over.wait()
+            except TimeoutError:
+                return await self.show(asked.command.id)
+            return _shown(asked.command, list(watch.jobs.values()))
 
     async def create_all(
         self, requests: Sequence[CreateCommand], actor: ApiToken, *, beside: Beside
@@ -220,11 +234,10 @@ class Commands:
 
 
 async def _show(transaction: AsyncConnection, command: StoredCommand) -> CommandWithJobs:
-    return _shown(command, await rows.find(transaction, number=command.number))
+    return _shown(command, [_read(shown) for shown in await rows.find(transaction, number=command.number)])
 
 
-def _shown(command: StoredCommand, found: Sequence[Shown]) -> CommandWithJobs:
-    jobs = tuple(_read(shown) for shown in found)
+def _shown(command: StoredCommand, jobs: Sequence[Job]) -> CommandWithJobs:
     return CommandWithJobs(
         id=command.id,
         cmd=command.cmd,
@@ -234,7 +247,7 @@ def _shown(command: StoredCommand, found: Sequence[Shown]) -> CommandWithJobs:
         create_time=command.create_time,
         expires_at=command.expires_at,
         states=dict(Counter(job.state for job in jobs)),
-        jobs=jobs,
+        jobs=tuple(jobs),
     )
 
 

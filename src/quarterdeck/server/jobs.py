@@ -108,22 +108,12 @@ class Jobs:
         want, offers, killed = upcoming
         messages: list[ToAgent] = []
         if offers:
-            messages.append(JobOffers(jobs=tuple(self._offer(offer.command, offer) for offer in offers)))
+            now = self._clock()
+            messages.append(JobOffers(jobs=tuple(offer(each.command, now=now, taken=each.taken) for each in offers)))
         if killed:  # those not offered yet over this connection too: the node asks nothing of an id it does not know
             messages.append(KillJobs(ids=tuple(killed)))
         number = offers[-1].command.number if offers else want.number
         return NextJobs(messages, number, more=len(offers) == OFFERS)
-
-    def _offer(self, command: StoredCommand, offer: Offered) -> JobOffer:
-        left = None if command.expires_at is None else max(0.0, command.expires_at - self._clock())
-        return JobOffer(
-            id=command.id,
-            cmd=command.cmd,
-            args=command.args,
-            data=command.data,
-            expires_in_s=left,
-            taken=offer.taken,
-        )
 
     # ── reports ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def _store_reports(self, said: Sequence[_Said]) -> Sequence[tuple[str, ...] | QuarterdeckError]:
@@ -184,6 +174,14 @@ class Jobs:
             case JobResults():
                 for result in report.results:
                     move(result.id, result.state, result)
+
+
+def offer(command: StoredCommand, *, now: float, taken: bool = False) -> JobOffer:
+    """The command as a node gets it; `taken`: the node said before that it has it."""
+    left = None if command.expires_at is None else max(0.0, command.expires_at - now)
+    return JobOffer(
+        id=command.id, cmd=command.cmd, args=command.args, data=command.data, expires_in_s=left, taken=taken
+    )
 
 
 def _ids(reports: Sequence[JobReport]) -> list[str]:

@@ -23,7 +23,7 @@ from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Node
 from quarterdeck.model.tokens import JoinToken
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.desired import Desired
-from quarterdeck.server.ledger import Ledger
+from quarterdeck.server.ledger import NOTHING, Changes, Ledger
 from quarterdeck.server.links import Links
 from quarterdeck.server.names import check_facts, check_labels, check_name
 from quarterdeck.store.state import instances, nodes, services, tokens
@@ -40,7 +40,7 @@ class _Joined(NamedTuple):
     agent_id: str
     certificate: x509.Certificate
     replaced: str
-    lost: frozenset[int] = frozenset()  #: commands that lost a job with it
+    lost: Changes = NOTHING  #: jobs that were lost with it
 
 
 class Joins:
@@ -130,7 +130,7 @@ class Joins:
             raise TokenExpired
         agent_id = str(uuid.uuid4())
         if token.nid is None:
-            key, replaced, lost = await nodes.allocate(transaction, token.gid), "", frozenset[int]()
+            key, replaced, lost = await nodes.allocate(transaction, token.gid), "", NOTHING
             node = Node(
                 gid=key.gid,
                 nid=key.nid,
@@ -165,7 +165,7 @@ class Joins:
 
     async def _replace(
         self, transaction: AsyncConnection, key: NodeKey, token: JoinToken, *, agent_id: str
-    ) -> tuple[str, frozenset[int]]:
+    ) -> tuple[str, Changes]:
         """Ends the agent that stood for the node, and with it what it may have taken; its id, and those commands."""
         node = await nodes.find(transaction, key)
         if node is None:
@@ -183,7 +183,7 @@ class Joins:
         lost = await self._ledger.end_node(
             transaction, key, reason="Another agent took the node's place.", only_offered=True
         )
-        return node.agent_id, frozenset(lost)
+        return node.agent_id, lost
 
     async def _issue(
         self, transaction: AsyncConnection, csr_pem: bytes, agent_id: str, key: NodeKey

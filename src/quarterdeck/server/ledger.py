@@ -10,11 +10,12 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from quarterdeck.model.jobs import JOB_TRANSITIONS, JobResult, JobState
+from quarterdeck.model.jobs import JOB_TRANSITIONS, Job, JobResult, JobState, is_final
 from quarterdeck.server.audit import Audit
 from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state.audit import Entry
@@ -32,6 +33,46 @@ def moved(
     return msgspec.structs.replace(row, state=state, reason=reason, result=result, accept_time=accept_time)
 
 
+class Changes(NamedTuple):
+    """Jobs as they are now, to be told of when it is on disk."""
+
+    rows: Sequence[JobRow]
+    time: float
+
+
+NOTHING = Changes((), 0.0)
+
+
+class Watch:
+    """One command's jobs, kept in memory as they are stored; `over` is set when each has its result."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[NodeKey, Job] = {}
+        self.over = asyncio.Event()
+        self.number = 0  #: of the command; 0 until it is stored
+        self.ended = False  #: nobody watches any more
+        self._open = 0
+
+    def begin(self, number: int, jobs: Mapping[NodeKey, Job]) -> None:
+        """The command was stored with these jobs, none of which has a result."""
+        self.number, self.jobs, self._open = number, dict(jobs), len(jobs)
+
+    def changed(self, row: JobRow, time: float) -> None:
+        """It was stored that this job changed."""
+        before = self.jobs[row.key]
+        self.jobs[row.key] = msgspec.structs.replace(
+            before,
+            state=row.state,
+            reason=row.reason,
+            accept_time=row.accept_time,
+            last_update_time=time,
+            result=row.result,
+        )
+        self._open -= is_final(row.state) and not is_final(before.state)
+        if not self._open:
+            self.over.set()
+
+
 class Ledger:
     """Stores changes of jobs. After each transaction the caller says `tell`."""
 
@@ -39,19 +80,20 @@ class Ledger:
         self.audit = audit
         self._clock = clock
         self._followers: dict[int, set[asyncio.Event]] = {}
+        self._watches: dict[int, Watch] = {}
         self._listeners: list[Callable[[Iterable[int]], None]] = []
 
-    async def store(self, transaction: AsyncConnection, changed: Sequence[JobRow]) -> set[int]:
-        """Jobs as they are now; the numbers of their commands, to be told of after the transaction."""
-        await rows.save(transaction, changed, now=self._clock())
-        numbers = {row.command for row in changed}
-        if any(row.state not in rows.UNFINISHED for row in changed):
-            await self._end(transaction, numbers)
-        return numbers
+    async def store(self, transaction: AsyncConnection, changed: Sequence[JobRow]) -> Changes:
+        """Jobs as they are now; what is to be told after the transaction."""
+        now = self._clock()
+        await rows.save(transaction, changed, now=now)
+        if any(is_final(row.state) for row in changed):
+            await self._end(transaction, {row.command for row in changed})
+        return Changes(changed, now)
 
     async def end_node(
         self, transaction: AsyncConnection, key: NodeKey, *, reason: str, only_offered: bool = False
-    ) -> set[int]:
+    ) -> Changes:
         """The node, or the agent that may have taken its jobs, is no more: they are LOST. As `store`."""
         lost = [
             ended
@@ -81,13 +123,32 @@ class Ledger:
             if not followers:
                 self._followers.pop(number, None)
 
+    @contextmanager
+    def watch(self) -> Generator[Watch]:
+        """For the jobs of a command that is to be stored, by a caller who then says `begin`."""
+        watch = Watch()
+        try:
+            yield watch
+        finally:
+            watch.ended = True
+            self._watches.pop(watch.number, None)
+
+    def begin(self, watch: Watch, number: int, jobs: Mapping[NodeKey, Job]) -> None:
+        """The command that is watched was stored. To be said before anybody else can speak of its jobs."""
+        if not watch.ended:
+            watch.begin(number, jobs)
+            self._watches[number] = watch
+
     def listen(self, listener: Callable[[Iterable[int]], None]) -> None:
         """Have `listener` told of the commands whose jobs have changed."""
         self._listeners.append(listener)
 
-    def tell(self, numbers: Iterable[int]) -> None:
-        """Jobs of these commands changed, and it is on disk."""
-        numbers = list(numbers)
+    def tell(self, changes: Changes) -> None:
+        """It is on disk that these jobs changed."""
+        numbers = {row.command for row in changes.rows}
+        for row in changes.rows:
+            if watch := self._watches.get(row.command):
+                watch.changed(row, changes.time)
         for listener in self._listeners:
             listener(numbers)
         for number in numbers:

@@ -6,12 +6,20 @@ there is nobody to tell: whatever changed is in the state store, and every agent
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from quarterdeck.model.errors import QuarterdeckError, Unavailable
+from quarterdeck.model.jobs import JobOffer
 from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.store.state.nodes import NodeKey
+
+
+class NewJob(NamedTuple):
+    """A job that was just stored, as offered to its node."""
+
+    number: int  #: of its command
+    offer: JobOffer
 
 
 class LiveSessions(Protocol):
@@ -20,6 +28,8 @@ class LiveSessions(Protocol):
     async def push_desired(self, gid: int, nid: int) -> None: ...
 
     def push_jobs(self, gid: int, nid: int) -> None: ...
+
+    def offer_jobs(self, gid: int, nid: int, new: Sequence[NewJob]) -> None: ...
 
     async def ask_messages(self, gid: int, nid: int, wanted: MessageFilter, wait_s: float) -> MessagePage: ...
 
@@ -51,6 +61,12 @@ class Links:
         if self._sessions is not None:
             for key in keys:
                 self._sessions.push_jobs(key.gid, key.nid)
+
+    def offer_jobs(self, new: Mapping[NodeKey, Sequence[NewJob]]) -> None:
+        """These nodes have these new jobs, which are on disk as offered."""
+        if self._sessions is not None:
+            for key, jobs in new.items():
+                self._sessions.offer_jobs(key.gid, key.nid, jobs)
 
     def here(self, keys: Iterable[NodeKey]) -> set[NodeKey]:
         """Which of these nodes are connected now."""

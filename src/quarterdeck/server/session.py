@@ -39,6 +39,7 @@ from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.jobs import JobReport, NextJobs
 from quarterdeck.server.questions import Questions
+from quarterdeck.server.upcoming import Upcoming
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +89,7 @@ class Session:
         self._seen = seen
         self._stale = asyncio.Event()
         self._stale.set()
-        self._jobs = asyncio.Event()
-        self._jobs.set()  # those that were there before this connection
+        self.jobs = Upcoming(lambda number: handler.next_jobs(agent, number))
         self._job_reports = asyncio.Queue[JobReport](_JOB_REPORTS)
         self._contents = asyncio.Queue[WantArtefact | FileOffer | FileChunk](_CONTENTS)
         self._questions = Questions(stream)
@@ -97,10 +97,6 @@ class Session:
     def push(self) -> None:
         """Send the desired set anew. Pushes that come while one is under way become one."""
         self._stale.set()
-
-    def push_jobs(self) -> None:
-        """Send the jobs that this connection was not told of yet, and what is to be killed."""
-        self._jobs.set()
 
     async def ask_messages(self, wanted: MessageFilter, wait_s: float) -> MessagePage:
         """What the agent has of these messages; the errors it means, `TimedOut`, `Unavailable` when it leaves."""
@@ -145,16 +141,9 @@ class Session:
             await self._stream.send(Desired(desired=await self._desired()))
 
     async def _push_jobs(self) -> None:
-        number = 0
         while True:
-            await self._jobs.wait()
-            self._jobs.clear()
-            upcoming = await self._handler.next_jobs(self.agent, number)
-            for message in upcoming.messages:
+            for message in await self.jobs.next():
                 await self._stream.send(message)
-            number = upcoming.number
-            if upcoming.more:
-                self._jobs.set()
 
     async def _store_jobs(self) -> None:
         """Stores what came while the last was stored in one go; the results that are on disk are confirmed."""

@@ -52,6 +52,7 @@ from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.intake import Intake
 from quarterdeck.server.jobs import JobReport, NextJobs
 from quarterdeck.server.link_credentials import LinkCredentials
+from quarterdeck.server.links import NewJob
 from quarterdeck.server.session import Session
 
 log = logging.getLogger(__name__)
@@ -180,7 +181,13 @@ class Sessions:
         """Offer that node its new jobs and tell it what to kill, if it is here."""
         session = self._nodes.get((gid, nid))
         if session is not None:
-            session.push_jobs()
+            session.jobs.changed()
+
+    def offer_jobs(self, gid: int, nid: int, new: Sequence[NewJob]) -> None:
+        """Offer that node these jobs, if it is here."""
+        session = self._nodes.get((gid, nid))
+        if session is not None:
+            session.jobs.add(new)
 
     async def ask_messages(self, gid: int, nid: int, wanted: MessageFilter, wait_s: float) -> MessagePage:
         """What that node has of these messages; `Unavailable` when it is not here or leaves, `TimedOut`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -64,6 +65,21 @@ async def test_a_command_is_asked_followed_and_audited(server: Server, client: A
     assert (entries["endCommand"].actor, entries["endCommand"].detail) == ("local", "ping: OK 1")
     assert (entries["killCommand"].target, entries["killCommand"].detail) == ("deploy 7?", "on web-1")
     assert again.id in entries["rerunCommand"].detail
+    await agent.close()
+
+
+async def test_a_command_can_be_asked_and_waited_for_in_one_call(server: Server, client: AsyncClient) -> None:
+    agent = await joined(server)
+    await agent.connect()
+    await agent.expect(Desired)
+    waiting = asyncio.create_task(client.create_command(CreateCommand(cmd="ping", id="c"), wait_s=30))
+    await agent.expect(JobOffers)
+    await say(agent, JobResults(results=(JobResult(id="c", state=JobState.OK, data="{}"),)))
+    made = await waiting
+    assert [(job.state, job.result and job.result.data) for job in made.jobs] == [(JobState.OK, "{}")]
+    assert [entry.action for entry in await client.list_audit()][:2] == ["endCommand", "createCommand"]
+    late = await client.create_command(CreateCommand(cmd="ping"), wait_s=0.01)
+    assert late.states == {JobState.QUEUED: 1}
     await agent.close()
 
 

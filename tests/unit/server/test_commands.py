@@ -15,6 +15,7 @@ from quarterdeck.server.commands import Commands
 from quarterdeck.server.jobs import OFFERS, RESULT_LIMIT_BYTES
 from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.links import Links
+from quarterdeck.store.state.nodes import NodeKey
 from tests.services import Services
 
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)
@@ -205,3 +206,37 @@ async def test_old_commands_that_are_over_are_forgotten(fleet: Services) -> None
     await commands.sweep()
     assert [command.id for command in await commands.list()] == ["c4", "c3", "c1"]
     assert len(await commands.jobs()) == 3
+
+
+async def test_whoever_waits_gets_the_results_as_they_were_stored(fleet: Services) -> None:
+    agents = [await fleet.join(name) for name in ("web-1", "web-2")]
+    asked = CreateCommand(cmd="ping", id="c")
+    waiting = asyncio.create_task(fleet.commands.create(asked, OLGA, wait_s=1e9))
+    while not fleet.sessions.woken_for_jobs:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await fleet.jobs.reported(agents[0], [JobsTaken(ids=("c",))])
+    fleet.clock.now += 5
+    await answer(fleet, agents[0], JobResult(id="c", state=JobState.OK, data="{}"))
+    assert not waiting.done()
+    await answer(fleet, agents[1], JobResult(id="c", state=JobState.ERROR, reason="no"))
+    made = await waiting
+    assert states(made) == [JobState.OK, JobState.ERROR]
+    assert made.jobs == (await fleet.commands.show("c")).jobs
+    assert made.states == {JobState.OK: 1, JobState.ERROR: 1}
+
+
+async def test_when_the_time_is_up_the_answer_says_how_it_is(fleet: Services) -> None:
+    await fleet.connect(await fleet.join("web-1"))
+    made = await fleet.commands.create(CreateCommand(cmd="ping"), OLGA, wait_s=0.001)
+    assert states(made) == [JobState.QUEUED]
+    again = await fleet.commands.create(CreateCommand(cmd="ping"), OLGA, wait_s=float("nan"))
+    assert states(again) == [JobState.QUEUED]
+
+
+async def test_a_new_job_is_offered_from_memory_to_who_was_here_when_it_was_stored(fleet: Services) -> None:
+    here, away = await fleet.join("web-1"), await fleet.join("web-2")
+    fleet.sessions.here.add(NodeKey(here.gid, here.nid))
+    await fleet.commands.create(CreateCommand(cmd="ping", id="c", expires_s=60), OLGA)
+    ((key, offer),) = fleet.sessions.offered
+    assert (key.nid, offer.id, offer.expires_in_s, offer.taken) == (here.nid, "c", 60.0, False)
+    assert [key.nid for key in fleet.sessions.woken_for_jobs] == [here.nid, away.nid]
