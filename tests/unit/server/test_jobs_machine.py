@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from quarterdeck.link.messages import JobOffers, JobResults, JobsStarted, JobsTaken, KillJobs
+from quarterdeck.model.errors import AlreadyExists
 from quarterdeck.model.jobs import CreateCommand, Job, JobOffer, JobResult, JobState, is_final
 from quarterdeck.model.nodes import AgentIdentity, Selector
 from quarterdeck.model.tokens import ApiToken, Role
@@ -91,6 +93,14 @@ class JobsMachine(RuleBasedStateMachine):
         made = self.run(self.fleet.commands.create(request, OLGA))
         self.asked[command_id] = {NodeKey(job.gid, job.nid) for job in made.jobs}
         assert self.asked[command_id] == (set(self.agents) if everywhere else {self.pick(at).key})
+
+    @precondition(lambda self: bool(self.asked))
+    @rule(at=st.integers(0, 20), node=st.integers(0, 5))
+    def ask_with_an_id_that_was_used(self, at: int, node: int) -> None:
+        used = list(self.asked)[at % len(self.asked)]
+        request = CreateCommand(cmd="ping", id=used, selector=Selector(nodes=(self.pick(node).name,)))
+        with pytest.raises(AlreadyExists):
+            self.run(self.fleet.commands.create(request, OLGA))
 
     @precondition(lambda self: bool(self.asked))
     @rule(at=st.integers(0, 20))
