@@ -16,9 +16,11 @@ from quarterdeck.link.certificates import SERVER_NAME
 from quarterdeck.link.grpc.channel import CONTROL, TELEMETRY
 from quarterdeck.link.messages import TelemetryBatch, encode
 from quarterdeck.model.errors import StorageCorrupt
-from quarterdeck.model.nodes import AgentState
+from quarterdeck.model.jobs import CreateCommand, Job, JobState, is_final
+from quarterdeck.model.messages import FoundMessages, MessageFilter
+from quarterdeck.model.nodes import AgentState, Selector
 from tests.counted import Storm, counted, deploy, settled
-from tests.fleet import Fleet
+from tests.fleet import Fleet, eventually
 from tests.support import require
 
 NAME = "calls"
@@ -59,6 +61,54 @@ def test_a_damaged_telemetry_store_ends_the_start_in_words(tmp_path: Path) -> No
         assert "backup" in said
         assert "Traceback" not in said
         assert definition.read_bytes() == b""
+
+
+def _asked(fleet: Fleet, cmd: str, /, **arguments: object) -> str:
+    """The id of a command that the node 'one' was asked for."""
+    request = CreateCommand(cmd=cmd, args=arguments, selector=Selector(nodes=("one",)))
+    return fleet.client.create_command(request).id
+
+
+def _ended(fleet: Fleet, command_id: str) -> Job:
+    return eventually(
+        lambda: next((job for job in fleet.client.show_command(command_id).jobs if is_final(job.state)), None),
+        f"the result of {command_id}",
+    )
+
+
+def _printed(fleet: Fleet, command_id: str) -> FoundMessages:
+    def look() -> FoundMessages | None:
+        found = fleet.client.list_messages(MessageFilter(job_id=command_id))
+        return found if found.messages else None
+
+    return eventually(look, f"messages of {command_id}")
+
+
+def test_a_node_says_that_its_messages_and_its_jobs_were_damaged_and_goes_on(tmp_path: Path) -> None:
+    with Fleet(tmp_path) as fleet:
+        agent = fleet.join("one")
+        runs = _asked(fleet, "execute", cmd="sh", args=["-c", "echo $$; exec sleep 600"])
+        pid = int(_printed(fleet, runs).messages[0].data)
+        agent.kill()
+        for name in ("messages/current.db", "jobs.db"):
+            for rest in ("-wal", "-shm"):
+                (agent.home / "agent" / f"{name}{rest}").unlink(missing_ok=True)
+            (agent.home / "agent" / name).write_bytes(os.urandom(20_000))
+        agent.start()
+        lost = _ended(fleet, runs)
+        assert lost.state is JobState.LOST
+        assert "its job ledger was lost or damaged" in lost.reason
+        eventually(lambda: not Path(f"/proc/{pid}").exists(), "the end of a program that nobody knows")
+        again = _asked(fleet, "execute", cmd="sh", args=["-c", "echo here"])
+        assert _ended(fleet, again).state is JobState.OK
+        found = _printed(fleet, again)
+        assert [message.data for message in found.messages] == ["here"]
+        (problem,) = found.problems
+        assert problem.startswith("one: ")
+        assert "was damaged and is set aside; its messages are missing" in problem
+        assert "It is set aside as" in agent.log.read_text()
+        assert list((agent.home / "agent" / "messages").glob("*.damaged"))
+        assert list((agent.home / "agent").glob("jobs.db.damaged-*"))
 
 
 # ── foreign bytes on both ports ──────────────────────────────────────────────────────────────────────────────────────
