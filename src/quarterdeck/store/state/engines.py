@@ -7,6 +7,8 @@ a writer never meets another's half-made change, and SQLite never says "database
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +71,8 @@ def _sqlite(url: URL) -> Engines:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"The folder {folder} of the state store cannot be made: {error.strerror}.") from error
+    with suppress(OSError):  # who opens it then says why it cannot
+        os.close(os.open(url.database, os.O_RDWR | os.O_CREAT, 0o600))  # it holds what was asked; its WAL has its mode
     return Engines(
         _sqlite_engine(url, "BEGIN", connections=READERS, read_only=True),
         _sqlite_engine(url, "BEGIN IMMEDIATE", connections=1, read_only=False),

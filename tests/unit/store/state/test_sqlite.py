@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import stat
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -106,3 +107,11 @@ async def test_who_gives_up_during_a_commit_leaves_a_connection_that_works(
     await write()
     async with database.read() as transaction:
         assert await transaction.scalar(text("SELECT count(*) FROM grid")) == 1
+
+
+async def test_nobody_else_on_the_machine_can_read_it(database: Database, tmp_path: Path) -> None:
+    async with database.write() as transaction:
+        await transaction.execute(text("UPDATE node SET name = name"))
+    files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*.db*")}  # noqa: ASYNC240
+    assert len(files) >= 2, "the file and its WAL"
+    assert set(files.values()) == {0o600}
