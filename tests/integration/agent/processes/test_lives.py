@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.model.jobs import JobState
-from quarterdeck.model.messages import Level
+from quarterdeck.model.messages import MESSAGES_TABLE, Level
+from tests.keeping import runs
 from tests.node_life import Life, clean_up, life
 from tests.support import until
 
@@ -80,6 +81,15 @@ async def test_failed_runs_are_counted_over_the_agents_lives(home: Path) -> None
         assert [each.data for each in await node.log("bad", levels="1")] == ["run", "run"]
 
 
+async def test_that_it_is_not_started_again_is_told_whatever_levels_go_to_the_server(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("bad", "exit 1", max_restart=1, loglevels="", loglevels_db="", loglevels_ac="")
+        assert "failed 2 times" in (await node.server.result("bad")).critical
+        (told,) = await node.log("bad")
+        assert told.level == Level.CRITICAL
+    assert node.emitted == [(MESSAGES_TABLE.name, 1)]
+
+
 @pytest.mark.parametrize("hours", [-1, 1])
 async def test_a_clock_that_is_set_while_the_agent_is_away_neither_ends_a_process_nor_costs_a_line(
     home: Path, monkeypatch: pytest.MonkeyPatch, hours: int
@@ -106,3 +116,70 @@ async def test_a_clock_that_is_set_while_the_agent_is_away_neither_ends_a_proces
         assert (result.state, result.streams[0]) == (JobState.OK, "one\ntwo\nthree\n")
         assert [each.data for each in await node.log("a")] == ["one", "two", "three"]
         assert 0 <= result.time < 900_000
+
+
+async def begun(node: Life, job_id: str) -> None:
+    """Wait until the ledger has that this job runs."""
+    await until(lambda: job_id in node.server.started)
+
+
+@pytest.mark.parametrize("keeper", ["the same", "another"])
+async def test_a_job_that_its_keeper_never_heard_of_is_started_in_the_next_life(
+    home: Path, monkeypatch: pytest.MonkeyPatch, keeper: str
+) -> None:
+    async def unheard(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    async with life(home) as node:
+        node.execute("first", "true")
+        await node.server.result("first")
+        pid = node.processes._keeper.pid  # pyright: ignore[reportPrivateUsage]
+        monkeypatch.setattr(node.processes._keeper, "start", unheard)  # pyright: ignore[reportPrivateUsage]
+        node.shell("unheard", "echo ran")
+        await begun(node, "unheard")
+        node.killed = True
+    if keeper == "another":
+        os.kill(pid, signal.SIGKILL)
+    async with life(home) as node:
+        result = await node.server.result("unheard")
+        if keeper == "another":  # who knows what that had started
+            assert result.state is JobState.LOST
+            assert "could not be found again" in result.reason
+        else:
+            assert (result.state, result.streams[0]) == (JobState.OK, "ran\n")
+            assert [each.data for each in await node.log("unheard")] == ["ran"]
+
+
+async def test_a_keeper_that_is_killed_costs_its_jobs_and_nothing_else(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("once", "echo up; exec sleep 600")
+        node.shell("tried", "echo up; exec sleep 600", max_restart=1)
+        node.shell("lasting", "echo up; exec sleep 600", max_time=-1)
+        for id_ in ("once", "tried", "lasting"):
+            await printed(node, id_, "up")
+        pids = [kept.pid for kept in node.processes.running()]
+        os.kill(node.processes._keeper.pid, signal.SIGKILL)  # pyright: ignore[reportPrivateUsage]
+        once = await node.server.result("once")
+        assert (once.state, once.streams[0]) == (JobState.LOST, "up\n")
+        assert once.reason.startswith("Its keeper ended before it")
+        await printed(node, "lasting", "up", times=2)
+        await printed(node, "tried", "up", times=2)
+        assert not any(pid is not None and runs(pid) for pid in pids)
+        node.execute("next", "true")
+        assert (await node.server.result("next")).state is JobState.OK
+        node.server.kill("lasting", "tried")
+        for id_ in ("lasting", "tried"):
+            assert (await node.server.result(id_)).state is JobState.KILLED
+
+
+async def test_what_a_killed_keeper_could_not_write_down_is_told_to_be_lost(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("once", "echo up; exec sleep 600")
+        await printed(node, "once", "up")
+        for file in (home / "processes" / "children").iterdir():
+            file.unlink()  # as if the disk had been full
+        (pid,) = (kept.pid for kept in node.processes.running())
+        os.kill(node.processes._keeper.pid, signal.SIGKILL)  # pyright: ignore[reportPrivateUsage]
+        assert (await node.server.result("once")).state is JobState.LOST
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.agent.messages.runs import Run, Source
-from quarterdeck.agent.messages.store import MessageStore
+from quarterdeck.agent.messages.store import FILE_BYTES, TOTAL_BYTES, MessageStore
 from quarterdeck.link.messages import encode
 from quarterdeck.model.messages import Message, MessageFilter, MessagePage
 
@@ -162,6 +162,7 @@ def test_a_full_file_gets_the_second_as_its_name_and_none_is_larger(tmp_path: Pa
     store.close()
     assert max(path.stat().st_size for path in tmp_path.iterdir()) <= SMALL
     assert not list(tmp_path.glob("*-wal"))
+    assert FILE_BYTES <= 100_000_000 < TOTAL_BYTES, "as the document says, unless somebody says otherwise"
 
 
 def test_a_clock_that_jumps_back_changes_neither_order_nor_rotation(tmp_path: Path) -> None:

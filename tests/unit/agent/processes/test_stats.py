@@ -12,7 +12,7 @@ import pytest
 
 from quarterdeck.agent.processes.cgroups import Cgroups, TreeUsage
 from quarterdeck.agent.processes.stats import Measured, Stats, together
-from quarterdeck.model.processes import STATS_INTERVAL_S, ProcessStats
+from quarterdeck.model.processes import ProcessStats
 
 NO_CGROUPS = Cgroups({}, reason="the test has none")
 
@@ -130,7 +130,8 @@ def test_a_process_is_due_at_once_then_after_its_interval_and_anew_when_forgotte
     stats.look(both, now=0.0)
     assert stats.due(both, now=4.9) == []
     assert stats.due(both, now=5.0) == [often]
-    assert stats.due(both, now=STATS_INTERVAL_S) == both
+    assert stats.due(both, now=29.9) == [often]
+    assert stats.due(both, now=30.0) == both
     stats.forget("seldom")
     stats.forget("seldom")
     stats.forget("nobody")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from quarterdeck.agent.processes.supervision import (
     BACKOFF_CAP_S,
     BACKOFF_FIRST_S,
-    GOOD_RUN_S,
     Ending,
     Outcome,
     Supervised,
@@ -52,7 +51,8 @@ def test_a_failed_run_is_repeated_until_the_count_is_used_up_and_then_it_is_crit
 def test_a_run_of_five_minutes_clears_the_count() -> None:
     state = fail(fail(Supervised(rules=Rules(max_restart=2))))
     assert state.restarts == 2
-    state = fail(state, lived=GOOD_RUN_S)
+    assert fail(state, lived=299.9).exhausted
+    state = fail(state, lived=300.0)
     assert (state.phase, state.restarts) == (Phase.WAITING, 1)
 
 
