@@ -47,6 +47,9 @@ class Command(Struct, frozen=True, kw_only=True):
 
     run: Run
     resume: Run | None = None  #: takes up a job that was running when the agent ended; without it, such a job is LOST
+    unbegun: Callable[[str, float], Awaitable[bool]] | None = (
+        None  #: of a job that was to begin after this (monotonic clock of this boot): whether it surely never did
+    )
     end: Callable[[str], bool] | None = (
         None  #: of a job that outlives the agent: ends it by its id, unless it is not there
     )

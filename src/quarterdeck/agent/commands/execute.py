@@ -22,7 +22,7 @@ Prepare = Callable[[JobOffer], Awaitable[Process]]
 
 _GONE = (
     "The agent ended while it ran, and its process could not be found again: the keeper or the host ended too, or it "
-    "had not been started yet."
+    "could not be seen whether it had been started."
 )
 
 
@@ -56,7 +56,7 @@ def program_command(processes: Processes, prepare: Prepare) -> Command:
         kept.tell(Ending.KILLED)
         return True
 
-    return Command(run=run, resume=resume, end=end)
+    return Command(run=run, resume=resume, unbegun=processes.never_had, end=end)
 
 
 async def _see_through(processes: Processes, process: Process) -> Outcome:

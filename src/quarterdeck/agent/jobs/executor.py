@@ -109,7 +109,7 @@ class Executor:
             self._spawn(self._note(job, _result(job, JobState.REFUSED, reason)))
         elif record.stage is Stage.RUNNING and command is not None and command.resume is not None:
             self._queues.begin(job.id, _queue(job), immediate=True)  # it runs, whatever the limit is now
-            self._start(job, command.resume, earlier=record)
+            self._start(job, _taken_up(command, command.resume, record), earlier=record)
         elif record.stage is Stage.RUNNING:
             self._spawn(self._note(job, _result(job, JobState.LOST, RESTARTED)))
         elif result := self.verdict(job):
@@ -132,6 +132,11 @@ class Executor:
         if end is None or not end(id_):
             running.cancel()
         return True
+
+    def end_all(self, reason: str) -> None:
+        """End every job that waits or runs."""
+        for id_ in (*self._jobs, *self._running):
+            self.kill(id_, reason)
 
     async def close(self) -> None:
         """End what runs. Its results are for the next life to tell."""
@@ -218,6 +223,18 @@ class Executor:
                 await asyncio.sleep(RETRY_S)
             else:
                 return
+
+
+def _taken_up(command: Command, resume: Run, record: Record) -> Run:
+    """Runs a job that was about to begin when the agent ended, and can be known not to have; else takes it up."""
+    since, unbegun = record.since_here, command.unbegun
+    if since is None or unbegun is None:
+        return resume
+
+    async def run(job: JobOffer) -> Outcome:
+        return await (command.run if await unbegun(job.id, since) else resume)(job)
+
+    return run
 
 
 async def _within(max_time_s: float, work: Awaitable[Outcome]) -> Outcome:

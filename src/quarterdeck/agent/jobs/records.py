@@ -83,6 +83,11 @@ class Record(Wire, frozen=True, kw_only=True):
         return cls(offer=offer, stage=Stage.RUNNING, began=began, since=since, boot=boot_id())
 
     @property
+    def since_here(self) -> float | None:
+        """`since`, if it was in this boot."""
+        return self.since if self.since and self.boot == boot_id() else None
+
+    @property
     def ran_ms(self) -> int:
         """Of one that runs: for how long."""
         if self.boot == boot_id():

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ import msgspec
 
 from quarterdeck.agent.processes.cgroups import Plan
 from quarterdeck.agent.processes.frames import VERSION, Frames, NotAFrame, frame
+from quarterdeck.agent.processes.refusals import refusal
 from quarterdeck.model.errors import AlreadyExists, BadInput, NotInstalled, QuarterdeckError, Unavailable
 from quarterdeck.model.struct import Struct, Wire
 
@@ -32,7 +35,9 @@ GRACE_S = 10.0
 RETRY_S = 0.2
 TRIES = 25
 _READ_BYTES = 1024 * 1024
-_ENOENT, _EEXIST = 2, 17
+_EEXIST = 17
+#: of the exit of a child that no keeper has: behind all that was told of it
+_LAST = 1 << 62
 
 
 class User(Struct, frozen=True, kw_only=True):
@@ -135,6 +140,7 @@ class _Refused(Wire, frozen=True, kw_only=True, tag_field="t", tag="refused"):
 class _Hello(Wire, frozen=True, kw_only=True, tag_field="t", tag="hello"):
     version: int
     pid: int
+    since: float = 0.0
     children: list[dict[str, object]] = []
 
 
@@ -171,7 +177,9 @@ class Keeper:
         self._ended: set[str] = set()
         self._children: tuple[Child, ...] = ()
         self._failure: QuarterdeckError | None = None
+        self._running: set[str] = set()  #: children that have told no exit
         self.pid = 0
+        self.since = math.inf  #: when the keeper began, by the monotonic clock of this boot; known once connected
 
     async def connect(self) -> tuple[Child, ...]:
         """Reach the keeper, started if need be; the children it has. `Unavailable` when it cannot be."""
@@ -321,7 +329,9 @@ class Keeper:
                 )
             case _Refused():
                 if asked := self._starts.get(message.id):
-                    self._answer(message.id, StartRefused(_why_not(asked.start, message)))
+                    program, folder = asked.start.argv[0], asked.start.cwd
+                    words, hint = refusal(program, folder, message.stage, number=message.errno, why=message.why)
+                    self._answer(message.id, StartRefused(words, hint=hint))
             case Output():
                 self._event(msgspec.structs.replace(message, data=body))
             case _:
@@ -333,7 +343,7 @@ class Keeper:
                 f"The keeper (process {hello.pid}) speaks version {hello.version}, this agent {VERSION}.",
                 hint="End its children with the agent that started it, then start this one.",
             )
-        self.pid = hello.pid
+        self.pid, self.since = hello.pid, hello.since or math.inf
         self._children = tuple(msgspec.convert({**each, "t": "started"}, type=Child) for each in hello.children)
         running = {child.id: child for child in self._children}
         for child_id, asked in list(self._starts.items()):
@@ -341,6 +351,9 @@ class Keeper:
                 self._answer(child_id, running[child_id])
             elif self._writer is not None:
                 self._writer.write(asked.data)
+        for child_id in self._running - running.keys():  # an earlier keeper's, which could not even write it down
+            self._event(Exited(id=child_id, seq=_LAST, code=None, ended=time.time(), lost=True))
+        self._running |= running.keys() - self._ended
         self._linked.set()
 
     def _answer(self, child_id: str, answer: Child | QuarterdeckError) -> None:
@@ -348,6 +361,7 @@ class Keeper:
         if asked is None or asked.answer.done():
             return
         if isinstance(answer, Child):
+            self._running.add(child_id)
             asked.answer.set_result(answer)
         else:
             asked.answer.set_exception(answer)
@@ -361,22 +375,9 @@ class Keeper:
         self._seen[event.id] = event.seq
         if isinstance(event, Exited):
             self._ended.add(event.id)
+            self._running.discard(event.id)
         self._events.append(event)
         self._news.set()
-
-
-def _why_not(start: Start, refused: _Refused) -> str:
-    """Why a program was not started, with the name of what is missing."""
-    program = start.argv[0]
-    missing = refused.errno == _ENOENT
-    if refused.stage == "folder":
-        return f"The folder '{start.cwd}' cannot be entered: {refused.why}."
-    if refused.stage == "program" and missing and "/" not in program:
-        return f"There is no program '{program}' on this node's PATH."
-    if refused.stage == "program" and missing:
-        return f"There is no program '{program}' on this node, or no interpreter that its first line names."
-    what = "" if refused.stage == "program" else f" ({refused.stage})"
-    return f"'{program}' cannot be started{what}: {refused.why}."
 
 
 def _tell(answer: asyncio.Future[Child], started: Callable[[Child], None]) -> None:

@@ -56,6 +56,7 @@ class Keeper:
 
     def __init__(self, listener: socket.socket, home: str, *, linger_s: float = LINGER_S) -> None:
         self._home = home
+        self._me = {"pid": os.getpid(), "since": time.monotonic()}
         self._linger_s = linger_s
         self._children: dict[str, Child] = {}
         self._by_pid: dict[int, Child] = {}
@@ -330,7 +331,7 @@ class Keeper:
         child = self._children.get(str(header.get("id")))
         match header["t"]:
             case "hello":
-                self._say({"t": "hello", "version": VERSION, "pid": os.getpid(), "children": self._described()})
+                self._say({"t": "hello", "version": VERSION, **self._me, "children": self._described()})
             case "start":
                 self._start(header, body)
             case "kill" if child is not None:

@@ -111,6 +111,10 @@ class Processes:
         await self.ready()
         return process_id in self._children
 
+    async def never_had(self, process_id: str, since: float) -> bool:
+        """Whether what was to start after `since` (monotonic) never did: the keeper was there, but has it not."""
+        return not await self.has(process_id) and self._keeper.since < since
+
     async def ready(self) -> None:
         """Until it is known what an earlier life left."""
         if self._wanted.is_set():

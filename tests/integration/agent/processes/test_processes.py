@@ -99,7 +99,11 @@ async def test_what_a_program_finds_around_it(home: Path, monkeypatch: pytest.Mo
         assert set(found) == names
         assert (await node.server.result("cwd")).streams[0].startswith("/\n")
         assert (await node.server.result("args")).streams[0] == f"{home} {home}/tmp $rooted\n"
-        for id_, words in (("gone", "(folder)"), ("who", "no user"), ("no", "(program): No such file")):
+        for id_, words in (
+            ("gone", "folder '/no/such/folder'"),
+            ("who", "no user"),
+            ("no", "program '/no/such/program'"),
+        ):
             result = await node.server.result(id_)
             assert (result.state, result.code) == (JobState.ERROR, None)
             assert words in result.reason
@@ -139,7 +143,7 @@ async def test_what_fails_is_started_again_so_often_and_then_says_so(home: Path)
         assert [each.level for each in log if each.level != Level.STDOUT] == [Level.CRITICAL]
         node.execute("absent", "/no/such/program", max_time=-1, max_restart=1)
         absent = await node.server.result("absent")
-        assert "No such file" in absent.reason
+        assert "no program '/no/such/program'" in absent.reason
         assert "failed 2 times" in absent.critical
 
 
