@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from quarterdeck.cli import output, results
 from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector
 from quarterdeck.cli.results import View
 from quarterdeck.cli.service_file import read_services
+from quarterdeck.model.processes import program_line
 from quarterdeck.model.services import (
     AppliedServices,
     ApplyServices,
@@ -68,7 +68,7 @@ def ls(*, json: Json = False) -> None:
         {
             "service": lambda s: s.service.name,
             "nodes": _states,
-            "command": lambda s: output.shortened(shlex.join(s.service.command)),
+            "command": lambda s: output.shortened(program_line(s.service.command)),
             "after": lambda s: " ".join(s.service.after),
             "on": lambda s: _where(s.service),
             "group": lambda s: s.group,
@@ -151,7 +151,7 @@ def _print_service(found: ServiceWithNodes) -> None:
     output.details(
         [
             ("service", service.name),
-            ("command", shlex.join(service.command)),
+            ("command", program_line(service.command)),
             ("version", found.version),
             ("group", found.group),
             ("after", " ".join(service.after)),

@@ -6,7 +6,6 @@ meanings of the result's fields are the document's; `code`, `reason` and `stream
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from quarterdeck.model.nodes import Selector
+from quarterdeck.model.processes import program_line
 from quarterdeck.model.struct import Struct, Wire
 from quarterdeck.model.transitions import Transitions
 
@@ -77,7 +77,7 @@ def in_one_line(args: Mapping[str, Any]) -> str:
     """
     if program := args.get("cmd"):
         words: list[Any] = args["args"] if isinstance(args.get("args"), list) else []
-        return shlex.join(map(str, (program, *words)))
+        return program_line(map(str, (program, *words)))
     said = {name: value for name, value in args.items() if name not in {"sha256", "env"}} or args
     return " ".join(f"{name}={value}" for name, value in said.items() if name != "env")
 

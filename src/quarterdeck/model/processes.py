@@ -7,6 +7,8 @@ extension all say them with these words.
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterable
 from enum import StrEnum
 
 from quarterdeck.model.errors import BadInput
@@ -151,3 +153,14 @@ def parse_size(written: int | str) -> int:
     if not isinstance(size, int) or size < 1:
         raise BadInput(f"{written!r} is not a size in bytes.", hint="Write a number, with K, M, G or T: 512M.")
     return size
+
+
+def program_line(words: Iterable[str]) -> str:
+    """A program and its arguments as one would type them in a shell, with as few quotes as will do."""
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    if "'" not in word or set(word) & set('"$`\\!'):
+        return shlex.quote(word)
+    return f'"{word}"'

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import msgspec
 import pytest
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.model.processes import ExecuteArguments, Limits, ProcessSettings, parse_size
+from quarterdeck.model.processes import ExecuteArguments, Limits, ProcessSettings, parse_size, program_line
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,18 @@ def test_a_whole_number_of_seconds_is_a_time() -> None:
 def test_limits_are_of_the_whole_tree() -> None:
     assert ProcessSettings(memory="1M", cpus=0.5, pids=3).limits == Limits(memory_bytes=2**20, cpus=0.5, pids=3)
     assert ProcessSettings().limits == Limits()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["uptime", "-p"], "uptime -p"),
+        (["sh", "-c", "echo a b"], "sh -c 'echo a b'"),
+        (["python3", "-c", "print('a')"], """python3 -c "print('a')\""""),
+        (["echo", """it's $HOME"""], """echo 'it'"'"'s $HOME'"""),
+        (["printf", ""], "printf ''"),
+    ],
+)
+def test_a_program_is_shown_as_one_would_type_it(words: list[str], line: str) -> None:
+    assert program_line(words) == line
+    assert shlex.split(line) == words
