@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.model.errors import StorageFull
+from quarterdeck.model.jobs import CreateCommand, JobResult, JobState
 from quarterdeck.model.losses import LossReason
-from quarterdeck.model.nodes import AgentState
+from quarterdeck.model.messages import MessageFilter
+from quarterdeck.model.nodes import AgentState, Selector
 from tests.counted import call, counted, deploy, outcome, settled
 from tests.fleet import Fleet, eventually
 from tests.support import require
@@ -139,6 +141,55 @@ def test_full_below_the_agent(small_disk: MakeDisk, tmp_path: Path) -> None:
         fleet.wait_for("one", AgentState.ONLINE)
         eventually(lambda: fleet.instances("another")["one"].status.since > stopped, "the module to start again")
         fleet.wait_running("another", "one")
+
+
+def _messages(fleet: Fleet, job_id: str) -> tuple[list[str], tuple[str, ...]]:
+    """All that a job printed, and why some may be missing."""
+    texts: list[str] = []
+    cursor: str | None = ""
+    problems: tuple[str, ...] = ()
+    while cursor is not None:
+        page = fleet.client.list_messages(MessageFilter(job_id=job_id), cursor=cursor)
+        texts += [message.data for message in page.messages]
+        cursor, problems = page.cursor, page.problems
+    return texts, problems
+
+
+def test_programs_print_on_while_the_disk_below_their_messages_is_full(small_disk: MakeDisk, tmp_path: Path) -> None:
+    disk = small_disk(tmp_path / "one" / "agent", 8 * MB)
+    script = "n=0; while [ ! -e stop ]; do n=$((n+1)); echo $n; echo $n > count; sleep 0.005; done"
+    count = tmp_path / "count"
+
+    def ask(cmd: str, /, **arguments: object) -> str:
+        request = CreateCommand(cmd=cmd, args=arguments, selector=Selector(nodes=("one",)))
+        return fleet.client.create_command(request).id
+
+    def result(command_id: str) -> JobResult:
+        return eventually(lambda: fleet.client.show_command(command_id).jobs[0].result, f"the result of {command_id}")
+
+    def counts_on() -> None:
+        before = int(count.read_text() or 0)
+        eventually(lambda: int(count.read_text() or 0) > before + 50, "the program to go on")
+
+    with Fleet(tmp_path) as fleet:
+        fleet.join("one")
+        counting = ask("execute", cmd="sh", args=["-c", script], workingdir=str(tmp_path))
+        eventually(count.exists, "the program to begin")
+        counts_on()
+        with disk.full():
+            counts_on()
+            eventually(
+                lambda: "wait in memory" in str(_messages(fleet, counting)[1]), "the node to say that it is full"
+            )
+            late = ask("ping")
+            counts_on()
+        assert result(late).state is JobState.OK, "it is taken when there is room"
+        counts_on()
+        (tmp_path / "stop").touch()
+        assert result(counting).state is JobState.OK
+        texts, problems = _messages(fleet, counting)
+        assert texts == [str(number) for number in range(1, len(texts) + 1)], "none is missing and none comes twice"
+        assert (len(texts), problems) == (int(count.read_text()), ())
 
 
 def test_full_below_the_state_store(small_disk: MakeDisk, tmp_path: Path) -> None:
