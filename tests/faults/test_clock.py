@@ -42,10 +42,9 @@ def ask(fleet: Fleet, cmd: str, /, *, expires_s: float | None = None, **argument
     return fleet.client.create_command(request)
 
 
-def start(fleet: Fleet, script: str, **settings: object) -> str:
+def start(fleet: Fleet, script: str, **settings: float) -> str:
     """The id of a program that runs in a folder of its test."""
-    args = {"cmd": "/bin/sh", "args": ["-c", script], "workingdir": str(fleet.folder), **settings}
-    return ask(fleet, "execute", **args).id
+    return ask(fleet, "execute", cmd="/bin/sh", args=["-c", script], workingdir=str(fleet.folder), **settings).id
 
 
 def over(fleet: Fleet, command_id: str) -> Job:

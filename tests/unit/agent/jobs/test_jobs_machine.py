@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from quarterdeck.agent.commands.command import Command, Outcome
 from quarterdeck.agent.connection import LiveLink
 from quarterdeck.agent.jobs.jobs import Jobs
+from quarterdeck.link.messages import JobOffers
 from quarterdeck.model.config import JobsConfig
 from quarterdeck.model.jobs import JobOffer, JobResult, JobState
 from tests.support import until
@@ -111,9 +112,7 @@ class NodeMachine(RuleBasedStateMachine):
         return offer
 
     def offer(self, *offers: JobOffer) -> None:
-        for offer in offers:
-            fields = {"cmd": offer.cmd, "args": offer.args, "taken": offer.taken, "expires_in_s": offer.expires_in_s}
-            self.server.offer(offer.id, **fields)
+        self.server.jobs.received(JobOffers(jobs=offers))
 
     def pick(self, number: int) -> str:
         return list(self.offered)[number % len(self.offered)]
