@@ -56,6 +56,10 @@ def follow(client: Client, command: CommandWithJobs, view: View) -> None:
     except KeyboardInterrupt:
         following.print_interrupted()
         sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        if view.ends:  # nobody reads any more, as behind `| head`: that ends a program here too
+            client.kill_command(command.id)
+        raise
     if view.json:
         output.print_json(client.show_command(command.id))
     else:

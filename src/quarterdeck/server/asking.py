@@ -97,10 +97,10 @@ class Asking:
         return await self._create(_Ask(request, actor, action, watch))
 
     async def create_all(
-        self, requests: Sequence[CreateCommand], actor: ApiToken, *, beside: Beside
+        self, requests: Sequence[CreateCommand], actor: ApiToken, *, action: str, beside: Beside
     ) -> Sequence[QuarterdeckError | None]:
         """Many commands; `beside` stores what belongs to those that are made. For each request its error, or None."""
-        answers = await self._store([_Ask(request, actor) for request in requests], beside=beside)
+        answers = await self._store([_Ask(request, actor, action) for request in requests], beside=beside)
         return [each if isinstance(each, QuarterdeckError) else None for each in answers]
 
     async def _create_round(self, asks: Sequence[_Ask]) -> Sequence[Asked | QuarterdeckError]:

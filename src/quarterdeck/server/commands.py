@@ -101,13 +101,13 @@ class Commands:
             return _shown(asked.command, list(watch.jobs.values()))
 
     async def create_all(
-        self, requests: Sequence[CreateCommand], actor: ApiToken, *, beside: Beside
+        self, requests: Sequence[CreateCommand], actor: ApiToken, *, action: str, beside: Beside
     ) -> Sequence[QuarterdeckError | None]:
         """Many at a time in one transaction, each as by `create`; `beside` stores what belongs to those that are made.
 
         For each request its error, or None. Raises what is no single request's fault: `Unavailable`, `StorageFull`.
         """
-        return await self._asking.create_all(requests, actor, beside=beside)
+        return await self._asking.create_all(requests, actor, action=action, beside=beside)
 
     async def list(self, *, limit: int = 100) -> CommandList:
         """The last commands, the newest first."""

@@ -92,9 +92,9 @@ async def test_a_command_comes_and_its_result_goes(server: Server, redis: RedisS
         streams=("a", "b"), code=0, tags="blue", jobs=1,
     )  # fmt: skip
     assert 0 < redis.client.ttl(results_of("one")) <= 86400
-    entries = [(each.actor, each.role, each.action, each.target) for each in await server.audit.list()]
-    assert ("redis", "operator", "createCommand", "one") in entries
-    assert ("redis", "operator", "endCommand", "one") in entries
+    entries = [(each.actor, each.role, each.action, each.target, each.detail) for each in await server.audit.list()]
+    assert ("redis", "operator", "createCommand", "one", "ping on web-1") in entries
+    assert ("redis", "operator", "endCommand", "one", "ping: OK 1") in entries
     await agent.close()
 
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from quarterdeck.cli import main, run
+from quarterdeck.cli import main, results, run
 from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CommandWithJobs, CreateCommand, Job, JobResult, JobState
 from quarterdeck.model.messages import Message
 from quarterdeck.model.nodes import AgentState, Node, Selector
@@ -322,3 +322,15 @@ def test_on_a_terminal_a_line_says_how_far_it_is(qd: Callable[..., int], monkeyp
     assert "1 of 5 done, 1 not OK, waiting for bb, ccc, dddd, …" in shown
     assert "\r\x1b[2K4 OK, 1 ERROR on 5 nodes" in shown, "it is taken away before anything is printed"
     assert shown.count("waiting for bb, ccc, dddd") == 2, "not written again while it says the same"
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_when_nobody_reads_any_more_the_jobs_end_as_a_program_here_would(ends: bool) -> None:
+    def gone() -> None:
+        raise BrokenPipeError
+
+    client = FakeClient("a", events=[gone])
+    made = client.create_command(CreateCommand(cmd="execute"))
+    with pytest.raises(BrokenPipeError):
+        results.follow(cast("Any", client), made, results.View(ends=ends))
+    assert client.killed.is_set() == ends

@@ -30,7 +30,8 @@ from quarterdeck.store.state.database import Database
 
 log = logging.getLogger(__name__)
 
-#: who asks, in the audit log: whoever may write to that Redis
+#: what was asked, in the audit log as of the API, and who asks: whoever may write to that Redis
+ACTION = "createCommand"
 ACTOR = ApiToken(id="", name="redis", role=Role.OPERATOR)
 #: commands and bytes that are taken at one time
 BATCH, BATCH_BYTES = 500, 8 * 1024 * 1024
@@ -138,10 +139,9 @@ class CommandQueue:
                     for place, number, jobs in made
                 },
             )
-            asked = [requests[each.place].create for each in made]
-            await self._audit.add(transaction, [_entry(each.id, detail=each.cmd) for each in asked])
 
-        return await self._commands.create_all([request.create for request in requests], ACTOR, beside=beside)
+        asked = [request.create for request in requests]
+        return await self._commands.create_all(asked, ACTOR, action=ACTION, beside=beside)
 
     # ── what does not ────────────────────────────────────────────────────────────────────────────────────────────────
     async def _record(self, refusals: Sequence[_Refusal]) -> Mapping[str, str]:
@@ -171,4 +171,4 @@ class CommandQueue:
 
 
 def _entry(target: str, *, result: str = "ok", detail: str) -> Entry:
-    return Entry(ACTOR.name, ACTOR.role, "createCommand", target, result, detail)
+    return Entry(ACTOR.name, ACTOR.role, ACTION, target, result, detail)
