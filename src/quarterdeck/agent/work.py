@@ -310,3 +310,4 @@ class Work:
         log.error("this node was removed from the fleet; all it ran ends. Join again with a new token (--token).")
         self._wanted = DesiredSet(revision=0)
         self._news.set()
+        await self._jobs.end_all("ended because this node was removed from the fleet")

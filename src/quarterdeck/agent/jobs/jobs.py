@@ -112,6 +112,11 @@ class Jobs:
         except TimeoutError:
             log.warning("restarting; the server has not stored yet that the job '%s' asked for it", id_)
 
+    async def end_all(self, reason: str) -> None:
+        """End everything that waits or runs here, also what an earlier life left. `reason` follows "It was"."""
+        await self._open.wait()
+        self._executor.end_all(reason)
+
     async def close(self) -> None:
         """End what runs, finish writing."""
         await self._executor.close()

@@ -168,6 +168,19 @@ async def test_jobs_end_by_request_whether_they_wait_or_run(tmp_path: Path) -> N
         await until(lambda: gate.began == ["runs", "next"])
 
 
+async def test_all_jobs_end_together(tmp_path: Path) -> None:
+    gate = Gate()
+    async with node(tmp_path, gated(gate)) as server:
+        server.offer("runs", "waits", cmd="gate", args={"queue": "q"})
+        await until(lambda: server.started)
+        await server.jobs.end_all("ended for a test")
+        for id_ in ("runs", "waits"):
+            ended = await server.result(id_)
+            assert ended.state is JobState.KILLED
+            assert "It was ended for a test" in ended.reason
+        assert gate.began == ["runs"]
+
+
 async def test_a_job_ends_another(tmp_path: Path) -> None:
     gate = Gate()
     async with node(tmp_path, gated(gate), max_jobs=1) as server:
