@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from quarterdeck.agent.messages.runs import Routing, Source
 from quarterdeck.agent.processes.output import METERED, TAIL_BYTES, RunOutput, Tail
 from quarterdeck.agent.processes.readings import Reading
@@ -54,6 +56,25 @@ def test_the_last_result_and_the_last_critical_message_count() -> None:
     run.take(2, b"9::two\n")
     assert run.data == ("second", 21)
     assert run.critical == "two"
+
+
+@pytest.mark.parametrize("level", [20, 21, 22, 23, 30])
+def test_what_a_job_returns_is_its_message_of_a_results_level(level: int) -> None:
+    run = output()
+    run.take(1, b"%d::one\n19::no level\n%d:::\na: 1\n\nb: 2\n:::\n3::more\n" % (level, level))
+    assert run.data == ("a: 1\n\nb: 2", level)
+
+
+def test_messages_are_counted_that_the_node_keeps() -> None:
+    run = output(loglevels="1-9", loglevels_db="1")
+    run.take(1, b"one\n7::no\n20::no\nunfinished")
+    assert run.messages == 1
+    run.end()
+    assert run.messages == 2
+    again = output()
+    again.recall(run.parsers, [], count=2)
+    again.take(1, b"three\n")
+    assert again.messages == 3
 
 
 def test_a_result_in_pieces_is_put_together() -> None:
