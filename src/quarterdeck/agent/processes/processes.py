@@ -27,7 +27,7 @@ from quarterdeck.agent.processes.measuring import Measuring
 from quarterdeck.agent.processes.output import joined
 from quarterdeck.agent.processes.readings import Past, Reading, recall
 from quarterdeck.agent.processes.supervision import Ending
-from quarterdeck.model.errors import AlreadyExists, QuarterdeckError
+from quarterdeck.model.errors import AlreadyExists, NotInstalled, QuarterdeckError
 from quarterdeck.model.messages import Level, LogLevels
 from quarterdeck.model.processes import ProcessSettings, ProcessStats
 
@@ -137,14 +137,16 @@ class Processes:
         return await self._measuring.look(kept)
 
     def release(self, process_id: str) -> None:
-        """What came of it is safe where it belongs: it may be forgotten. One that nobody kept is ended."""
-        kept = self._kept.pop(process_id, None)
-        if kept is not None:
+        """What came of it is safe where it belongs: it may be forgotten. One that still runs is ended."""
+        kept = self._kept.get(process_id)
+        if kept is not None and kept.pid is not None:
+            kept.tell(Ending.KILLED)
+            self._spawn(self._see_off(kept))
+        elif kept is not None:
             kept.stop()
+            del self._kept[process_id]
             self._measuring.forget(process_id)
             self._forget_exit(process_id)
-            if kept.pid is not None:
-                self._disown(process_id)
         elif process_id in self._children:
             self._disown(process_id)
 
@@ -172,7 +174,7 @@ class Processes:
                 while self._exits or self._free or any(kept.pid is not None for kept in self.kept()):
                     await self._progress.wait()
                     self._progress.clear()
-        if self._ready.is_set():
+        if self._keeper.pid:
             await self._keeper.stop()
         return len(running)
 
@@ -193,7 +195,7 @@ class Processes:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._measuring.flush()
-        if self._ready.is_set():
+        if self._keeper.pid:
             await self._messages.flush()
             await self._keeper.acknowledge(self._acks)
             await self._keeper.close()
@@ -210,6 +212,9 @@ class Processes:
                 await self._take(await self._keeper.events())
             except QuarterdeckError as error:
                 log.warning("processes cannot be kept now: %s", error)
+                if isinstance(error, NotInstalled):
+                    self._ready.set()  # so that each start is refused, in these words
+                    return
                 await asyncio.sleep(RETRY_S)
 
     async def _acknowledge(self) -> None:
@@ -221,7 +226,7 @@ class Processes:
             await self._messages.written()
             await self._keeper.acknowledge(acks)
             for process_id in unread:
-                await self._messages.put(_nothing(process_id), _EVERYWHERE, reading=None)
+                await self._messages.put(Run(Source(process_id), 0, (), (), ()), _EVERYWHERE, reading=None)
             for process_id in acks.keys() & self._free.keys():
                 if acks[process_id] >= self._free[process_id].seq:
                     self._free.pop(process_id).acknowledged.set()
@@ -378,23 +383,18 @@ class Processes:
     def _disown(self, process_id: str) -> None:
         """Nobody wants it: what it prints is stored, and it is ended."""
         log.warning("the process '%s' belongs to nothing that is known here: it is ended", process_id)
-        child = self._children.pop(process_id, None)
         stray = Kept(Process(id=process_id, argv=("",), settings=ProcessSettings()), hands=self)
         self._kept[process_id] = stray
-        if child is not None:
-            self._claimed(stray, child)
+        self._claimed(stray, self._children.pop(process_id))
         stray.tell(Ending.KILLED)
         self._spawn(self._see_off(stray))
 
     async def _see_off(self, stray: Kept) -> None:
         await stray.over()
-        self.release(stray.id)
+        if self._kept.get(stray.id) is stray:
+            self.release(stray.id)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _nothing(process_id: str) -> Run:
-    return Run(Source(process_id), 0, (), (), ())
