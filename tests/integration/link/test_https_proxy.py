@@ -12,6 +12,7 @@ import pytest
 from quarterdeck.link.address import Carrier
 from quarterdeck.testing.link import LinkServer
 from tests.integration.link.test_joining import joining
+from tests.integration.link.test_sessions import linked
 
 
 @pytest.fixture
@@ -65,3 +66,15 @@ async def test_peers_that_say_nothing_keep_nobody_else_away(server: LinkServer, 
     assert identity.agent.nid == 1
     for _, writer in silent:
         writer.close()
+
+
+async def test_a_peer_that_opens_stream_after_stream_takes_no_room_from_others(
+    server: LinkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quarterdeck.link.https.server.CONNECTIONS", 50)  # twice as many streams
+    restless = server.credentials(nid=1)
+    for _ in range(110):
+        async with linked(server, restless):
+            pass
+    async with linked(server, server.credentials(nid=2)):
+        assert server.sessions.connected(1, 2)

@@ -36,6 +36,8 @@ HANDSHAKE_TIMEOUT_S = 20.0
 CONNECTIONS = 8192
 #: live streams of one certificate: one link has two, and a new link may overlap the old one
 STREAMS_OF_ONE_PEER = 8
+#: streams of one certificate that have ended and are remembered; of more, the newest
+ENDED_OF_ONE_PEER = 32
 WAIT_HEADER = "qd-wait"
 _PATH = re.compile(
     r"(?:/[\x21-\x7e]*)?/link/(?:(join)|(control|telemetry)/([0-9a-f]{32})/(?:(up|down)/([0-9]{1,15})|end))"
@@ -172,9 +174,12 @@ class HttpsServerWire:
         return (OK if taken else 202), {}, b""
 
     def _open(self, peer: Peer, key: _Key) -> ServerStream[Any]:
-        mine = [stream for known, stream in self._streams.items() if known[0] == key[0] and not stream.ended]
-        if len(mine) >= STREAMS_OF_ONE_PEER:
-            raise Conflict(f"This node has {len(mine)} streams open already.")
+        mine = [known for known in self._streams if known[0] == key[0]]
+        ended = [known for known in mine if self._streams[known].ended]
+        if len(mine) - len(ended) >= STREAMS_OF_ONE_PEER:
+            raise Conflict(f"This node has {len(mine) - len(ended)} streams open already.")
+        for known in ended[:-ENDED_OF_ONE_PEER]:  # who opens many takes no room from others
+            del self._streams[known]
         if len(self._streams) >= 2 * CONNECTIONS:
             raise TooLarge("There are too many streams.")
         control = key[1] == "control"
