@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.model.jobs import JobState, is_final
-from quarterdeck.model.nodes import AgentState
+from quarterdeck.model.jobs import CreateCommand, JobState, is_final
+from quarterdeck.model.nodes import AgentState, Selector
 from quarterdeck.model.services import ServiceOnNode, ServiceState
 from tests.fleet import Fleet, eventually, free_port
 
@@ -255,8 +255,13 @@ def test_what_others_come_after_stays_and_what_is_removed_leaves_no_process(flee
     assert fleet.client.list_services() == []
 
 
-def test_a_node_that_is_removed_ends_its_services(fleet: Fleet, port: int) -> None:
+def test_a_node_that_is_removed_ends_its_services_and_jobs(fleet: Fleet, port: int) -> None:
     qd(fleet, "apply", str(write(fleet, port, on='deck = "quarter"')))
     pid = running(fleet, "web", "two")
+    own = fleet.folder / "pid"
+    args = {"cmd": "/bin/sh", "args": ["-c", 'echo $$ > "$0"; exec sleep 600', str(own)], "max_time": -1}
+    fleet.client.create_command(CreateCommand(cmd="execute", args=args, selector=Selector(nodes=("two",))))
+    job = int(eventually(lambda: own.exists() and own.read_text(), "the job's program to begin"))
     fleet.client.remove_node("two")
     eventually(lambda: not alive(pid), "the removed node's service to end")
+    eventually(lambda: not alive(job), "the removed node's job to end")
