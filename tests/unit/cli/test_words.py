@@ -1,4 +1,4 @@
-"""Each `qd VERB --option` that an error, a hint or the guide names is one that there is."""
+"""Each `qd VERB --option` that an error, a hint or a comment names is one that there is."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ from quarterdeck.cli.main import app
 
 ROOT = Path(__file__).parents[3]
 _QUOTED = re.compile(r"`qd ([^`]+)`")
-_SHOWN = re.compile(r"^(?:\$ )?(?:\S*/)?qd ((?:[^\n\\]|\\\n)+)", re.MULTILINE)
 
 
 def named() -> Iterator[tuple[str, str]]:
     """Where a call of `qd` is named, and what stands behind `qd`."""
     for path in sorted((ROOT / "src/quarterdeck").rglob("*.py")):
         for call in _QUOTED.findall(path.read_text()):
-            yield f"{path.relative_to(ROOT)}", call
-    for path in (*sorted((ROOT / "docs/guide").glob("*.md")), *sorted(ROOT.glob("*.md")), ROOT / "deploy/README.md"):
-        text = path.read_text()
-        for call in (*_QUOTED.findall(text), *_SHOWN.findall(text)):
             yield f"{path.relative_to(ROOT)}", call
 
 
