@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.audit import AuditEntry
+from quarterdeck.store.state.direct import Direct
 from quarterdeck.store.state.schema import audit
 
 
@@ -25,10 +26,15 @@ class Entry(NamedTuple):
 
 async def add(connection: AsyncConnection, entries: Sequence[Entry], *, time: float, kept: int) -> None:
     """New entries. Of all entries the newest `kept` stay."""
-    await connection.execute(insert(audit), [{"time": time, **entry._asdict()} for entry in entries])
-    surplus = (await connection.execute(select(func.max(audit.c.id)))).scalar_one() - kept
+    await _ADD.run(connection, [{"time": time, **entry._asdict()} for entry in entries])
+    ((newest,),) = await _NEWEST.find(connection, {})
+    surplus = newest - kept
     if surplus > 0:
         await connection.execute(delete(audit).where(audit.c.id <= surplus))
+
+
+_ADD = Direct(insert(audit))
+_NEWEST = Direct(select(func.max(audit.c.id)))
 
 
 async def find_newest(connection: AsyncConnection, limit: int) -> list[AuditEntry]:

@@ -89,6 +89,7 @@ class Database:
         self._check_open()
         with _faults(self.name):
             async with self._engines.read.connect() as connection:
+                await connection.begin()  # also for what goes straight to the driver; undone when it is closed
                 yield connection
 
     @asynccontextmanager
@@ -145,26 +146,28 @@ def _faults(name: str) -> Generator[None]:
         yield
     except PoolTimeout as error:
         raise Unavailable(f"The state store {name} was busy for {WRITE_WAIT_S:.0f} s.", hint="Try again.") from error
-    except DBAPIError as error:
-        kind = _fault(error)
+    except (DBAPIError, sqlite3.Error) as error:
+        kind, found = _fault(error), error.orig if isinstance(error, DBAPIError) else error
         if kind is StorageFull:
             raise StorageFull(
                 f"The disk under the state store {name} is full.", hint="Free space and try again."
             ) from error
         if kind is StorageCorrupt:
-            raise StorageCorrupt(_corrupt(name, str(error.orig)), hint=_RESTORE) from error
+            raise StorageCorrupt(_corrupt(name, str(found)), hint=_RESTORE) from error
         if kind is not None:
-            raise Unavailable(f"The state store {name} cannot be used now: {error.orig}.") from error
+            raise Unavailable(f"The state store {name} cannot be used now: {found}.") from error
         raise
     except OSError as error:  # asyncpg's connect
         raise Unavailable(f"The state store {name} cannot be reached: {error}.") from error
 
 
-def _fault(error: DBAPIError) -> type[QuarterdeckError] | None:
+def _fault(error: DBAPIError | sqlite3.Error) -> type[QuarterdeckError] | None:
     """Which of our errors a database's error is, or None when the statement was wrong."""
-    code = getattr(error.orig, "sqlite_errorcode", None)
+    code = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlite_errorcode", None)
     if isinstance(code, int):
         return _SQLITE_FAULTS.get(code & 0xFF)
+    if isinstance(error, sqlite3.Error):
+        return None
     state = getattr(error.orig, "sqlstate", None)
     if isinstance(state, str):
         return next((kind for prefix, kind in _POSTGRESQL_FAULTS.items() if state.startswith(prefix)), None)

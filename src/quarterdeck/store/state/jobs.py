@@ -9,7 +9,6 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     Integer,
-    RowMapping,
     bindparam,
     delete,
     exists,
@@ -23,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.jobs import Command, Job, JobResult, JobState, is_final
 from quarterdeck.model.nodes import AgentState, Selector
+from quarterdeck.store.state.direct import Direct
 from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.state.schema import agent, command, job, node, redis_command
 
@@ -95,10 +95,10 @@ async def add_all(
     connection: AsyncConnection, new: Sequence[tuple[StoredCommand, Mapping[NodeKey, str]]], *, here: set[NodeKey]
 ) -> list[int]:
     """Many at a time, each as `add` would; their numbers."""
-    newest, change = (await connection.execute(_NEWEST)).one()  # nobody else writes until this transaction ends
+    ((newest, change),) = await _NEWEST.find(connection, {})  # nobody else writes until this transaction ends
     numbers = [newest + at for at in range(1, len(new) + 1)]
-    await connection.execute(
-        insert(command),
+    await _ADD_COMMANDS.run(
+        connection,
         [msgspec.structs.asdict(each) | {"number": number} for number, (each, _) in zip(numbers, new, strict=True)],
     )
     rows = [
@@ -119,25 +119,28 @@ async def add_all(
         for number, (each, jobs) in zip(numbers, new, strict=True)
         for key, name in jobs.items()
     ]
-    await connection.execute(insert(job), [row | {"change": change + at} for at, row in enumerate(rows, 1)])
+    await _ADD_JOBS.run(connection, [row | {"change": change + at} for at, row in enumerate(rows, 1)])
     return numbers
 
 
 #: the last command's number, and the last change of a job that is still here; 0 for none
-_NEWEST = select(
-    select(func.coalesce(func.max(command.c.number), 0)).scalar_subquery(),
-    select(func.coalesce(func.max(job.c.change), 0)).scalar_subquery(),
+_NEWEST = Direct(
+    select(
+        select(func.coalesce(func.max(command.c.number), 0)).scalar_subquery(),
+        select(func.coalesce(func.max(job.c.change), 0)).scalar_subquery(),
+    )
 )
+_ADD_COMMANDS, _ADD_JOBS = Direct(insert(command)), Direct(insert(job))
 
 
 async def find_command(connection: AsyncConnection, command_id: str) -> StoredCommand | None:
     """One command by its id."""
-    row = (await connection.execute(_BY_ID, {"id": command_id})).mappings().one_or_none()
-    return None if row is None else StoredCommand(**row)
+    found = await _BY_ID.find_named(connection, {"id": command_id})
+    return StoredCommand(**found[0]) if found else None
 
 
 COMMAND = [command.c[name] for name in StoredCommand.__struct_fields__]
-_BY_ID = select(*COMMAND).where(command.c.id == bindparam("id"))
+_BY_ID = Direct(select(*COMMAND).where(command.c.id == bindparam("id")))
 
 
 async def find_ids(connection: AsyncConnection, ids: Sequence[str]) -> set[str]:
@@ -147,10 +150,10 @@ async def find_ids(connection: AsyncConnection, ids: Sequence[str]) -> set[str]:
 
 async def has_ended(connection: AsyncConnection, number: int) -> bool:
     """Whether all jobs of a command have their results; also when it is forgotten."""
-    return (await connection.execute(_OPEN, {"number": number})).first() is None
+    return not await _OPEN.find(connection, {"number": number})
 
 
-_OPEN = select(command.c.number).where(command.c.number == bindparam("number"), command.c.ended_at.is_(None))
+_OPEN = Direct(select(command.c.number).where(command.c.number == bindparam("number"), command.c.ended_at.is_(None)))
 
 
 async def find_newest(connection: AsyncConnection, limit: int) -> list[Command]:
@@ -165,12 +168,12 @@ async def find_newest(connection: AsyncConnection, limit: int) -> list[Command]:
 async def count_states(connection: AsyncConnection, numbers: Sequence[int]) -> dict[int, dict[JobState, int]]:
     """How many jobs of each of these commands are in each state."""
     found: dict[int, dict[JobState, int]] = {}
-    for number, state, count in await connection.execute(_STATES, {"numbers": list(numbers)}):
+    for number, state, count in await _STATES.find(connection, {"numbers": list(numbers)}):
         found.setdefault(number, {})[state] = count
     return found
 
 
-_STATES = (
+_STATES = Direct(
     select(job.c.command, job.c.state, func.count())
     .where(job.c.command.in_(_NUMBERS))
     .group_by(job.c.command, job.c.state)
@@ -179,11 +182,10 @@ _STATES = (
 
 async def end(connection: AsyncConnection, numbers: Sequence[int], *, now: float) -> list[StoredCommand]:
     """Those of these commands whose last job has got its result now."""
-    ended = await connection.execute(_END, {"numbers": list(numbers), "now": now})
-    return [StoredCommand(**row) for row in ended.mappings()]
+    return [StoredCommand(**row) for row in await _END.find_named(connection, {"numbers": list(numbers), "now": now})]
 
 
-_END = (
+_END = Direct(
     update(command)
     .where(
         command.c.number.in_(_NUMBERS),
@@ -241,8 +243,8 @@ async def find(
 
 async def find_changed(connection: AsyncConnection, number: int, *, after: int, limit: int) -> list[Shown]:
     """The jobs of a command that changed after `after`, in the order of their changes."""
-    found = await connection.execute(_CHANGED, {"number": number, "after": after, "limit": limit})
-    return [_to_shown(row) for row in found.mappings()]
+    found = await _CHANGED.find_named(connection, {"number": number, "after": after, "limit": limit})
+    return [_to_shown(row) for row in found]
 
 
 async def find_unfinished(
@@ -270,10 +272,8 @@ async def find_expired(connection: AsyncConnection, *, now: float, limit: int) -
 
 async def save(connection: AsyncConnection, rows: Sequence[JobRow], *, now: float) -> None:
     """Jobs as they are now. Each is a change of its own."""
-    if not rows:
-        return
-    await connection.execute(
-        _SAVE,
+    await _SAVE.run(
+        connection,
         [
             {f"b_{name}": getattr(row, name) for name in JobRow.__struct_fields__ if name != "offered"} | {"b_now": now}
             for row in rows
@@ -283,7 +283,7 @@ async def save(connection: AsyncConnection, rows: Sequence[JobRow], *, now: floa
 
 _other = job.alias()
 THIS = (job.c.command == bindparam("b_command")) & (job.c.gid == bindparam("b_gid")) & (job.c.nid == bindparam("b_nid"))
-_SAVE = (
+_SAVE = Direct(
     update(job)
     .where(THIS)
     .values(
@@ -313,14 +313,14 @@ _SHOWN = (
     .join(node, (node.c.gid == job.c.gid) & (node.c.nid == job.c.nid), isouter=True)
     .join(agent, agent.c.agent_id == node.c.agent_id, isouter=True)
 )
-_CHANGED = (
+_CHANGED = Direct(
     _SHOWN.where(job.c.command == bindparam("number"), job.c.change > bindparam("after"))
     .order_by(job.c.change)
     .limit(bindparam("limit"))
 )
 
 
-def _to_shown(row: RowMapping) -> Shown:
+def _to_shown(row: Mapping[Any, Any]) -> Shown:
     fields = dict(row)
     return Shown(
         change=fields.pop("change"),

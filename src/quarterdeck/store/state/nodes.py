@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping, bindparam, delete, func, insert, or_, select,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.nodes import AgentRecord, AgentState, Facts, Node
+from quarterdeck.store.state.direct import Direct
 from quarterdeck.store.state.schema import agent, grid, node
 
 
@@ -80,11 +81,11 @@ async def find_targets(connection: AsyncConnection) -> list[Target]:
     """Every node with no more than a choice among them needs, in the order of their numbers."""
     return [
         Target(gid, nid, name, effective_labels(labels, agent_labels), state, seen_at)
-        for gid, nid, name, labels, agent_labels, state, seen_at in await connection.execute(_TARGETS)
+        for gid, nid, name, labels, agent_labels, state, seen_at in await _TARGETS.find(connection, {})
     ]
 
 
-_TARGETS = (
+_TARGETS = Direct(
     select(
         node.c.gid,
         node.c.nid,

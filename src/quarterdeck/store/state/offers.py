@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import String, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from quarterdeck.store.state.direct import Direct
 from quarterdeck.store.state.jobs import COMMAND, IS_UNFINISHED, LOOKUP_ROWS, ROW, THIS, JobRow, StoredCommand
 from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.state.schema import command, job, node
@@ -34,19 +35,18 @@ async def find_named(connection: AsyncConnection, key: NodeKey, ids: Collection[
     """A node's jobs by the ids of their commands."""
     found: dict[str, Named] = {}
     for part in _parts(list(ids)):
-        rows = await connection.execute(_NAMED, {"gid": key.gid, "nid": key.nid, "ids": part})
-        for fields in map(dict, rows.mappings()):
+        for fields in await _NAMED.find_named(connection, {"gid": key.gid, "nid": key.nid, "ids": part}):
             command_id, cmd, agent_id = fields.pop("id"), fields.pop("cmd"), fields.pop("agent_id")
             found[command_id] = Named(JobRow(**fields), cmd, agent_id)
     return found
 
 
-_NAMED = (
+_NAMED = Direct(
     select(command.c.id, command.c.cmd, node.c.agent_id, *ROW)
     .join_from(command, job, job.c.command == command.c.number)
     .join(node, (node.c.gid == job.c.gid) & (node.c.nid == job.c.nid), isouter=True)
     .where(
-        command.c.id.in_(bindparam("ids", expanding=True)),
+        command.c.id.in_(bindparam("ids", type_=String(), expanding=True)),
         job.c.gid == bindparam("gid"),
         job.c.nid == bindparam("nid"),
     )
@@ -55,8 +55,8 @@ _NAMED = (
 
 async def find_offers(connection: AsyncConnection, key: NodeKey, *, after: int, limit: int) -> list[Offered]:
     """The first `limit` jobs of a node without a result whose command's number is above `after`."""
-    rows = await connection.execute(_OFFERS, {"gid": key.gid, "nid": key.nid, "after": after, "limit": limit})
-    return [_offered(key, dict(row)) for row in rows.mappings()]
+    wanted = {"gid": key.gid, "nid": key.nid, "after": after, "limit": limit}
+    return [_offered(key, fields) for fields in await _OFFERS.find_named(connection, wanted)]
 
 
 def _offered(key: NodeKey, fields: dict[str, Any]) -> Offered:
@@ -64,7 +64,7 @@ def _offered(key: NodeKey, fields: dict[str, Any]) -> Offered:
     return Offered(key, StoredCommand(**fields), offered, taken)
 
 
-_OFFERS = (
+_OFFERS = Direct(
     select(job.c.offered, job.c.accept_time, *COMMAND)
     .join_from(job, command, command.c.number == job.c.command)
     .where(
@@ -80,10 +80,10 @@ _OFFERS = (
 
 async def find_killed(connection: AsyncConnection, key: NodeKey) -> list[str]:
     """The ids of a node's jobs whose end somebody asked for and that have no result yet."""
-    return list((await connection.execute(_KILLED, {"gid": key.gid, "nid": key.nid})).scalars())
+    return [id_ for (id_,) in await _KILLED.find(connection, {"gid": key.gid, "nid": key.nid})]
 
 
-_KILLED = (
+_KILLED = Direct(
     select(command.c.id)
     .join_from(job, command, command.c.number == job.c.command)
     .where(IS_UNFINISHED, job.c.killed.is_(True), job.c.gid == bindparam("gid"), job.c.nid == bindparam("nid"))
@@ -93,10 +93,11 @@ _KILLED = (
 
 async def set_offered(connection: AsyncConnection, offers: Sequence[Offered]) -> None:
     """These jobs are about to be offered to their nodes."""
-    await connection.execute(
-        update(job).where(THIS).values(offered=True),
-        [{"b_command": each.command.number, "b_gid": each.key.gid, "b_nid": each.key.nid} for each in offers],
-    )
+    keys = [{"b_command": each.command.number, "b_gid": each.key.gid, "b_nid": each.key.nid} for each in offers]
+    await _SET_OFFERED.run(connection, keys)
+
+
+_SET_OFFERED = Direct(update(job).where(THIS).values(offered=True))
 
 
 def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -138,6 +138,11 @@ class Cursor:
         """The rows."""
         return self._rows
 
+    @property
+    def rows(self) -> list[Any]:
+        """The rows."""
+        return self._rows
+
     async def close(self) -> None:
         """Forget the rows."""
         self._cursor.close()
