@@ -218,7 +218,7 @@ def left_behind(file: str) -> Child | None:
             child.pid = int(told["pid"])
             if told["boot"] == boot_id() and told["start"] == _start_ticks(child.pid):
                 child.tree.pid = child.pid
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     child.backlog.adopt()
     return child

@@ -20,7 +20,7 @@ def count_running(home: Path) -> int:
     running = 0
     for file in (home / FOLDER / "children").glob("*"):
         if file.name.isdecimal():
-            with suppress(OSError, ValueError, KeyError, TypeError):
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 told = {
                     name: value for line in file.read_bytes().splitlines() for name, value in json.loads(line).items()
                 }
