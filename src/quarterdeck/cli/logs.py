@@ -103,12 +103,24 @@ def _show(
         cursor = page.cursor
     printer.print(reversed(found[:lines]))
     if not found and not follow:
+        _look_up(client, wanted.job_id)
         output.errors.print("Nothing was printed, or it was forgotten since.")
     if follow:
         later = msgspec.structs.replace(wanted, time_from=None)
         for page in client.follow_messages(later, chosen, resume=resume):
             printer.complain(page.problems)
             printer.print(page.messages)
+
+
+def _look_up(client: Client, job_id: str | None) -> None:
+    """`NotFound`, with what it may have been meant for, when nothing is there of that name."""
+    if job_id is None:
+        return
+    kind, _, service = job_id.partition("/")
+    if kind == "service" and service:
+        client.show_service(service)
+    else:
+        client.show_command(job_id)
 
 
 class Printer:

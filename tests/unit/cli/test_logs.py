@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 
 from quarterdeck.cli import logs
 from quarterdeck.cli.logs import Printer
-from quarterdeck.model.errors import BadInput
-from quarterdeck.model.messages import Mark, NodeMessage
+from quarterdeck.model.errors import BadInput, NotFound
+from quarterdeck.model.messages import FoundMessages, Mark, NodeMessage
 
 NOON_MS = 1_763_726_400_123
 MOMENT = "2025-11-21 12:00:00.123"
@@ -115,3 +119,22 @@ def test_a_time_is_how_long_ago_or_a_date(written: str, moment_ms: int) -> None:
 def test_what_cannot_be_meant_is_said(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(BadInput, match=words):
         logs.logs(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("option", "looked_up"), [("service", "show_service"), ("job", "show_command")])
+def test_where_nothing_was_printed_a_name_that_is_none_is_said(
+    option: str, looked_up: str, monkeypatch: pytest.MonkeyPatch, capsysbinary: Captured
+) -> None:
+    def look_up(name: str) -> None:
+        if name == "wbe":
+            raise NotFound("There is none 'wbe'.")
+
+    @contextmanager
+    def connect() -> Generator[SimpleNamespace]:
+        yield SimpleNamespace(list_messages=lambda *_, **__: FoundMessages(messages=()), **{looked_up: look_up})
+
+    monkeypatch.setattr(logs, "connect", connect)
+    with pytest.raises(NotFound, match="wbe"):
+        logs.logs(**{option: "wbe"})
+    logs.logs(**{option: "web"})
+    assert b"Nothing was printed" in capsysbinary.readouterr().err
