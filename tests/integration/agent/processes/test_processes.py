@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -272,10 +273,14 @@ async def test_samples_and_looks_are_fed_to_statsd(home: Path) -> None:
         assert (await node.server.result("none")).state is JobState.ERROR
 
 
+#: it goes on when it is held, so that it is there to be looked at
+BOMB = "import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(0.01)"
+
+
 async def test_a_fork_bomb_is_held_and_ended(home: Path) -> None:
     async with life(home) as node:
         require("pids" in node.cgroups.controllers, "a fork bomb needs a pids controller to be held by")
-        node.shell("bomb", "bomb() { bomb | bomb & }; bomb; sleep 600", pids=30, grace=0.1)
+        node.execute("bomb", sys.executable, "-Sc", BOMB, pids=30, grace=0.1)
         kept = None
         while kept is None or kept.pid is None:
             await asyncio.sleep(0.01)
