@@ -182,9 +182,8 @@ class Processes:
     async def run(self) -> None:
         """For ever: hear the keeper, once there is need of one."""
         await self._wanted.wait()
-        parts = (self._hear(), self._acknowledge(), self._measuring.run(self.running))
         async with asyncio.TaskGroup() as group:
-            for part in parts:
+            for part in (self._hear(), self._acknowledge(), self._measuring.run(self.running)):
                 group.create_task(part)
 
     async def close(self) -> None:
@@ -343,8 +342,8 @@ class Processes:
             await free.acknowledged.wait()
         try:
             await self._keeper.start(self._start(kept), started=lambda child: kept.running(child, run=run))
-        except QuarterdeckError as error:
-            kept.refused(str(error))
+        except Exception as error:  # noqa: BLE001 (whatever it is: whoever waits for the program is to hear of it)
+            kept.refused(str(error) if isinstance(error, QuarterdeckError) else f"A fault of the agent: {error!r}.")
 
     def _start(self, kept: Kept) -> Start:
         process, settings = kept.process, kept.process.settings

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from quarterdeck.agent.processes.environment import Environment
 from quarterdeck.agent.processes.kept import Process
 from quarterdeck.agent.processes.supervision import Ending
 from quarterdeck.model.errors import StorageFull
@@ -60,6 +61,18 @@ async def test_a_result_says_all_that_came_of_a_program(home: Path) -> None:
         assert {(each.level, each.data) for each in log} == {(20, '{"n":1}'), (9, "bad"), (2, "said")}
         assert {(each.domain, each.name) for each in log} == {("d", "n")}
         node.processes.release("good")  # again: nothing
+
+
+async def test_a_fault_of_ours_at_the_start_is_a_result_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> str:
+        raise LookupError("the folder is nowhere")
+
+    async with life(home) as node:
+        monkeypatch.setattr(Environment, "folder", broken)
+        node.execute("job", "true")
+        result = await node.server.result("job")
+        assert result.state is JobState.ERROR
+        assert "the folder is nowhere" in result.reason
 
 
 async def test_only_the_last_thousand_lines_of_a_stream_are_in_the_result_and_all_are_kept(home: Path) -> None:
