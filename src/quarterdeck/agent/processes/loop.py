@@ -27,7 +27,6 @@ from quarterdeck.agent.processes.child import Child, left_behind
 from quarterdeck.agent.processes.frames import VERSION, Frames, NotAFrame, frame
 from quarterdeck.agent.processes.peers import may_command
 from quarterdeck.agent.processes.starting import Refused, Starter
-from quarterdeck.agent.processes.trees import orphans
 
 TYPE_CHECKING = False  # typing itself costs memory
 if TYPE_CHECKING:
@@ -228,8 +227,7 @@ class Keeper:
 
     def _sweep(self, child: Child, until: float) -> None:
         """The first process of a tree has ended, so all of it has to; those who were told to have their grace."""
-        gone = child.tree.empty() if child.tree.groups else not orphans(self._by_pid)
-        left = [] if gone else child.tree.pids()
+        left = child.tree.left(self._by_pid)
         if left:
             now = time.monotonic()
             if now >= child.grace_until:

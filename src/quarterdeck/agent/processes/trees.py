@@ -148,9 +148,10 @@ class Tree:
             self.remove()
             raise
 
-    def empty(self) -> bool:
-        """Whether nobody is left in its cgroups; only when it has some."""
-        return self.groups[0].empty()
+    def left(self, known: Container[int]) -> list[int]:
+        """Who of it still runs now that its first process is gone. `known`: the first ones of all trees."""
+        gone = self.groups[0].empty() if self.groups else not orphans(known)
+        return [] if gone else self.pids()
 
     def pids(self) -> list[int]:
         """Everyone in the tree who still runs."""
