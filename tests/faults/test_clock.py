@@ -68,7 +68,7 @@ def test_what_runs_goes_on_while_the_clock_goes_back(fleet: Fleet, clock: MovedC
     counting = start(fleet, COUNTING)
     limited = start(fleet, "echo up; exec sleep 600", max_time=10)
     again = start(fleet, "echo turn", recurring_period=0.2)
-    lasting = start(fleet, "echo $$; exec sleep 600", max_time=-1)
+    lasting = start(fleet, "echo $$; exec sleep 600", max_time=-1, max_restart=3)
     pids = [printed(fleet, job_id)[0].data for job_id in (counting, limited, again, lasting)]
 
     clock.move(-HOUR_S)
@@ -76,7 +76,7 @@ def test_what_runs_goes_on_while_the_clock_goes_back(fleet: Fleet, clock: MovedC
     printed(fleet, again, more_than=turns + 2)
     printed(fleet, counting, more_than=counted + 10)
     os.kill(int(pids[-1]), signal.SIGKILL)
-    assert printed(fleet, lasting, more_than=1)[1].data != pids[-1]
+    assert int(printed(fleet, lasting, more_than=1)[1].data) != int(pids[-1]), "another process"
     (fleet.folder / "stop").touch()
     ended = over(fleet, counting)
     assert ended.result is not None
@@ -92,6 +92,9 @@ def test_what_runs_goes_on_while_the_clock_goes_back(fleet: Fleet, clock: MovedC
     assert new.result.starttime < (time.time() - HOUR_S / 2) * 1000, "they really see the other clock"
     rows = fleet.wait_rows(f"SELECT data FROM messages WHERE job_id = '{counting}'")
     assert rows == [["stopped"]]
+    for job_id in (again, lasting):
+        fleet.client.kill_command(job_id)
+        assert over(fleet, job_id).state is JobState.KILLED
 
 
 def test_both_are_killed_and_come_back_to_another_time(fleet: Fleet, clock: MovedClock) -> None:
