@@ -45,8 +45,8 @@ log = logging.getLogger(__name__)
 EXPIRES_LIMIT_S = 10 * 366 * 86400.0
 #: characters of a command's arguments in the audit log
 AUDIT_CHARS = 300
-#: commands that are stored in one transaction
-ROUND = 200
+#: commands that are stored in one transaction, and how long it waits for company where there is some
+ROUND, COMPANY_S = 200, 0.003
 
 
 class Made(NamedTuple):
@@ -88,7 +88,7 @@ class Asking:
         self._ledger = ledger
         self._links = links
         self._clock = clock
-        self._create = Coalescer[_Ask, Asked](self._create_round, limit=ROUND)
+        self._create = Coalescer[_Ask, Asked](self._create_round, limit=ROUND, company_s=COMPANY_S)
 
     async def create(
         self, request: CreateCommand, actor: ApiToken, *, action: str, watch: Watch | None = None

@@ -15,11 +15,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+#: how long after a round with company the next is expected to have some
+COMPANY_S = 0.1
+
+
 class Coalescer(Generic[Item, Result]):
     """Hands `run` up to `limit` items at a time, in the order of the calls, and gives each caller its result.
 
     `run` answers one result or error for each item; if it raises, every caller of that round gets the error. With
-    `linger_s` a round waits for company before it starts.
+    `linger_s` a round waits for company before it starts; with `company_s` only where the one before, a moment ago, had
+    some: who asks alone does not wait, and of many together each costs less.
     """
 
     def __init__(
@@ -28,10 +33,13 @@ class Coalescer(Generic[Item, Result]):
         *,
         limit: int = 500,
         linger_s: float = 0.0,
+        company_s: float = 0.0,
     ) -> None:
         self._run = run
         self._limit = limit
         self._linger_s = linger_s
+        self._company_s = company_s
+        self._company_until = 0.0
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._rounds: asyncio.Task[None] | None = None
 
@@ -45,13 +53,15 @@ class Coalescer(Generic[Item, Result]):
 
     async def _work(self) -> None:
         while self._waiting:
-            if self._linger_s:
-                await asyncio.sleep(self._linger_s)
+            if linger_s := self._linger():
+                await asyncio.sleep(linger_s)
             batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
             try:
                 results = await self._run([item for item, _ in batch])
             except Exception as error:  # noqa: BLE001 - every caller raises it
                 results = [error] * len(batch)
+            if len(batch) > 1:
+                self._company_until = asyncio.get_running_loop().time() + COMPANY_S
             for (_, future), result in zip(batch, results, strict=True):
                 if future.done():  # its caller gave up waiting
                     continue
@@ -59,3 +69,7 @@ class Coalescer(Generic[Item, Result]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+
+    def _linger(self) -> float:
+        expected = self._company_s and asyncio.get_running_loop().time() < self._company_until
+        return self._company_s if expected else self._linger_s

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 OFFERS = 64
 #: agents whose offers are read in one transaction
 OFFER_ROUND = 200
+#: how long a transaction with reports waits for others where there are some
+COMPANY_S = 0.003
 #: bytes of a result as it is kept; of a larger one the end of its texts is
 RESULT_LIMIT_BYTES = 256 * 1024
 #: characters kept of a reason and of a critical message
@@ -75,7 +77,7 @@ class Jobs:
         self._ledger = ledger
         self._clock = clock
         self._wants = Coalescer[_Want, NextJobs](self._find_next, limit=OFFER_ROUND)
-        self._reports = Coalescer[_Said, tuple[str, ...]](self._store_reports)
+        self._reports = Coalescer[_Said, tuple[str, ...]](self._store_reports, company_s=COMPANY_S)
 
     async def next(self, agent: AgentIdentity, number: int) -> NextJobs:
         """What the node is to be told, after what it was offered over this connection: the commands up to `number`."""

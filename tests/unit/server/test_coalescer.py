@@ -59,3 +59,21 @@ async def test_a_caller_that_gives_up_does_not_disturb_the_others() -> None:
     assert await patient == 2
     with pytest.raises(asyncio.CancelledError):
         await impatient
+
+
+async def test_after_a_round_with_company_the_next_waits_for_some() -> None:
+    rounds: list[list[int]] = []
+
+    async def run(items: Sequence[int]) -> Sequence[int | QuarterdeckError]:
+        rounds.append(list(items))
+        return list(items)
+
+    call = Coalescer[int, int](run, company_s=0.05)
+    assert await call(0) == 0
+    assert await call(1) == 1
+    await asyncio.gather(call(2), call(3))
+    first = asyncio.create_task(call(4))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert await asyncio.gather(first, call(5)) == [4, 5]
+    assert rounds == [[0], [1], [2, 3], [4, 5]]

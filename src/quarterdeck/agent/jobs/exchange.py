@@ -15,8 +15,8 @@ from quarterdeck.model.jobs import JobResult
 
 #: characters of results, and how many of anything, that go into one message
 _MESSAGE_CHARACTERS, _MESSAGE_ITEMS = 4 * 1024 * 1024, 1000
-#: how long it is not said that a job was taken or began, as its result may come at once and say both
-LINGER_S = 0.01
+#: how long it is not said that a job was taken or began, as its result may come soon and say both
+LINGER_S = 0.03
 
 
 class Exchange:
@@ -26,19 +26,19 @@ class Exchange:
         self._unsent = unsent
         self._news = asyncio.Event()
         self._ended = asyncio.Event()  # results are among the news
-        self._taken: dict[str, None] = {}
-        self._started: dict[str, None] = {}
+        self._taken: dict[str, float] = {}  # when it is to be said
+        self._started: dict[str, float] = {}
         self._results: dict[str, JobResult] = {}
         self._sent: set[str] = set()  # results sent over this link, and not yet stored
 
     def taken(self, id_: str) -> None:
         """The ledger has this job."""
-        self._taken[id_] = None
+        self._taken[id_] = asyncio.get_running_loop().time() + LINGER_S
         self._news.set()
 
     def started(self, id_: str) -> None:
         """This job begins."""
-        self._started[id_] = None
+        self._started[id_] = asyncio.get_running_loop().time() + LINGER_S
         self._news.set()
 
     def finished(self, result: JobResult) -> None:
@@ -60,13 +60,15 @@ class Exchange:
         while True:
             self._news.clear()
             await self._send(live)
-            await self._news.wait()
+            if not (self._taken or self._started):
+                await self._news.wait()
             await self._linger()
 
     async def _linger(self) -> None:
-        """Most built-in commands take less than the server needs to store that they were taken."""
+        """Until there is a result, or it is time to say what was taken or began: most jobs are over before."""
+        due = min((when for waiting in (self._taken, self._started) for when in waiting.values()), default=None)
         try:
-            async with asyncio.timeout(LINGER_S):
+            async with asyncio.timeout_at(due):
                 await self._ended.wait()
         except TimeoutError:
             return
@@ -75,8 +77,10 @@ class Exchange:
         self._ended.clear()
         results, self._results = tuple(self._results.values()), {}
         ended = {result.id for result in results}
-        taken, self._taken = tuple(id_ for id_ in self._taken if id_ not in ended), {}
-        started, self._started = tuple(id_ for id_ in self._started if id_ not in ended), {}
+        # with what is due goes what soon would be: a message costs more than a word in it
+        until = asyncio.get_running_loop().time() + LINGER_S / 2
+        taken, self._taken = _due(self._taken, ended, until)
+        started, self._started = _due(self._started, ended, until)
         for begin in range(0, len(taken), _MESSAGE_ITEMS):
             await live.send(JobsTaken(ids=taken[begin : begin + _MESSAGE_ITEMS]))
         for begin in range(0, len(started), _MESSAGE_ITEMS):
@@ -84,6 +88,12 @@ class Exchange:
         for part in _parts(results):
             self._sent.update(result.id for result in part)
             await live.send(JobResults(results=part))
+
+
+def _due(waiting: dict[str, float], ended: set[str], until: float) -> tuple[tuple[str, ...], dict[str, float]]:
+    """What is to be said now, and what may wait. Of what has ended the result says all."""
+    due = tuple(id_ for id_, when in waiting.items() if when <= until and id_ not in ended)
+    return due, {id_: when for id_, when in waiting.items() if when > until and id_ not in ended}
 
 
 def _parts(results: Iterable[JobResult]) -> Iterator[tuple[JobResult, ...]]:
