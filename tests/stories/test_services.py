@@ -136,7 +136,24 @@ interval = 0.5
     return file
 
 
+@pytest.fixture
+def shop(fleet: Fleet, port: int) -> int:
+    """`db` and `web` run on `one`, whatever the test before left; the process of `web`."""
+    fleet.client.label_node("two", {"deck": None})
+    applied = qd(fleet, "apply", str(write(fleet, port)))
+    assert applied.returncode == 0, applied
+    eventually(lambda: on(fleet, "web", "two") is None, "it to be gone from two")
+    running(fleet, "db", "one")
+    running(fleet, "web", "one")
+    eventually(lambda: answers(port) and answer(port) == "ahoy", "the service to be as its file says")
+    return running(fleet, "web", "one")
+
+
 def test_a_file_is_applied_in_its_order_and_the_same_again_changes_nothing(fleet: Fleet, port: int) -> None:
+    for name in ("web", "db"):
+        if any(info.service.name == name for info in fleet.client.list_services()):
+            fleet.client.remove_service(name)
+    eventually(lambda: not _processes(str(fleet.folder)), "no process to be left of another test")
     file = write(fleet, port)
     dry = qd(fleet, "apply", str(file), "--dry-run")
     assert "+ db: added on 1 node" in dry.stdout, dry
@@ -156,19 +173,19 @@ def test_a_file_is_applied_in_its_order_and_the_same_again_changes_nothing(fleet
     assert "1 RUNNING" in qd(fleet, "ls").stdout
 
 
-def test_a_killed_service_is_started_again(fleet: Fleet, port: int) -> None:
-    pid = running(fleet, "web", "one")
-    os.kill(pid, signal.SIGKILL)
-    again = running(fleet, "web", "one", but=lambda found: found.status.pid == pid)
+def test_a_killed_service_is_started_again(fleet: Fleet, port: int, shop: int) -> None:
+    before = on(fleet, "web", "one")
+    assert before is not None
+    os.kill(shop, signal.SIGKILL)
+    again = running(fleet, "web", "one", but=lambda found: found.status.pid == shop)
     found = on(fleet, "web", "one")
     assert found is not None
-    assert (found.status.restarts, found.status.code) == (1, -signal.SIGKILL)
-    assert again != pid
+    assert (found.status.restarts, found.status.code) == (before.status.restarts + 1, -signal.SIGKILL)
+    assert again != shop
     assert answer(port) == "ahoy"
 
 
-def test_a_killed_agent_leaves_it_running_and_its_next_life_takes_it_up(fleet: Fleet, port: int) -> None:
-    pid = running(fleet, "web", "one")
+def test_a_killed_agent_leaves_it_running_and_its_next_life_takes_it_up(fleet: Fleet, port: int, shop: int) -> None:
     fleet.agents["one"].kill()
     fleet.wait_for("one", AgentState.OFFLINE)
     shown = on(fleet, "web", "one")
@@ -177,15 +194,14 @@ def test_a_killed_agent_leaves_it_running_and_its_next_life_takes_it_up(fleet: F
     assert answer(port) == "ahoy"
     fleet.agents["one"].start()
     fleet.wait_for("one", AgentState.ONLINE)
-    assert running(fleet, "web", "one") == pid
+    assert running(fleet, "web", "one") == shop
 
 
-def test_a_node_runs_what_it_was_told_last_while_the_server_is_away(fleet: Fleet, port: int) -> None:
-    pid = running(fleet, "web", "one")
+def test_a_node_runs_what_it_was_told_last_while_the_server_is_away(fleet: Fleet, port: int, shop: int) -> None:
     fleet.server.kill()
     fleet.agents["one"].kill()
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not alive(pid), "it to be gone")
+    os.kill(shop, signal.SIGKILL)
+    eventually(lambda: not alive(shop), "it to be gone")
     fleet.agents["one"].start()
     eventually(lambda: answers(port), "the service to be back, without a server")
     fleet.start_server()
@@ -194,8 +210,7 @@ def test_a_node_runs_what_it_was_told_last_while_the_server_is_away(fleet: Fleet
     assert answer(port) == "ahoy"
 
 
-def test_a_restart_is_a_job_and_gives_another_process(fleet: Fleet) -> None:
-    pid = running(fleet, "web", "one")
+def test_a_restart_is_a_job_and_gives_another_process(fleet: Fleet, shop: int) -> None:
     made = fleet.client.restart_service("web")
 
     def over() -> JobState | None:
@@ -203,34 +218,34 @@ def test_a_restart_is_a_job_and_gives_another_process(fleet: Fleet) -> None:
         return job.state if is_final(job.state) else None
 
     assert eventually(over, "the restart to end") is JobState.OK
-    assert running(fleet, "web", "one") != pid
-    assert not alive(pid)
+    assert running(fleet, "web", "one") != shop
+    assert not alive(shop)
     wrong = qd(fleet, "restart", "wob")
     assert wrong.returncode == 4
     assert "Did you mean web?" in wrong.stderr
 
 
-def test_a_changed_service_is_replaced_and_the_other_is_left_alone(fleet: Fleet, port: int) -> None:
-    web, db = running(fleet, "web", "one"), running(fleet, "db", "one")
+def test_a_changed_service_is_replaced_and_the_other_is_left_alone(fleet: Fleet, port: int, shop: int) -> None:
+    db = running(fleet, "db", "one")
     applied = qd(fleet, "apply", str(write(fleet, port, word="aye")))
     assert "~ web: changed (env) on 1 node" in applied.stdout, applied
-    assert running(fleet, "web", "one", but=lambda found: found.status.pid == web) != web
+    assert running(fleet, "web", "one", but=lambda found: found.status.pid == shop) != shop
     assert answer(port) == "aye"
     assert running(fleet, "db", "one") == db
-    assert not alive(web)
+    assert not alive(shop)
 
 
+@pytest.mark.usefixtures("shop")
 def test_what_a_service_prints_is_filed_under_it(fleet: Fleet) -> None:
     def look() -> bool:
-        return "answering aye" in qd(fleet, "logs", "web").stdout
+        return "answering ahoy" in qd(fleet, "logs", "web").stdout
 
     assert eventually(look, "its words to be there")
 
 
-def test_a_label_moves_it(fleet: Fleet, port: int) -> None:
-    pid = running(fleet, "web", "one")
+def test_a_label_moves_it(fleet: Fleet, port: int, shop: int) -> None:
     qd(fleet, "apply", str(write(fleet, port, word="moved", on='deck = "quarter"')))
-    eventually(lambda: not alive(pid), "the old process to end")
+    eventually(lambda: not alive(shop), "the old process to end")
     eventually(lambda: on(fleet, "web", "one") is None, "it to be gone from one")
     fleet.client.label_node("two", {"deck": "quarter"})
     running(fleet, "web", "two")
@@ -243,25 +258,26 @@ def test_a_label_moves_it(fleet: Fleet, port: int) -> None:
     running(fleet, "web", "two")
 
 
-def test_what_others_come_after_stays_and_what_is_removed_leaves_no_process(fleet: Fleet) -> None:
-    pid, db = running(fleet, "web", "two"), running(fleet, "db", "two")
+def test_what_others_come_after_stays_and_what_is_removed_leaves_no_process(fleet: Fleet, shop: int) -> None:
+    db = running(fleet, "db", "one")
     refused = qd(fleet, "rm", "db")
     assert refused.returncode == 5
     assert "'web' comes after 'db'" in refused.stderr
     assert qd(fleet, "rm", "web").returncode == 0
     assert qd(fleet, "rm", "db").returncode == 0
-    eventually(lambda: not alive(pid) and not alive(db), "both to end")
+    eventually(lambda: not alive(shop) and not alive(db), "both to end")
     eventually(lambda: not _processes(str(fleet.folder)), "no process to be left")
     assert fleet.client.list_services() == []
 
 
 def test_a_node_that_is_removed_ends_its_services_and_jobs(fleet: Fleet, port: int) -> None:
-    qd(fleet, "apply", str(write(fleet, port, on='deck = "quarter"')))
-    pid = running(fleet, "web", "two")
+    fleet.join("three", labels={"deck": "third"})
+    qd(fleet, "apply", str(write(fleet, port, on='deck = "third"')))
+    pid = running(fleet, "web", "three")
     own = fleet.folder / "pid"
     args = {"cmd": "/bin/sh", "args": ["-c", 'echo $$ > "$0"; exec sleep 600', str(own)], "max_time": -1}
-    fleet.client.create_command(CreateCommand(cmd="execute", args=args, selector=Selector(nodes=("two",))))
+    fleet.client.create_command(CreateCommand(cmd="execute", args=args, selector=Selector(nodes=("three",))))
     job = int(eventually(lambda: own.exists() and own.read_text(), "the job's program to begin"))
-    fleet.client.remove_node("two")
+    fleet.client.remove_node("three")
     eventually(lambda: not alive(pid), "the removed node's service to end")
     eventually(lambda: not alive(job), "the removed node's job to end")
