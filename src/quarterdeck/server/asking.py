@@ -45,8 +45,8 @@ log = logging.getLogger(__name__)
 EXPIRES_LIMIT_S = 10 * 366 * 86400.0
 #: characters of a command's arguments in the audit log
 AUDIT_CHARS = 300
-#: commands that are stored in one transaction, and how long it waits for company where there is some
-ROUND, COMPANY_S = 200, 0.003
+#: commands that are stored in one transaction, and how long it waits for as many as the last had, for each
+ROUND, COMPANY_S = 200, 0.002
 
 
 class Made(NamedTuple):

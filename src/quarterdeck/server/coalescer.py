@@ -15,8 +15,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-#: how long after a round with company the next is expected to have some
-COMPANY_S = 0.1
+#: how long after a round with company the next is expected to have some, and the longest that it waits for it
+EXPECT_S, COMPANY_LIMIT_S = 0.1, 0.012
 
 
 class Coalescer(Generic[Item, Result]):
@@ -24,7 +24,7 @@ class Coalescer(Generic[Item, Result]):
 
     `run` answers one result or error for each item; if it raises, every caller of that round gets the error. With
     `linger_s` a round waits for company before it starts; with `company_s` only where the one before, a moment ago, had
-    some: who asks alone does not wait, and of many together each costs less.
+    some, and so long for each: who asks alone does not wait, and of many together each costs less.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Coalescer(Generic[Item, Result]):
         self._limit = limit
         self._linger_s = linger_s
         self._company_s = company_s
+        self._company = 0  # of the last round with some
         self._company_until = 0.0
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._rounds: asyncio.Task[None] | None = None
@@ -61,7 +62,8 @@ class Coalescer(Generic[Item, Result]):
             except Exception as error:  # noqa: BLE001 - every caller raises it
                 results = [error] * len(batch)
             if len(batch) > 1:
-                self._company_until = asyncio.get_running_loop().time() + COMPANY_S
+                self._company = len(batch)
+                self._company_until = asyncio.get_running_loop().time() + EXPECT_S
             for (_, future), result in zip(batch, results, strict=True):
                 if future.done():  # its caller gave up waiting
                     continue
@@ -71,5 +73,6 @@ class Coalescer(Generic[Item, Result]):
                     future.set_result(result)
 
     def _linger(self) -> float:
-        expected = self._company_s and asyncio.get_running_loop().time() < self._company_until
-        return self._company_s if expected else self._linger_s
+        if not self._company_s or asyncio.get_running_loop().time() >= self._company_until:
+            return self._linger_s
+        return min(COMPANY_LIMIT_S, self._company_s * self._company)

@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 OFFERS = 64
 #: agents whose offers are read in one transaction
 OFFER_ROUND = 200
-#: how long a transaction with reports waits for others where there are some
-COMPANY_S = 0.003
+#: how long a transaction with reports waits for as many as the last had, for each
+COMPANY_S = 0.002
 #: bytes of a result as it is kept; of a larger one the end of its texts is
 RESULT_LIMIT_BYTES = 256 * 1024
 #: characters kept of a reason and of a critical message
