@@ -68,24 +68,28 @@ class Kept:
 
     async def clean_up(self) -> None:
         """No child, no keeper, no cgroup is left."""
-        self.acknowledging = True
-        for child in await self.keeper.connect():
-            await self.keeper.kill(child.id, grace_s=0)
-        await self.keeper.stop()
-        await self.keeper.close()
-        while (self.home / "keeper.sock").exists():
-            async with asyncio.timeout(5):
-                for child in await self.keeper.connect():
-                    await self.keeper.kill(child.id, grace_s=0)
-                    await self.keeper.acknowledge({child.id: 1 << 62})
-                await self.keeper.stop()
-                await self.keeper.close()
-                await asyncio.sleep(0.02)
+        await end(self.keeper, self.home)
         for path, _ in self._detected.plan("any", Limits()).groups:
             ours = Group(str(Path(path).parent))
             while not ours.remove():
                 ours.kill()
                 await asyncio.sleep(0.01)
+
+
+async def end(keeper: Keeper, home: Path) -> None:
+    """No child and no keeper is left, and nothing that another would have to tell."""
+    async with asyncio.timeout(60):
+        await keeper.close()
+        while children := await keeper.connect():
+            for child in children:
+                await keeper.kill(child.id, grace_s=0)
+                await keeper.acknowledge({child.id: 1 << 62})
+            await asyncio.sleep(0.02)
+            await keeper.close()
+        await keeper.stop()
+        await keeper.close()
+        while (home / "keeper.sock").exists():  # noqa: ASYNC110 (a file tells nobody)
+            await asyncio.sleep(0.02)
 
 
 def runs(pid: int) -> bool:

@@ -30,6 +30,7 @@ from quarterdeck.model.messages import Message, MessageFilter
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.stats import StatSource
 from quarterdeck.model.tables import Table
+from tests.keeping import end
 from tests.unit.agent.jobs.rig import Server
 
 
@@ -135,22 +136,11 @@ async def life(home: Path, *, cgroups: Cgroups | None = None, **more: Any) -> As
 async def clean_up(home: Path) -> None:
     """No child, no keeper, no cgroup is left."""
     folder = home / "processes"
-    if not (folder / "keeper.sock").exists():
+    if not (folder / "keeper.sock").exists() and not any(folder.glob("children/*")):
         return
     keeper = Keeper(folder, linger_s=0.2)
     children = await keeper.connect()
-    for child in children:
-        await keeper.kill(child.id, grace_s=0)
-    await keeper.stop()
-    await keeper.close()
-    while (folder / "keeper.sock").exists():
-        async with asyncio.timeout(10):
-            for child in await keeper.connect():
-                await keeper.kill(child.id, grace_s=0)
-                await keeper.acknowledge({child.id: 1 << 62})
-            await keeper.stop()
-            await asyncio.sleep(0.02)
-            await keeper.close()
+    await end(keeper, folder)
     for child in children:
         for path in child.groups:
             Group(path).remove()

@@ -145,6 +145,21 @@ class Backlog:
         self._sent = deque()
         self._sent_bytes = 0
 
+    def spill(self) -> None:
+        """Write all that is not acknowledged into one file, for the next keeper."""
+        self.rewind()
+        waiting = list(self._head)
+        while self._pieces:
+            self._head.clear()
+            self._fill_head()
+            waiting += self._head
+        waiting += self._tail
+        self._head.clear()
+        self._tail = deque(record for record in waiting if record.stream != LOST)
+        self._tail_bytes = sum(record.size for record in self._tail)
+        if self._tail:
+            self._write_tail()
+
     def adopt(self) -> None:
         """Take over the files that an earlier keeper left; what it had in memory is lost with it."""
         self._made = True

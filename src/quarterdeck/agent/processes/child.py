@@ -23,6 +23,7 @@ from quarterdeck.agent.processes.trees import Tree, contents
 
 TYPE_CHECKING = False  # typing itself costs memory
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from quarterdeck.agent.processes.frames import Header
@@ -75,6 +76,7 @@ class Child:
             self._give_up(pipes)
             raise
         self.pid = self.tree.pid = pid
+        starter.expose(pid)
         self.input = memoryview(body)
         self.save({"pid": pid, "start": _start_ticks(pid)})
 
@@ -198,6 +200,17 @@ class Child:
         self.tree.remove()
         with suppress(FileNotFoundError):
             os.unlink(self.file)  # noqa: PTH108
+
+
+def left_in(folder: str) -> Iterator[tuple[int, Child | None]]:
+    """The numbers of all children that an earlier keeper left in its folder, with those that can be read."""
+    os.makedirs(folder, 0o700, exist_ok=True)  # noqa: PTH103 (pathlib costs memory)
+    for name in os.listdir(folder):  # noqa: PTH208
+        if name.isdecimal():
+            child = left_behind(f"{folder}/{name}")
+            if child is None:
+                print(f"{folder}/{name} cannot be read", file=sys.stderr, flush=True)  # noqa: T201 (the log)
+            yield int(name), child
 
 
 def left_behind(file: str) -> Child | None:

@@ -88,7 +88,8 @@ def main(argv: list[str]) -> None:
         with suppress(OSError):
             os.set_inheritable(int(name), int(name) < 3)
     Keeper(listener, home, linger_s=float(options.get("--linger", LINGER_S))).run()
-    os.unlink(f"{home}/{SOCKET}")  # noqa: PTH108
+    with suppress(FileNotFoundError):  # its folder may be gone
+        os.unlink(f"{home}/{SOCKET}")  # noqa: PTH108
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 One thread, one epoll, the standard library only. It decides nothing: when something is to be restarted or has run too
 long is the agent's business. One agent at a time; a tree ends with its first process, and an exit is told when all of
-its output was told and nobody of its tree is left. It ends by itself when it has no child and hears no agent.
+its output was told and nobody of its tree is left. It ends when nothing runs and no agent is heard.
 
     agent → keeper   hello · start · kill · signal · ack · list · stop
     keeper → agent   hello · started · refused · children · output · lost · exit
@@ -18,15 +18,15 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from heapq import heappop, heappush
 
 if sys.platform == "win32":
     raise ImportError("The keeper needs a POSIX system.")
 
-from quarterdeck.agent.processes.child import Child, left_behind
+from quarterdeck.agent.processes.child import Child, left_in
 from quarterdeck.agent.processes.frames import VERSION, Frames, NotAFrame, frame
 from quarterdeck.agent.processes.peers import may_command
 from quarterdeck.agent.processes.starting import Refused, Starter
+from quarterdeck.agent.processes.timers import Timers
 
 TYPE_CHECKING = False  # typing itself costs memory
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class Keeper:
         self._starter = Starter()
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._timer_count = 0
+        self._timers = Timers()
         self._held: set[int] = set()  #: descriptors that are not read, since their backlog is full
         self._ready: dict[str, Child] = {}  #: those that may have something to say
         self._agent: socket.socket | None = None
@@ -73,8 +72,8 @@ class Keeper:
         self._blocked = False  #: the socket took not all of it
         self._heard = time.monotonic()
         self._stopping = False
-        self._listener = listener
         listener.setblocking(False)
+        self._listener = listener
         self._watch(listener.fileno(), _IN, self._accept)
         self._watch(self._starter.mounts, select.EPOLLPRI, self._starter.look)
         wakes, self._wake = socket.socketpair()
@@ -85,6 +84,7 @@ class Keeper:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # only so that the wake-up is written
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         self._adopt()
+        self._look()
 
     def run(self) -> None:
         """Until there is nothing left to keep."""
@@ -93,29 +93,38 @@ class Keeper:
                 handler = self._handlers.get(descriptor)
                 if handler is not None:
                     handler(events)
-            while self._timers and self._timers[0][0] <= time.monotonic():
-                heappop(self._timers)[2]()
+            self._timers.run()
             if self._held and self._away():
                 self._release()
             self._pump()
+        for child in self._children.values():  # the next keeper tells it
+            child.backlog.spill()
 
     def _done(self) -> bool:
-        if self._children:
-            return False
-        return self._stopping or (self._agent is None and time.monotonic() - self._heard >= self._linger_s)
+        if self._agent is not None:
+            return self._stopping and not self._children
+        return self._idle() and (self._stopping or time.monotonic() - self._heard >= self._linger_s)
+
+    def _idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self._by_pid and all(child.finished and child.failing < 0 for child in self._children.values())
+
+    def _look(self) -> None:
+        """Without the folder no agent will find the way here: all is to end."""
+        if self._agent is None and not os.path.exists(self._home):  # noqa: PTH110 (pathlib costs memory)
+            self._stopping = True
+            for child in list(self._children.values()):
+                self._end(child, GRACE_S)
+        else:
+            self._timers.later(max(1.0, self._linger_s), self._look)
 
     def _wait_s(self) -> float:
-        now = time.monotonic()
-        waits = [self._timers[0][0] - now] if self._timers else []
-        if not self._children and self._agent is None:
+        waits = self._timers.waits(now := time.monotonic())
+        if self._agent is None and self._idle():
             waits.append(self._heard + self._linger_s - now)
         if self._held and self._agent is not None:
             waits.append(PATIENCE_S)
         return max(0.0, min(waits)) if waits else -1
-
-    def _later(self, delay_s: float, call: Callable[[], None]) -> None:
-        self._timer_count += 1
-        heappush(self._timers, (time.monotonic() + delay_s, self._timer_count, call))
 
     def _watch(self, descriptor: int, events: int, handler: Callable[[int], None]) -> None:
         self._epoll.register(descriptor, events)
@@ -129,17 +138,11 @@ class Keeper:
 
     def _adopt(self) -> None:
         """What an earlier keeper left is ended, and told of."""
-        folder = f"{self._home}/children"
-        os.makedirs(folder, 0o700, exist_ok=True)  # noqa: PTH103 (pathlib costs memory)
-        for name in os.listdir(folder):  # noqa: PTH208
-            if name.isdecimal():
-                self._numbers = max(self._numbers, int(name))
-                child = left_behind(f"{folder}/{name}")
-                if child is None:
-                    print(f"{folder}/{name} cannot be read", file=sys.stderr, flush=True)  # noqa: T201 (the log)
-                elif child.id not in self._children:
-                    child.lost()
-                    self._children[child.id] = self._ready[child.id] = child
+        for number, child in left_in(f"{self._home}/children"):
+            self._numbers = max(self._numbers, number)
+            if child is not None and child.id not in self._children:
+                child.lost()
+                self._children[child.id] = self._ready[child.id] = child
 
     def _start(self, header: Header, body: bytes) -> None:
         child_id = header["id"]
@@ -210,8 +213,7 @@ class Keeper:
                 return
             if pid == 0:
                 return
-            child = self._by_pid.pop(pid, None)
-            if child is not None:
+            if (child := self._by_pid.pop(pid, None)) is not None:
                 if child.failing >= 0:
                     self._started(child)
                 child.reaped(status, usage)
@@ -222,7 +224,7 @@ class Keeper:
                     for descriptor in child.outputs.keys() - self._held:
                         self._read(child, descriptor)
                 if child.outputs:
-                    self._later(DRAIN_S, lambda left=child: self._drained(left))
+                    self._timers.later(DRAIN_S, lambda left=child: self._drained(left))
                 self._sweep(child, time.monotonic() + SURVIVE_S)
 
     def _sweep(self, child: Child, until: float) -> None:
@@ -233,7 +235,7 @@ class Keeper:
             if now >= child.grace_until:
                 child.tree.kill()
             if now < until:
-                self._later(AGAIN_S, lambda: self._sweep(child, until))
+                self._timers.later(AGAIN_S, lambda: self._sweep(child, until))
                 return
             child.survived(len(left))
         child.swept = True
@@ -242,7 +244,7 @@ class Keeper:
     def _drained(self, child: Child) -> None:
         for descriptor in list(child.outputs):
             if descriptor in self._held or child.backlog.full:
-                self._later(DRAIN_S, lambda: self._drained(child))
+                self._timers.later(DRAIN_S, lambda: self._drained(child))
                 return
             self._end_output(child, descriptor)
         self._finish(child)
@@ -270,12 +272,12 @@ class Keeper:
             child.grace_until = time.monotonic() + grace_s
             if grace_s > 0:
                 child.tree.send(signal.SIGTERM)
-            self._later(grace_s, lambda: self._kill(child))
+            self._timers.later(grace_s, lambda: self._kill(child))
 
     def _kill(self, child: Child) -> None:
         if child.exit is None and child.id in self._children:
             child.tree.kill()
-            self._later(AGAIN_S, lambda: self._kill(child))
+            self._timers.later(AGAIN_S, lambda: self._kill(child))
 
     def _accept(self, _: int) -> None:
         with suppress(BlockingIOError):
@@ -294,8 +296,7 @@ class Keeper:
 
     def _drop_agent(self) -> None:
         if self._agent is not None:
-            descriptor = self._agent.detach()
-            self._close(descriptor)
+            self._close(self._agent.detach())
             self._agent, self._heard, self._blocked = None, time.monotonic(), False
         self._out.clear()
         self._release()

@@ -108,6 +108,16 @@ class Starter:
             _become(header, tree, streams, failing)
         return pid
 
+    def expose(self, pid: int) -> None:
+        """A program is no more spared than others where memory runs out, however much the agent and the keeper are."""
+        if contents("/proc/self/oom_score_adj").startswith(b"-"):
+            with suppress(OSError):  # it has ended
+                descriptor = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
+                try:
+                    os.write(descriptor, b"0")
+                finally:
+                    os.close(descriptor)
+
     def _home(self, path: str) -> int:
         """By which the keeper goes back after it has been in the cgroup `path`; -1: it cannot."""
         folder = os.path.dirname(path)  # noqa: PTH120 (pathlib costs memory)

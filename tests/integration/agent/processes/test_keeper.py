@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -114,6 +115,32 @@ async def test_a_keeper_with_nothing_to_do_ends(kept: Kept) -> None:
     await kept.exit("a")
     await kept.keeper.close()
     await until(lambda: not (kept.home / "keeper.sock").exists())
+
+
+async def test_a_keeper_that_ends_leaves_what_it_could_not_tell_to_the_next(kept: Kept) -> None:
+    kept.acknowledging = False
+    await kept.shell("a", "echo said; exit 7")
+    assert (await kept.exit("a")).code == 7
+    before = kept.keeper.pid
+    await kept.keeper.stop()
+    await kept.keeper.close()
+    await until(lambda: not (kept.home / "keeper.sock").exists())
+    kept.keeper = Keeper(kept.home, linger_s=0.2)
+    kept.outputs.clear()
+    kept.exits.clear()
+    kept.acknowledging = True
+    told = await kept.exit("a")
+    assert (told.code, told.lost) == (7, False)
+    assert kept.outputs == {("a", 1): b"said\n"}
+    assert kept.keeper.pid != before
+
+
+async def test_a_keeper_whose_folder_is_gone_ends_with_all_it_keeps(kept: Kept) -> None:
+    child = await kept.shell("a", "sleep 1000")
+    keeper = kept.keeper.pid
+    await kept.keeper.close()
+    await asyncio.to_thread(shutil.rmtree, kept.home)
+    await until(lambda: not runs(child.pid) and not runs(keeper))
 
 
 async def test_two_agents_find_one_keeper(kept: Kept) -> None:

@@ -196,3 +196,22 @@ def test_a_file_that_vanishes_is_counted(tmp_path: Path) -> None:
     (gone,) = (record for record in records if record.stream == LOST)
     assert sum(gone.lost) + sum(len(record.data) for record in records) == 12 * CHUNK
     assert [record.seq for record in records] == sorted({record.seq for record in records})
+
+
+@pytest.mark.parametrize("many", [0, 20])
+def test_what_was_not_acknowledged_is_spilled_for_the_next_keeper(tmp_path: Path, many: int) -> None:
+    backlog = Backlog(str(tmp_path / "a"), 64 << 20)
+    said = [b"first", *chunks(many), b"last"]
+    for place, chunk in enumerate(said):
+        backlog.put(1 + place % 2, chunk)
+    first = backlog.next()
+    second = backlog.next()
+    assert first is not None
+    assert second is not None
+    backlog.acknowledge(first.seq)
+    backlog.spill()
+    next_one = Backlog(str(tmp_path / "a"), 64 << 20)
+    next_one.adopt()
+    records = taken(next_one)
+    assert [each.data for each in records] == said[1:]
+    assert [each.seq for each in records] == list(range(2, len(said) + 1))
