@@ -26,7 +26,7 @@ from bench.measure import Target, note, process_cpu_s, process_rss_mb, report
 from quarterdeck.link.certificates import certificate_to_pem, key_to_pem, new_key, new_request
 from quarterdeck.model.tokens import CreateJoinToken
 from quarterdeck.server.ca import CertificateAuthority
-from quarterdeck.server.link_credentials import LinkCredentials
+from quarterdeck.server.sessions.credentials import LinkCredentials
 from quarterdeck.testing.agents import SimulatedAgents
 from tests.fleet import Fleet
 

@@ -27,19 +27,19 @@ from quarterdeck.model.modules import (
 from quarterdeck.model.nodes import AgentIdentity, Facts
 from quarterdeck.model.tables import Column, ColumnType, Table
 from quarterdeck.model.tokens import CreateJoinToken
-from quarterdeck.server.artefacts import Artefacts
 from quarterdeck.server.audit import Audit
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.commands import Commands
 from quarterdeck.server.desired import Desired
+from quarterdeck.server.files.artefacts import Artefacts
 from quarterdeck.server.instances import Instances
 from quarterdeck.server.jobs import Jobs
 from quarterdeck.server.joins import Joins
 from quarterdeck.server.ledger import Ledger
-from quarterdeck.server.links import Links, NewJob
 from quarterdeck.server.modules import Modules
 from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.services import Services as ServiceServices
+from quarterdeck.server.sessions.links import Links, NewJob
 from quarterdeck.server.tokens import Tokens
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.nodes import NodeKey

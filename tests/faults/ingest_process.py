@@ -18,8 +18,8 @@ from quarterdeck.columns.batch import Batch
 from quarterdeck.columns.values import strings
 from quarterdeck.link.messages import TelemetryBatch
 from quarterdeck.model.losses import Loss, LossReason
-from quarterdeck.server.ingest import Ingest
-from quarterdeck.server.inserts import Inserts
+from quarterdeck.server.ingest.ingest import Ingest
+from quarterdeck.server.ingest.inserts import Inserts
 from quarterdeck.server.tables import Tables
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.ingest import IngestJournal

@@ -15,7 +15,7 @@ from quarterdeck.model.errors import BadInput
 from quarterdeck.model.messages import PAGE_MESSAGES, FoundMessages, MessageFilter
 from quarterdeck.model.nodes import Selector
 from quarterdeck.model.tokens import Role
-from quarterdeck.server.message_follow import Followed
+from quarterdeck.server.messages.following import Followed
 from quarterdeck.server.server import Server
 
 Levels = Annotated[str, QueryParameter(name="level", description="such as 7, 1,2 or 7-9; * is every level")]

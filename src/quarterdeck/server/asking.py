@@ -29,9 +29,9 @@ from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.jobs import is_id, offer
 from quarterdeck.server.ledger import Ledger, Watch
-from quarterdeck.server.links import Links, NewJob
 from quarterdeck.server.scripts import keep, take_script
 from quarterdeck.server.selection import no_match
+from quarterdeck.server.sessions.links import Links, NewJob
 from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state import nodes
 from quarterdeck.store.state.audit import Entry

@@ -30,7 +30,7 @@ from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.asking import Asking, Beside
 from quarterdeck.server.jobs import is_id
 from quarterdeck.server.ledger import Ledger, moved
-from quarterdeck.server.links import Links
+from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state import nodes, scripts
 from quarterdeck.store.state.database import Database

@@ -18,7 +18,7 @@ from quarterdeck.model.desired import DesiredInstance, DesiredSet
 from quarterdeck.model.errors import NotFound
 from quarterdeck.model.modules import ModuleState
 from quarterdeck.model.services import DesiredService
-from quarterdeck.server.artefacts import Artefacts
+from quarterdeck.server.files.artefacts import Artefacts
 from quarterdeck.store.state import instances, modules, nodes, services
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.instances import Wanted

@@ -29,17 +29,17 @@ from quarterdeck.link.messages import (
 from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import BadFrame
 from quarterdeck.model.nodes import AgentIdentity
-from quarterdeck.server.artefacts import Artefacts
 from quarterdeck.server.desired import Desired
-from quarterdeck.server.files import Files
+from quarterdeck.server.files.artefacts import Artefacts
+from quarterdeck.server.files.files import Files
+from quarterdeck.server.files.pulls import Pulls
+from quarterdeck.server.files.transfers import Transfers
 from quarterdeck.server.instances import Instances
 from quarterdeck.server.jobs import JobReport, Jobs, NextJobs
 from quarterdeck.server.joins import Joins
 from quarterdeck.server.nodes import Nodes
-from quarterdeck.server.pulls import Pulls
 from quarterdeck.server.services import Services
 from quarterdeck.server.tokens import Tokens
-from quarterdeck.server.transfers import Transfers
 from quarterdeck.store.state.nodes import NodeKey
 
 

@@ -24,8 +24,8 @@ from quarterdeck.model.tokens import JoinToken
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.ledger import NOTHING, Changes, Ledger
-from quarterdeck.server.links import Links
 from quarterdeck.server.names import check_facts, check_labels, check_name
+from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import instances, nodes, services, tokens
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.nodes import NodeKey

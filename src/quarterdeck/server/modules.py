@@ -29,11 +29,11 @@ from quarterdeck.model.modules import (
 from quarterdeck.model.nodes import Selector
 from quarterdeck.model.tables import Table
 from quarterdeck.modulekit.settings import check_settings
-from quarterdeck.server.artefacts import Artefacts
 from quarterdeck.server.desired import Desired
+from quarterdeck.server.files.artefacts import Artefacts
 from quarterdeck.server.instances import Instances
-from quarterdeck.server.links import Links
 from quarterdeck.server.selection import no_match
+from quarterdeck.server.sessions.links import Links
 from quarterdeck.server.tables import BUILT_IN
 from quarterdeck.store.state import instances as instance_rows
 from quarterdeck.store.state import modules as rows

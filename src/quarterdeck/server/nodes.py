@@ -20,8 +20,8 @@ from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Fact
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.ledger import Ledger
-from quarterdeck.server.links import Links
 from quarterdeck.server.names import check_facts, check_labels
+from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import instances, services
 from quarterdeck.store.state import nodes as rows
 from quarterdeck.store.state.database import Database

@@ -41,8 +41,8 @@ from quarterdeck.model.services import (
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.desired import Desired
-from quarterdeck.server.links import Links
 from quarterdeck.server.names import check_name
+from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import nodes
 from quarterdeck.store.state import services as rows
 from quarterdeck.store.state.database import Database

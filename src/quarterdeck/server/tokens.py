@@ -25,8 +25,8 @@ from quarterdeck.model.tokens import (
     NewJoinToken,
     Role,
 )
-from quarterdeck.server.links import Links
 from quarterdeck.server.names import check_gid, check_labels, check_name, check_nid
+from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import nodes as node_rows
 from quarterdeck.store.state import tokens as rows
 from quarterdeck.store.state.database import Database

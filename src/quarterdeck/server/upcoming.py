@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from quarterdeck.link.messages import JobOffers, ToAgent
 from quarterdeck.server.jobs import OFFERS, NextJobs
-from quarterdeck.server.links import NewJob
+from quarterdeck.server.sessions.links import NewJob
 
 
 class Upcoming:

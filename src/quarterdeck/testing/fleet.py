@@ -1,4 +1,4 @@
-"""A fleet in memory: the `AgentHandler` of server/sessions.py for tests and benchmarks of the link."""
+"""A fleet in memory: the `AgentHandler` of server/sessions/sessions.py for tests and benchmarks of the link."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from quarterdeck.link.grpc.server import GrpcServerWire
 from quarterdeck.link.https.server import HttpsServerWire
 from quarterdeck.link.wire import AgentLink, ServerWire
 from quarterdeck.server.ca import CertificateAuthority
-from quarterdeck.server.sessions import Sessions
+from quarterdeck.server.sessions.sessions import Sessions
 from quarterdeck.testing.fleet import MemoryFleet
 
 

@@ -28,7 +28,7 @@ from quarterdeck.link.wire import AgentLink, Stream
 from quarterdeck.model.errors import BadFrame, BadInput, Forbidden, QuarterdeckError, TimedOut, Unavailable
 from quarterdeck.model.messages import LogLevels, Message, MessageFilter, MessagePage
 from quarterdeck.model.nodes import Facts
-from quarterdeck.server import questions
+from quarterdeck.server.messages import questions
 from quarterdeck.testing.link import LinkServer
 from tests.support import until
 

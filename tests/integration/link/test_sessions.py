@@ -136,7 +136,7 @@ async def test_a_report_that_could_not_be_read_again_is_passed_over(
 
 
 async def test_heartbeats_are_told_to_the_fleet_in_batches(server: LinkServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quarterdeck.server.sessions.SEEN_INTERVAL_S", 0.05)
+    monkeypatch.setattr("quarterdeck.server.sessions.sessions.SEEN_INTERVAL_S", 0.05)
     await server.stop()
     await server.start()
     async with linked(server) as (_, control):
@@ -147,7 +147,7 @@ async def test_heartbeats_are_told_to_the_fleet_in_batches(server: LinkServer, m
 
 
 async def test_an_agent_that_left_is_not_told_as_heard(server: LinkServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quarterdeck.server.sessions.SEEN_INTERVAL_S", 0.2)
+    monkeypatch.setattr("quarterdeck.server.sessions.sessions.SEEN_INTERVAL_S", 0.2)
     await server.stop()
     await server.start()
     async with linked(server):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.server.ingest import Ingest
-from quarterdeck.server.inserts import Inserts
+from quarterdeck.server.ingest.ingest import Ingest
+from quarterdeck.server.ingest.inserts import Inserts
 from quarterdeck.server.queries import Queries
 from quarterdeck.server.tables import Tables
 from quarterdeck.server.tail import Tail

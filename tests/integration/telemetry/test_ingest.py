@@ -16,8 +16,8 @@ from quarterdeck.columns.values import strings
 from quarterdeck.model.errors import BadFrame, BadQuery, StorageFull, Unavailable
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.tables import Table
-from quarterdeck.server.ingest import Ingest
-from quarterdeck.server.inserts import FORGET_AT, Inserts
+from quarterdeck.server.ingest.ingest import Ingest
+from quarterdeck.server.ingest.inserts import FORGET_AT, Inserts
 from quarterdeck.server.tables import Tables
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
 from quarterdeck.testing.journal import MemoryJournal

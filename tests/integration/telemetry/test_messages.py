@@ -18,10 +18,10 @@ from quarterdeck.model.jobs import CreateCommand
 from quarterdeck.model.messages import FoundMessages, Message, MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity, Selector
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server import messages as module
-from quarterdeck.server.ingest import Ingest
-from quarterdeck.server.links import Links
-from quarterdeck.server.messages import Messages
+from quarterdeck.server.ingest.ingest import Ingest
+from quarterdeck.server.messages import messages as module
+from quarterdeck.server.messages.messages import Messages
+from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore

@@ -14,7 +14,7 @@ import pytest
 from quarterdeck.model.errors import BadQuery, QuarterdeckError, TimedOut, TooLarge
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.queries import Query, QueryFormat
-from quarterdeck.server.ingest import Ingest
+from quarterdeck.server.ingest.ingest import Ingest
 from quarterdeck.server.queries import Queries
 from quarterdeck.server.tables import BUILT_IN, Tables
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore

@@ -13,7 +13,7 @@ import pytest
 from quarterdeck.columns.values import strings
 from quarterdeck.model.messages import MESSAGES_TABLE
 from quarterdeck.model.queue import QueuedMessage, log_of
-from quarterdeck.server.ingest import Ingest
+from quarterdeck.server.ingest.ingest import Ingest
 from quarterdeck.server.redis.connection import Connection, end
 from quarterdeck.server.redis.messages import Messages
 from quarterdeck.server.tables import Tables

@@ -9,7 +9,7 @@ import pytest
 
 from quarterdeck.model.errors import BadQuery, NotFound
 from quarterdeck.model.queries import TailRows
-from quarterdeck.server.ingest import Ingest
+from quarterdeck.server.ingest.ingest import Ingest
 from quarterdeck.server.tail import PAGE_ROWS, Tail
 from tests.telemetry import agent, batch, execs
 

@@ -14,7 +14,7 @@ from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.commands import Commands
 from quarterdeck.server.jobs import OFFERS, RESULT_LIMIT_BYTES
 from quarterdeck.server.ledger import Ledger
-from quarterdeck.server.links import Links
+from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state.nodes import NodeKey
 from tests.services import Services
 

@@ -16,8 +16,8 @@ from quarterdeck.model.scripts import SCRIPT_LIMIT_BYTES
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.commands import Commands
 from quarterdeck.server.ledger import Ledger
-from quarterdeck.server.links import Links
 from quarterdeck.server.schedules import Schedules
+from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import scripts as rows
 from tests.services import Services
 

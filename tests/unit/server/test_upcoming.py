@@ -7,7 +7,7 @@ import asyncio
 from quarterdeck.link.messages import JobOffers, KillJobs, ToAgent
 from quarterdeck.model.jobs import JobOffer
 from quarterdeck.server.jobs import OFFERS, NextJobs
-from quarterdeck.server.links import NewJob
+from quarterdeck.server.sessions.links import NewJob
 from quarterdeck.server.upcoming import Upcoming
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from quarterdeck.model.config import ServerConfig
 from quarterdeck.server.audit import Audit
 from quarterdeck.server.commands import Commands
-from quarterdeck.server.ingest import Ingest
+from quarterdeck.server.ingest.ingest import Ingest
 from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.redis.connection import Connection, end
 from quarterdeck.server.redis.messages import Messages

@@ -33,9 +33,9 @@ from quarterdeck.model.files import NodeFile
 from quarterdeck.model.jobs import CreateCommand, JobOffer
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.files import Files
-from quarterdeck.server.pulls import Pulls
-from quarterdeck.server.transfers import Transfers
+from quarterdeck.server.files.files import Files
+from quarterdeck.server.files.pulls import Pulls
+from quarterdeck.server.files.transfers import Transfers
 from quarterdeck.store.state.database import Database
 from tests.services import Services
 from tests.state import sqlite_url

@@ -22,8 +22,8 @@ from quarterdeck.model.errors import (
     StorageFull,
     TooLarge,
 )
-from quarterdeck.server import files as module
-from quarterdeck.server.files import Files
+from quarterdeck.server.files import files as module
+from quarterdeck.server.files.files import Files
 from tests.services import FakeClock
 from tests.support import until
 

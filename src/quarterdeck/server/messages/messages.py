@@ -16,13 +16,13 @@ import msgspec
 from quarterdeck.model.errors import BadInput, NoSuchNodes, QuarterdeckError, TimedOut
 from quarterdeck.model.messages import FoundMessages, MessageFilter, MessagePage, NodeMessage
 from quarterdeck.model.nodes import Node, Selector
-from quarterdeck.server import message_tokens as tokens
 from quarterdeck.server.jobs import is_id
-from quarterdeck.server.links import Links
-from quarterdeck.server.merging import Place, merge
-from quarterdeck.server.message_follow import Followed, Start, follow, of_node, trouble
-from quarterdeck.server.message_tokens import Reached
+from quarterdeck.server.messages import cursors as tokens
+from quarterdeck.server.messages.cursors import Reached
+from quarterdeck.server.messages.following import Followed, Start, follow, of_node, trouble
+from quarterdeck.server.messages.merging import Place, merge
 from quarterdeck.server.selection import no_match
+from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import jobs, nodes
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.nodes import NodeKey

@@ -9,7 +9,7 @@ import pytest
 
 from quarterdeck.model.errors import BadQuery, Unavailable
 from quarterdeck.model.ingest import BatchId
-from quarterdeck.server.inserts import Inserts
+from quarterdeck.server.ingest.inserts import Inserts
 from quarterdeck.testing.journal import MemoryJournal
 from tests.telemetry import EXECS
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from quarterdeck.link.messages import TelemetryBatch
 from quarterdeck.model.errors import BadFrame, BadQuery, QuarterdeckError, Unavailable
 from quarterdeck.model.nodes import AgentIdentity
-from quarterdeck.server.inserts import Inserts
-from quarterdeck.server.rounds import Item, Lost, Pile, Round, losses_pile, one_by_one, refuse, sort_out
+from quarterdeck.server.ingest.inserts import Inserts
+from quarterdeck.server.ingest.rounds import Item, Lost, Pile, Round, losses_pile, one_by_one, refuse, sort_out
 from quarterdeck.server.tables import Tables
 
 log = logging.getLogger(__name__)

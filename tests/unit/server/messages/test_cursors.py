@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.server import message_tokens as tokens
-from quarterdeck.server.message_tokens import Reached
+from quarterdeck.server.messages import cursors as tokens
+from quarterdeck.server.messages.cursors import Reached
 from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.telemetry.messages import RowPlace
 

@@ -10,9 +10,9 @@ import pytest
 
 from quarterdeck.model.errors import Forbidden, QuarterdeckError, Unavailable
 from quarterdeck.model.messages import Message, MessageFilter, MessagePage
-from quarterdeck.server import message_follow as module
-from quarterdeck.server import message_tokens as tokens
-from quarterdeck.server.message_follow import Followed, Start, follow
+from quarterdeck.server.messages import cursors as tokens
+from quarterdeck.server.messages import following as module
+from quarterdeck.server.messages.following import Followed, Start, follow
 from quarterdeck.store.state.nodes import NodeKey
 from tests.support import until
 

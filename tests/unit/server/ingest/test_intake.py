@@ -9,7 +9,7 @@ import pytest
 from quarterdeck.link.messages import TelemetryAck, TelemetryBatch
 from quarterdeck.model.errors import BadInput, QuarterdeckError, Unavailable
 from quarterdeck.model.nodes import AgentIdentity
-from quarterdeck.server.intake import Intake
+from quarterdeck.server.ingest.intake import Intake
 from tests.support import until
 
 AGENT = AgentIdentity(agent_id="a", gid=1, nid=1, serial="1")

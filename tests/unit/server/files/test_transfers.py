@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from quarterdeck.model.nodes import AgentIdentity
-from quarterdeck.server import transfers as module
-from quarterdeck.server.transfers import Transfers
+from quarterdeck.server.files import transfers as module
+from quarterdeck.server.files.transfers import Transfers
 from tests.services import FakeClock
 
 

@@ -17,8 +17,8 @@ import msgspec
 
 from quarterdeck.model.errors import Forbidden, QuarterdeckError, TimedOut, Unavailable
 from quarterdeck.model.messages import PAGE_MESSAGES, Message, MessageFilter, MessagePage, NodeMessage
-from quarterdeck.server import message_tokens as tokens
-from quarterdeck.server.message_tokens import Reached
+from quarterdeck.server.messages import cursors as tokens
+from quarterdeck.server.messages.cursors import Reached
 from quarterdeck.store.state.nodes import NodeKey
 
 #: how long a node's answer may wait for a message; then it is asked again

@@ -17,8 +17,8 @@ from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.files import is_sha256
 from quarterdeck.model.jobs import ID_LIMIT
 from quarterdeck.model.nodes import AgentIdentity
-from quarterdeck.server.files import Arrival, Files
-from quarterdeck.server.transfers import Transfers
+from quarterdeck.server.files.files import Arrival, Files
+from quarterdeck.server.files.transfers import Transfers
 from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.nodes import NodeKey

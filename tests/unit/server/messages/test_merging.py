@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarterdeck.model.messages import NodeMessage
-from quarterdeck.server import merging
-from quarterdeck.server.merging import Place, merge
+from quarterdeck.server.messages import merging
+from quarterdeck.server.messages.merging import Place, merge
 from quarterdeck.store.telemetry.messages import RowPlace, place_of
 
 

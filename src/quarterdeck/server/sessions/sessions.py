@@ -49,11 +49,11 @@ from quarterdeck.model.errors import (
 from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.ca import CertificateAuthority
-from quarterdeck.server.intake import Intake
+from quarterdeck.server.ingest.intake import Intake
 from quarterdeck.server.jobs import JobReport, NextJobs
-from quarterdeck.server.link_credentials import LinkCredentials
-from quarterdeck.server.links import NewJob
-from quarterdeck.server.session import Session
+from quarterdeck.server.sessions.credentials import LinkCredentials
+from quarterdeck.server.sessions.links import NewJob
+from quarterdeck.server.sessions.session import Session
 
 log = logging.getLogger(__name__)
 

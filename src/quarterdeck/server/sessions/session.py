@@ -38,7 +38,7 @@ from quarterdeck.model.errors import BadFrame, NotFound, QuarterdeckError, Stora
 from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.jobs import JobReport, NextJobs
-from quarterdeck.server.questions import Questions
+from quarterdeck.server.messages.questions import Questions
 from quarterdeck.server.upcoming import Upcoming
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ import zstandard
 
 from quarterdeck.link.messages import TelemetryBatch
 from quarterdeck.model.nodes import AgentIdentity
-from quarterdeck.server import ingest as module
-from quarterdeck.server.ingest import Ingest
-from quarterdeck.server.rounds import Item
+from quarterdeck.server.ingest import ingest as module
+from quarterdeck.server.ingest.ingest import Ingest
+from quarterdeck.server.ingest.rounds import Item
 
 AGENT = AgentIdentity(agent_id="a", gid=1, nid=1, serial="1")
 

@@ -1,0 +1,1 @@
+"""The way of telemetry through the server: taken from agents, gathered into rounds, inserted exactly once."""
