@@ -29,13 +29,13 @@ from quarterdeck.model.tables import Column, ColumnType, Table
 from quarterdeck.model.tokens import CreateJoinToken
 from quarterdeck.server.audit import Audit
 from quarterdeck.server.ca import CertificateAuthority
-from quarterdeck.server.commands import Commands
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.files.artefacts import Artefacts
 from quarterdeck.server.instances import Instances
-from quarterdeck.server.jobs import Jobs
+from quarterdeck.server.jobs.commands import Commands
+from quarterdeck.server.jobs.jobs import Jobs
+from quarterdeck.server.jobs.ledger import Ledger
 from quarterdeck.server.joins import Joins
-from quarterdeck.server.ledger import Ledger
 from quarterdeck.server.modules import Modules
 from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.services import Services as ServiceServices

@@ -14,8 +14,8 @@ from quarterdeck.api.access import describe, leave_out, operation
 from quarterdeck.api.events import kept_alive, one_line
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, KillCommand
 from quarterdeck.model.tokens import Role
-from quarterdeck.server.commands import Change
-from quarterdeck.server.output import Told
+from quarterdeck.server.jobs.commands import Change
+from quarterdeck.server.jobs.output import Told
 from quarterdeck.server.server import Server
 
 Asked = Request[Any, Any, Any]

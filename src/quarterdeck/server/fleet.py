@@ -35,7 +35,7 @@ from quarterdeck.server.files.files import Files
 from quarterdeck.server.files.pulls import Pulls
 from quarterdeck.server.files.transfers import Transfers
 from quarterdeck.server.instances import Instances
-from quarterdeck.server.jobs import JobReport, Jobs, NextJobs
+from quarterdeck.server.jobs.jobs import JobReport, Jobs, NextJobs
 from quarterdeck.server.joins import Joins
 from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.services import Services

@@ -23,7 +23,7 @@ from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Node
 from quarterdeck.model.tokens import JoinToken
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.desired import Desired
-from quarterdeck.server.ledger import NOTHING, Changes, Ledger
+from quarterdeck.server.jobs.ledger import NOTHING, Changes, Ledger
 from quarterdeck.server.names import check_facts, check_labels, check_name
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import instances, nodes, services, tokens

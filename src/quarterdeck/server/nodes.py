@@ -19,7 +19,7 @@ from quarterdeck.model.errors import Conflict, NotFound, Revoked, Unavailable
 from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Facts, Node, Selector
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.desired import Desired
-from quarterdeck.server.ledger import Ledger
+from quarterdeck.server.jobs.ledger import Ledger
 from quarterdeck.server.names import check_facts, check_labels
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import instances, services

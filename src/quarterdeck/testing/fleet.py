@@ -31,7 +31,7 @@ from quarterdeck.model.errors import NotFound, QuarterdeckError, Revoked, TokenE
 from quarterdeck.model.jobs import JobOffer
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.ca import CertificateAuthority
-from quarterdeck.server.jobs import JobReport, NextJobs
+from quarterdeck.server.jobs.jobs import JobReport, NextJobs
 
 
 class MemoryFleet:

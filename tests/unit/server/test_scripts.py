@@ -14,9 +14,9 @@ from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.schedules import CreateSchedule
 from quarterdeck.model.scripts import SCRIPT_LIMIT_BYTES
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.commands import Commands
-from quarterdeck.server.ledger import Ledger
-from quarterdeck.server.schedules import Schedules
+from quarterdeck.server.jobs.commands import Commands
+from quarterdeck.server.jobs.ledger import Ledger
+from quarterdeck.server.jobs.schedules import Schedules
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import scripts as rows
 from tests.services import Services

@@ -16,7 +16,7 @@ import msgspec
 from quarterdeck.model.errors import BadInput, NoSuchNodes, QuarterdeckError, TimedOut
 from quarterdeck.model.messages import FoundMessages, MessageFilter, MessagePage, NodeMessage
 from quarterdeck.model.nodes import Node, Selector
-from quarterdeck.server.jobs import is_id
+from quarterdeck.server.jobs.jobs import is_id
 from quarterdeck.server.messages import cursors as tokens
 from quarterdeck.server.messages.cursors import Reached
 from quarterdeck.server.messages.following import Followed, Start, follow, of_node, trouble

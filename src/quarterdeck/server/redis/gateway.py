@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from quarterdeck.model.config import ServerConfig
 from quarterdeck.server.audit import Audit
-from quarterdeck.server.commands import Commands
 from quarterdeck.server.ingest.ingest import Ingest
-from quarterdeck.server.ledger import Ledger
+from quarterdeck.server.jobs.commands import Commands
+from quarterdeck.server.jobs.ledger import Ledger
 from quarterdeck.server.redis.connection import Connection, end
 from quarterdeck.server.redis.messages import Messages
 from quarterdeck.server.redis.queue import CommandQueue

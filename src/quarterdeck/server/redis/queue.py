@@ -19,9 +19,9 @@ from quarterdeck.model.errors import AlreadyExists, BadInput, QuarterdeckError
 from quarterdeck.model.jobs import JobState
 from quarterdeck.model.queue import COMMANDS, REJECTED, REJECTED_KEPT, QueuedResult, RejectedCommand, results_of
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.asking import Made
 from quarterdeck.server.audit import Audit
-from quarterdeck.server.commands import Commands
+from quarterdeck.server.jobs.asking import Made
+from quarterdeck.server.jobs.commands import Commands
 from quarterdeck.server.redis.connection import BLOCK_S, Connection, Said
 from quarterdeck.server.redis.requests import Mistake, Request, read
 from quarterdeck.store.state import redis as rows

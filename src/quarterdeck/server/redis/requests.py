@@ -14,7 +14,7 @@ from quarterdeck.model.errors import BadInput
 from quarterdeck.model.jobs import CreateCommand
 from quarterdeck.model.nodes import Selector
 from quarterdeck.model.queue import ANY_ROLE, QueuedCommand
-from quarterdeck.server.jobs import is_id
+from quarterdeck.server.jobs.jobs import is_id
 
 #: characters of `tags`
 TAGS_LIMIT = 1000

@@ -37,9 +37,9 @@ from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import BadFrame, NotFound, QuarterdeckError, StorageCorrupt, Unavailable
 from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity
-from quarterdeck.server.jobs import JobReport, NextJobs
+from quarterdeck.server.jobs.jobs import JobReport, NextJobs
+from quarterdeck.server.jobs.upcoming import Upcoming
 from quarterdeck.server.messages.questions import Questions
-from quarterdeck.server.upcoming import Upcoming
 
 log = logging.getLogger(__name__)
 

@@ -50,7 +50,7 @@ from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.ingest.intake import Intake
-from quarterdeck.server.jobs import JobReport, NextJobs
+from quarterdeck.server.jobs.jobs import JobReport, NextJobs
 from quarterdeck.server.sessions.credentials import LinkCredentials
 from quarterdeck.server.sessions.links import NewJob
 from quarterdeck.server.sessions.session import Session

@@ -1,4 +1,4 @@
-"""Rows of commands and of their jobs. Which change of a job is right is decided in `server/ledger.py`."""
+"""Rows of commands and of their jobs. Which change of a job is right is decided in `server/jobs/ledger.py`."""
 
 from __future__ import annotations
 

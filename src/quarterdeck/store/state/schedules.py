@@ -1,4 +1,4 @@
-"""Rows of schedules. When one is due next is decided in `server/schedules.py`."""
+"""Rows of schedules. When one is due next is decided in `server/jobs/schedules.py`."""
 
 from __future__ import annotations
 

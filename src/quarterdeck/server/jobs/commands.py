@@ -27,9 +27,9 @@ from quarterdeck.model.errors import (
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState
 from quarterdeck.model.nodes import AgentState, Selector
 from quarterdeck.model.tokens import ApiToken
-from quarterdeck.server.asking import Asking, Beside
-from quarterdeck.server.jobs import is_id
-from quarterdeck.server.ledger import Ledger, moved
+from quarterdeck.server.jobs.asking import Asking, Beside
+from quarterdeck.server.jobs.jobs import is_id
+from quarterdeck.server.jobs.ledger import Ledger, moved
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state import nodes, scripts

@@ -16,8 +16,8 @@ from quarterdeck.model.messages import Level, Mark, Message, MessageFilter, Mess
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.output import NodeMessages
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server import output
-from quarterdeck.server.output import Output, Told
+from quarterdeck.server.jobs import output
+from quarterdeck.server.jobs.output import Output, Told
 from quarterdeck.store.state.nodes import NodeKey
 from tests.services import Services
 

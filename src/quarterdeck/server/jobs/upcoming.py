@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from quarterdeck.link.messages import JobOffers, ToAgent
-from quarterdeck.server.jobs import OFFERS, NextJobs
+from quarterdeck.server.jobs.jobs import OFFERS, NextJobs
 from quarterdeck.server.sessions.links import NewJob
 
 

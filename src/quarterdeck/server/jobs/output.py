@@ -20,8 +20,8 @@ from quarterdeck.model.errors import QuarterdeckError, TimedOut, Unavailable
 from quarterdeck.model.jobs import Job, JobState, is_final
 from quarterdeck.model.messages import PAGE_MESSAGES, Level, Mark, Message, MessageFilter, MessagePage
 from quarterdeck.model.output import SILENT, NodeMessages
-from quarterdeck.server.commands import Change, Commands
-from quarterdeck.server.place import Place
+from quarterdeck.server.jobs.commands import Change, Commands
+from quarterdeck.server.jobs.place import Place
 from quarterdeck.store.state.nodes import NodeKey
 
 #: how long one question to a node may wait for a message

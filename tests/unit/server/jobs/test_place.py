@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.server.place import Place
+from quarterdeck.server.jobs.place import Place
 from quarterdeck.store.state.nodes import NodeKey
 
 _numbers = st.integers(0, (1 << 63) - 1)

@@ -11,9 +11,9 @@ from quarterdeck.model.errors import AlreadyExists, BadInput, NoSuchNodes, NotFo
 from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CommandWithJobs, CreateCommand, JobResult, JobState
 from quarterdeck.model.nodes import AgentIdentity, Selector
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.commands import Commands
-from quarterdeck.server.jobs import OFFERS, RESULT_LIMIT_BYTES
-from quarterdeck.server.ledger import Ledger
+from quarterdeck.server.jobs.commands import Commands
+from quarterdeck.server.jobs.jobs import OFFERS, RESULT_LIMIT_BYTES
+from quarterdeck.server.jobs.ledger import Ledger
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state.nodes import NodeKey
 from tests.services import Services

@@ -6,7 +6,7 @@ from quarterdeck.model.errors import AlreadyExists, BadInput, NoSuchNodes, NotFo
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand
 from quarterdeck.model.schedules import CreateSchedule, MissedRuns
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.schedules import LOOK_S, Schedules
+from quarterdeck.server.jobs.schedules import LOOK_S, Schedules
 from quarterdeck.store.state.database import Database
 
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)

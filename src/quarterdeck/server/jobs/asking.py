@@ -27,8 +27,8 @@ from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, ID_LIMIT, CreateCommand,
 from quarterdeck.model.nodes import AgentState
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.coalescer import Coalescer
-from quarterdeck.server.jobs import is_id, offer
-from quarterdeck.server.ledger import Ledger, Watch
+from quarterdeck.server.jobs.jobs import is_id, offer
+from quarterdeck.server.jobs.ledger import Ledger, Watch
 from quarterdeck.server.scripts import keep, take_script
 from quarterdeck.server.selection import no_match
 from quarterdeck.server.sessions.links import Links, NewJob

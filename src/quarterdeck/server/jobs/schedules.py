@@ -19,7 +19,7 @@ from quarterdeck.model.errors import AlreadyExists, BadInput, NotFound, Quarterd
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand
 from quarterdeck.model.schedules import NAME_LIMIT, CreateSchedule, MissedRuns, Schedule
 from quarterdeck.model.tokens import ApiToken
-from quarterdeck.server import cron
+from quarterdeck.server.jobs import cron
 from quarterdeck.server.scripts import keep, take_script
 from quarterdeck.store.state import schedules as rows
 from quarterdeck.store.state import scripts

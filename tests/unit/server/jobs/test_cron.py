@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.server.cron import parse
+from quarterdeck.server.jobs.cron import parse
 
 ZONES = ("UTC", "Europe/Brussels", "Australia/Lord_Howe", "America/St_Johns", "Pacific/Apia", "Africa/Cairo")
 

@@ -20,7 +20,7 @@ from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.jobs import ID_LIMIT, RESULT_LINES, JobOffer, JobResult, JobState, is_final
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.coalescer import Coalescer
-from quarterdeck.server.ledger import Ledger, moved
+from quarterdeck.server.jobs.ledger import Ledger, moved
 from quarterdeck.store.state import nodes
 from quarterdeck.store.state import offers as rows
 from quarterdeck.store.state.database import Database

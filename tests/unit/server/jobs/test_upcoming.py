@@ -6,9 +6,9 @@ import asyncio
 
 from quarterdeck.link.messages import JobOffers, KillJobs, ToAgent
 from quarterdeck.model.jobs import JobOffer
-from quarterdeck.server.jobs import OFFERS, NextJobs
+from quarterdeck.server.jobs.jobs import OFFERS, NextJobs
+from quarterdeck.server.jobs.upcoming import Upcoming
 from quarterdeck.server.sessions.links import NewJob
-from quarterdeck.server.upcoming import Upcoming
 
 
 class Store:
