@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.messages import LevelsWritten, LogLevels
-from quarterdeck.model.struct import Struct, Wire
+from quarterdeck.model.struct import Struct
 
 #: of `max_time`: without limit, and remembered; of `max_restart`: without limit
 FOREVER = -1
@@ -106,7 +106,7 @@ class ExecuteArguments(ProcessSettings, frozen=True, kw_only=True):
     args: tuple[str, ...] = ()  #: each as it is
 
 
-class ProcessStats(Wire, frozen=True, kw_only=True):
+class ProcessStats(Struct, frozen=True, kw_only=True):
     """What a tree uses; sums over its processes."""
 
     id: str
@@ -125,13 +125,13 @@ class ProcessStats(Wire, frozen=True, kw_only=True):
     written_bytes: int = 0
 
 
-class ProcessesStats(Wire, frozen=True, kw_only=True):
+class ProcessesStats(Struct, frozen=True, kw_only=True):
     """The answer of `get_processes_stats`."""
 
     processes: tuple[ProcessStats, ...] = ()
 
 
-class KilledAll(Wire, frozen=True, kw_only=True):
+class KilledAll(Struct, frozen=True, kw_only=True):
     """The answer of `killall`."""
 
     killed: int  #: processes that ran and were told to end

@@ -63,7 +63,7 @@ async def test_what_is_missing_is_named_and_the_allow_list_holds(node: Life) -> 
         JobState.REFUSED,
     ]
     assert "'first'" in results["one"].reason
-    assert "No such file" in results["three"].reason
+    assert "There is no program '/no/such/program'" in results["three"].reason
 
 
 async def test_an_unknown_command_names_those_that_are_near(node: Life) -> None:

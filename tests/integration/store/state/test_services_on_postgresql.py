@@ -1,8 +1,8 @@
 """The server's services do on PostgreSQL what they do on SQLite: the same tests against a real one."""
 
-from tests.unit.server.test_artefacts import *  # noqa: F403
+from tests.unit.server.files.test_artefacts import *  # noqa: F403
+from tests.unit.server.jobs.test_commands import *  # noqa: F403
 from tests.unit.server.test_audit import *  # noqa: F403
-from tests.unit.server.test_commands import *  # noqa: F403
 from tests.unit.server.test_joins import *  # noqa: F403
 from tests.unit.server.test_modules import *  # noqa: F403
 from tests.unit.server.test_nodes import *  # noqa: F403
