@@ -27,7 +27,7 @@ from quarterdeck.model.output import NodeMessages
 from quarterdeck.server.server import Server
 from tests.integration.server.test_jobs import receive, say
 from tests.integration.server.test_jobs_api import client
-from tests.integration.server.test_server import Agent, config, joined, server
+from tests.integration.server.test_server import Agent, config, joined, server, until
 
 __all__ = ["client", "config", "server"]
 OK = JobResult(id="c", state=JobState.OK, starttime=1, streams=("a\nb\n", ""))
@@ -50,13 +50,18 @@ async def asked(agent: Agent) -> AskMessages:
 
 
 async def running(server: Server, client: AsyncClient) -> Agent:
-    """A node that runs the command c."""
+    """A node that runs the command c, and the server knows."""
     agent = await joined(server)
     await agent.connect()
     await agent.expect(Desired)
     await client.create_command(CreateCommand(cmd="execute", id="c"))
     await agent.expect(JobOffers)
     await say(agent, JobsStarted(ids=("c",)))
+
+    async def runs() -> bool:
+        return (await client.show_command("c")).jobs[0].state is JobState.RUNNING
+
+    await until(runs)
     return agent
 
 
