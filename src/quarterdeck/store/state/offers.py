@@ -31,6 +31,9 @@ class Named(NamedTuple):
     agent_id: str | None
 
 
+_IDS = bindparam("ids", type_=String(), expanding=True)
+
+
 async def find_named(connection: AsyncConnection, key: NodeKey, ids: Collection[str]) -> dict[str, Named]:
     """A node's jobs by the ids of their commands."""
     found: dict[str, Named] = {}
@@ -41,12 +44,14 @@ async def find_named(connection: AsyncConnection, key: NodeKey, ids: Collection[
     return found
 
 
+_named = command.alias()
+#: the numbers come from a query of their own: joined alone, SQLite would go through every job that the node ever had
 _NAMED = Direct(
     select(command.c.id, command.c.cmd, node.c.agent_id, *ROW)
-    .join_from(command, job, job.c.command == command.c.number)
+    .join_from(job, command, command.c.number == job.c.command)
     .join(node, (node.c.gid == job.c.gid) & (node.c.nid == job.c.nid), isouter=True)
     .where(
-        command.c.id.in_(bindparam("ids", type_=String(), expanding=True)),
+        job.c.command.in_(select(_named.c.number).where(_named.c.id.in_(_IDS))),
         job.c.gid == bindparam("gid"),
         job.c.nid == bindparam("nid"),
     )
