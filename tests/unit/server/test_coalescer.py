@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from quarterdeck.model.errors import NotFound, QuarterdeckError
+from quarterdeck.server import coalescer
 from quarterdeck.server.coalescer import Coalescer
 
 
@@ -61,19 +62,34 @@ async def test_a_caller_that_gives_up_does_not_disturb_the_others() -> None:
         await impatient
 
 
-async def test_after_a_round_with_company_the_next_waits_for_some() -> None:
+async def test_after_a_round_with_company_the_next_waits_for_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coalescer, "COMPANY_LIMIT_S", 1000.0)
     rounds: list[list[int]] = []
 
     async def run(items: Sequence[int]) -> Sequence[int | QuarterdeckError]:
         rounds.append(list(items))
         return list(items)
 
-    call = Coalescer[int, int](run, company_s=0.05)
+    call = Coalescer[int, int](run, company_s=1000.0)
     assert await call(0) == 0
     assert await call(1) == 1
     await asyncio.gather(call(2), call(3))
     first = asyncio.create_task(call(4))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
     assert await asyncio.gather(first, call(5)) == [4, 5]
     assert rounds == [[0], [1], [2, 3], [4, 5]]
+
+
+async def test_company_that_does_not_come_is_not_waited_for_long() -> None:
+    rounds: list[list[int]] = []
+
+    async def run(items: Sequence[int]) -> Sequence[int | QuarterdeckError]:
+        rounds.append(list(items))
+        return list(items)
+
+    call = Coalescer[int, int](run, company_s=0.001)
+    await asyncio.gather(call(1), call(2), call(3))
+    assert await asyncio.gather(call(4), call(5)) == [4, 5]
+    assert await call(6) == 6
+    assert rounds == [[1, 2, 3], [4, 5], [6]]
