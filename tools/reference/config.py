@@ -15,7 +15,8 @@ _INTRODUCTION = f"""# Configuration
 A value is taken from the last of these that has it: the default, the TOML file, the environment, the command's flag.
 The file is `$QD_CONFIG`, else `quarterdeck.toml` in the data folder, else `{SYSTEM_FILE}`; `--config` names
 another. One file serves both halves, in the tables `[server]` and `[agent]`. An unknown key or variable is an error.
-`qd config show server` and `qd config show agent` print what holds, and where each value came from.
+`qd config show server` and `qd config show agent` print what holds, and where each value came from;
+of a token, a password in a URL and the `env` of an extension only that they are set.
 
 In the environment, a list is written `a,b` and a map `name=value,name=value`.
 """

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
+from quarterdeck.cli.shown import shown
 from quarterdeck.client.endpoint import default_home
 from quarterdeck.model.config import AgentConfig, ServerConfig
 from quarterdeck.model.errors import BadConfig, BadInput
@@ -93,7 +94,7 @@ def _from_file(path: Path, section: str) -> dict[str, object]:
             raise _unknown(name, SECTIONS, str(path))
     table = content.get(section, {})
     if not isinstance(table, dict):
-        raise BadConfig(f"{path}: expected the table [{section}], found {section} = {table!r}.")
+        raise BadConfig(f"{path}: '{section}' should be the table [{section}], not a value or a list.")
     return dict(_flatten(cast("dict[str, Any]", table), SECTIONS[section]))
 
 
@@ -140,7 +141,7 @@ def _parsed(value: object, wanted: Any, *, key: str, source: str) -> object:
     try:
         return msgspec.convert(value, wanted, strict=from_file)
     except msgspec.ValidationError as error:
-        raise BadConfig(f"{key} = {value!r} ({source}): {error}.") from error
+        raise BadConfig(f"{key} = {shown(key, value)!r} ({source}): {error}.") from error
 
 
 def _extension(name: str, value: object, *, key: str, source: str) -> ExtensionConfig:

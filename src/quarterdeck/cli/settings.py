@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -11,12 +11,10 @@ from cyclopts import App, Parameter
 
 from quarterdeck.cli import config, output
 from quarterdeck.cli.arguments import Json
+from quarterdeck.cli.shown import shown
 from quarterdeck.model.config import AgentConfig, ServerConfig
 
 app = App(name="config", help="The configuration and where each value came from.")
-_SECRET = frozenset({"token"})
-_URLS = frozenset({"state_url", "telemetry_url", "redis"})  # they may hold a password
-_PASSWORDS = re.compile(r"(?<=:)(?!//)[^/]*(?=@)|(?<=[?&]password=)[^&]*")  # up to the last @: one may stand in it
 
 
 @app.command
@@ -30,9 +28,9 @@ def show(
     kind: type[ServerConfig | AgentConfig] = config.SECTIONS[section]
     loaded = config.load(kind, flags={})
     rows = [
-        {"key": name, "value": value, "from": origin}
+        {"key": name, "value": shown(name, value), "from": origin}
         for key, origin in loaded.origins.items()
-        for name, value in _named(key, _value(loaded.config, key))
+        for name, value in _named(key, attrgetter(key)(loaded.config))
     ]
     output.show(
         rows,
@@ -53,12 +51,3 @@ def _named(key: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield f"{key}.{name}", {part: fields[part] for part in fields if getattr(each, part) != defaults[part]}
     else:
         yield key, value
-
-
-def _value(settings: msgspec.Struct, key: str) -> Any:
-    value: Any = settings
-    for part in key.split("."):
-        value = getattr(value, part)
-    if key in _URLS and isinstance(value, str):
-        return _PASSWORDS.sub("***", value)
-    return "(set)" if key in _SECRET and value else value

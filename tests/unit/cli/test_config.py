@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,39 @@ def test_config_show_has_a_line_for_each_extension_with_what_was_set(
     assert "max_time" in lines[0]
     assert "max_restart" not in lines[0]
     assert "env" not in lines[1]
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_config_show_hides_the_environment_of_an_extension(
+    home: Path, json: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(home / "quarterdeck.toml", BACKUP + 'PGPASSWORD = "s3cret"\nEMPTY = ""\n')
+    app(["config", "show", "agent", *json], result_action="return_value")
+    printed = capsys.readouterr().out
+    assert "s3cret" not in printed
+    assert {"LANG", "PGPASSWORD", "EMPTY", "(set)", "/usr/bin/tar"} <= set(re.findall(r"[\w/()]+", printed))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (AgentConfig, '[agent]\ntoken = ["s3cret"]\n'),
+        (AgentConfig, '[[agent]]\ntoken = "s3cret"\n'),
+        (AgentConfig, '[[agent.extensions]]\nbinary = "x"\nenv = {KEY = "s3cret"}\n'),
+        (AgentConfig, '[agent.extensions.x]\nbinary = "x"\nenv = "s3cret"\n'),
+        (AgentConfig, '[agent.extensions.x]\nbinary = "x"\nenv = {KEY = ["s3cret"]}\n'),
+        (AgentConfig, '[agent]\nextensions = "s3cret"\n'),
+        (ServerConfig, '[server]\nstate_url = ["postgresql://deck:s3cret@db/fleet"]\n'),
+        (ServerConfig, '[server]\nredis = ["redis://:s3cret@cache"]\n'),
+    ],
+)
+def test_what_is_wrong_with_the_file_is_said_without_its_secrets(
+    home: Path, kind: type[AgentConfig | ServerConfig], text: str
+) -> None:
+    write(home / "quarterdeck.toml", text)
+    with pytest.raises(BadConfig, match=r"quarterdeck\.toml") as caught:
+        config.load(kind, flags={})
+    assert "s3cret" not in f"{caught.value} {caught.value.hint}"
 
 
 @pytest.mark.parametrize(
