@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def test_a_generated_page_is_what_the_code_says(page: str) -> None:
     if page == "tables":
         require(KERNEL_BTF.exists(), "modules are compiled against the kernel's BTF")
     assert (FOLDER / f"{page}.md").read_text() == render(page), "run `make docs`"
+
+
+def test_the_page_of_verbs_does_not_say_how_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = render("cli")
+    monkeypatch.setattr(sys, "argv", ["python -m something"])
+    assert render("cli") == written
 
 
 def commands(text: str) -> list[str]:

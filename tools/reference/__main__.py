@@ -6,8 +6,6 @@ import sys
 
 from tools.reference import FOLDER, PAGES, render
 
-pages = sys.argv[1:] or PAGES
-sys.argv = ["qd"]  # cyclopts would write how this was started into the usage lines
-for page in pages:
+for page in sys.argv[1:] or PAGES:
     (FOLDER / f"{page}.md").write_text(render(page))
     print(f"docs/reference/{page}.md")
