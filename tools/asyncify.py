@@ -17,7 +17,7 @@ REPLACEMENTS = (
     ("The sync client.", "The async client."),
     ("import Iterator, Mapping", "import AsyncIterator, Mapping"),
     ("-> Iterator[", "-> AsyncIterator["),
-    ("context manager", "async context manager"),
+    ("as a context manager", "as an async context manager"),
     ("class Client:", "class AsyncClient:"),
     ("-> Client:", "-> AsyncClient:"),
     ("def __enter__", "async def __aenter__"),

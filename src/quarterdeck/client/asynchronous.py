@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """Asks one server. Use it as a async context manager, or call `close`."""
+    """Asks one server. Use it as an async context manager, or call `close`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint

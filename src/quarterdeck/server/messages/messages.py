@@ -2,7 +2,7 @@
 
 A node is asked over its live session; of one that is away there is only the table `messages`. Owns which nodes are
 asked and the words about those that do not answer; nothing of what they say is kept here. Following is in
-`message_follow.py`, the order of many nodes in `merging.py`.
+`following.py`, the order of many nodes in `merging.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 import msgspec
 
 from quarterdeck.model.errors import BadInput, NoSuchNodes, QuarterdeckError, TimedOut
+from quarterdeck.model.jobs import is_id
 from quarterdeck.model.messages import FoundMessages, MessageFilter, MessagePage, NodeMessage
 from quarterdeck.model.nodes import Node, Selector
-from quarterdeck.server.jobs.jobs import is_id
 from quarterdeck.server.messages import cursors as tokens
 from quarterdeck.server.messages.cursors import Reached
 from quarterdeck.server.messages.following import Followed, Start, follow, of_node, trouble
