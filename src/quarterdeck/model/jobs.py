@@ -25,6 +25,11 @@ COMMAND_LIMIT_BYTES = 256 * 1024
 ID_LIMIT = 128
 
 
+def is_id(text: str) -> bool:
+    """Whether this may be the id of a command."""
+    return 0 < len(text) <= ID_LIMIT and text.isprintable()
+
+
 class JobState(StrEnum):
     """Where a job is. The first three may change; each of the others is the one result."""
 

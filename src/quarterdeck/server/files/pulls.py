@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from quarterdeck.link.messages import FileChunk, FileOffer, FileStored, WantFile
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.files import is_sha256
-from quarterdeck.model.jobs import ID_LIMIT
+from quarterdeck.model.jobs import is_id
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.files.files import Arrival, Files
 from quarterdeck.server.files.transfers import Transfers
@@ -109,7 +109,7 @@ class Pulls:
         return self._arrivals[key]
 
     async def _expected(self, agent: AgentIdentity, job_id: str) -> bool:
-        if not 0 < len(job_id) <= ID_LIMIT:
+        if not is_id(job_id):
             return False
         async with self._database.read() as transaction:
             return await _is_pulled(transaction, job_id, NodeKey(agent.gid, agent.nid))

@@ -23,11 +23,20 @@ from quarterdeck.model.errors import (
     TooLarge,
     Unavailable,
 )
-from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, ID_LIMIT, CreateCommand, Job, JobOffer, JobState, in_one_line
+from quarterdeck.model.jobs import (
+    COMMAND_LIMIT_BYTES,
+    ID_LIMIT,
+    CreateCommand,
+    Job,
+    JobOffer,
+    JobState,
+    in_one_line,
+    is_id,
+)
 from quarterdeck.model.nodes import AgentState
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.coalescer import Coalescer
-from quarterdeck.server.jobs.jobs import is_id, offer
+from quarterdeck.server.jobs.jobs import offer
 from quarterdeck.server.jobs.ledger import Ledger, Watch
 from quarterdeck.server.scripts import keep, take_script
 from quarterdeck.server.selection import no_match

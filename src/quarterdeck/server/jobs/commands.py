@@ -24,11 +24,10 @@ from quarterdeck.model.errors import (
     QuarterdeckError,
     Unavailable,
 )
-from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState
+from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, is_id
 from quarterdeck.model.nodes import AgentState, Selector
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.jobs.asking import Asking, Beside
-from quarterdeck.server.jobs.jobs import is_id
 from quarterdeck.server.jobs.ledger import Ledger, moved
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import jobs as rows

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.link.messages import JobOffers, JobResults, JobsStarted, JobsTaken, KillJobs, ToAgent
 from quarterdeck.model.errors import QuarterdeckError
-from quarterdeck.model.jobs import ID_LIMIT, RESULT_LINES, JobOffer, JobResult, JobState, is_final
+from quarterdeck.model.jobs import ID_LIMIT, RESULT_LINES, JobOffer, JobResult, JobState, is_final, is_id
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.jobs.ledger import Ledger, moved
@@ -193,11 +193,6 @@ def _ids(reports: Sequence[JobReport]) -> list[str]:
         # what cannot be an id is not looked for: the database may not even take it
         ids |= dict.fromkeys(job_id for job_id in every if is_id(job_id))
     return list(ids)
-
-
-def is_id(text: str) -> bool:
-    """Whether this may be the id of a command."""
-    return 0 < len(text) <= ID_LIMIT and text.isprintable()
 
 
 def bounded(result: JobResult, cmd: str) -> JobResult:

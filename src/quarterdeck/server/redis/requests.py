@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.model.jobs import CreateCommand
+from quarterdeck.model.jobs import ID_LIMIT, CreateCommand, is_id
 from quarterdeck.model.nodes import Selector
 from quarterdeck.model.queue import ANY_ROLE, QueuedCommand
-from quarterdeck.server.jobs.jobs import is_id
 
 #: characters of `tags`
 TAGS_LIMIT = 1000
@@ -40,7 +39,7 @@ def read(found: bytes) -> Request | Mistake:
     try:
         queued = msgspec.json.decode(found, type=QueuedCommand)
         if not is_id(queued.id):
-            raise BadInput("A command has an id of 1 to 128 printable characters, which its client makes.")
+            raise BadInput(f"A command has an id of 1 to {ID_LIMIT} printable characters, which its client makes.")
         return Request(_request(queued), _tags(queued), hashlib.sha256(found).hexdigest())
     except (msgspec.DecodeError, BadInput, RecursionError, UnicodeError) as error:
         return Mistake(_id(found), f"This is not a command: {error}")
