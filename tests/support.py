@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import Callable
 
@@ -19,6 +20,9 @@ def require(condition: object, reason: str) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds. How long that may take is the test's own time limit."""
-    while not condition():  # noqa: ASYNC110 (what is waited for has no event)
+    """Wait until `condition`, which may be a coroutine function, holds. How long is the test's own time limit."""
+    while True:
+        holds = condition()
+        if await holds if inspect.isawaitable(holds) else holds:
+            return
         await asyncio.sleep(0.01)

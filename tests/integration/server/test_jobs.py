@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from quarterdeck.link.messages import (
-    Desired,
-    FromAgent,
     JobOffers,
     JobResults,
     JobsStarted,
@@ -21,16 +17,11 @@ from quarterdeck.model.config import ServerConfig
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand, JobResult, JobState
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.server import Server
-from tests.integration.server.test_server import Agent, config, joined, server, until
+from tests.integration.server.agent import connected, joined
+from tests.support import until
 
-__all__ = ["config", "server"]
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)
 OK = JobResult(id="one", state=JobState.OK, cmd="ping", data="{}", level=20)
-
-
-async def say(agent: Agent, message: FromAgent) -> None:
-    assert agent.control is not None
-    await agent.control.send(message)
 
 
 async def ask(running: Server, command_id: str) -> CommandWithJobs:
@@ -49,9 +40,7 @@ async def in_state(running: Server, command_id: str, wanted: JobState) -> None:
 
 
 async def test_a_command_reaches_its_agent_and_its_result_is_confirmed(server: Server) -> None:
-    agent = await joined(server)
-    await agent.connect()
-    await agent.expect(Desired)
+    agent = await connected(server)
     made = await ask(server, "one")
     assert [(job.node_name, job.state) for job in made.jobs] == [("web-1", JobState.QUEUED)]
     (offer,) = (await agent.expect(JobOffers)).jobs
@@ -59,19 +48,19 @@ async def test_a_command_reaches_its_agent_and_its_result_is_confirmed(server: S
 
     changes = await server.commands.follow("one")
     assert (await anext(changes)).job.state is JobState.QUEUED
-    await say(agent, JobsTaken(ids=("one",)))
+    await agent.say(JobsTaken(ids=("one",)))
     assert (await anext(changes)).job.state is JobState.ACCEPTED
-    await say(agent, JobsStarted(ids=("one",)))
+    await agent.say(JobsStarted(ids=("one",)))
     assert (await anext(changes)).job.state is JobState.RUNNING
-    await say(agent, JobResults(results=(OK,)))
+    await agent.say(JobResults(results=(OK,)))
     assert (await agent.expect(ResultsStored)).ids == ("one",)
     last = await anext(changes)
     assert last.job.result == OK
     with pytest.raises(StopAsyncIteration):
         await anext(changes)
 
-    await say(
-        agent, JobResults(results=(JobResult(id="one", state=JobState.ERROR), JobResult(id="x", state=JobState.OK)))
+    await agent.say(
+        JobResults(results=(JobResult(id="one", state=JobState.ERROR), JobResult(id="x", state=JobState.OK)))
     )
     assert (await agent.expect(ResultsStored)).ids == ("one", "x"), "the agent need not keep either"
     assert (await server.commands.show("one")).jobs[0].result == OK, "of two results the first is kept"
@@ -83,12 +72,10 @@ async def test_what_was_asked_while_a_node_was_away_waits_for_it_over_a_restart_
 ) -> None:
     first = Server(config)
     await first.start()
-    agent = await joined(first)
-    await agent.connect()
-    await agent.expect(Desired)
+    agent = await connected(first)
     await ask(first, "one")
     await agent.expect(JobOffers)
-    await say(agent, JobsTaken(ids=("one",)))
+    await agent.say(JobsTaken(ids=("one",)))
     await in_state(first, "one", JobState.ACCEPTED)
     await agent.close()
     await first.stop()
@@ -101,12 +88,12 @@ async def test_what_was_asked_while_a_node_was_away_waits_for_it_over_a_restart_
     assert await state(second, "one") is JobState.ACCEPTED, "only the node can say what became of it"
     agent.address = (await second.info()).link
     assert isinstance(await agent.connect(), Welcome)
-    received = [await receive(agent) for _ in range(3)]
+    received = [await agent.receive() for _ in range(3)]
     (offers,) = [message for message in received if isinstance(message, JobOffers)]
     assert [(offer.id, offer.taken) for offer in offers.jobs] == [("one", True), ("two", False)]
     assert KillJobs(ids=("one",)) in received
     killed = JobResult(id="one", state=JobState.KILLED, reason="somebody ended it")
-    await say(agent, JobResults(results=(killed,)))
+    await agent.say(JobResults(results=(killed,)))
     assert (await agent.expect(ResultsStored)).ids == ("one",)
     assert await state(second, "one") is JobState.KILLED
     await second.nodes.remove("web-1")
@@ -114,12 +101,6 @@ async def test_what_was_asked_while_a_node_was_away_waits_for_it_over_a_restart_
     assert await state(second, "two") is JobState.LOST
     await agent.close()
     await second.stop()
-
-
-async def receive(agent: Agent) -> object:
-    assert agent.control is not None
-    async with asyncio.timeout(20):
-        return await agent.control.receive()
 
 
 async def test_a_job_that_nobody_was_offered_expires_by_itself(server: Server) -> None:

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import httpx
 import msgspec
 import pytest
 
-from quarterdeck.api.app import create_app
-from quarterdeck.api.serve import HttpServer
-from quarterdeck.client import AsyncClient, Endpoint, events
-from quarterdeck.link.messages import Desired, JobOffers, JobResults, ResultsStored
-from quarterdeck.model.config import ServerConfig
+from quarterdeck.client import AsyncClient, events
+from quarterdeck.link.messages import JobOffers, JobResults, ResultsStored
 from quarterdeck.model.errors import AlreadyExists, NoSuchNodes, NotFound, TooLarge
 from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CreateCommand, JobResult, JobState
 from quarterdeck.model.nodes import Selector
 from quarterdeck.server.server import Server
-from tests.integration.server.test_jobs import say
-from tests.integration.server.test_server import config, joined, server
-
-__all__ = ["config", "server"]
-
-
-@pytest.fixture
-async def client(server: Server, config: ServerConfig) -> AsyncGenerator[AsyncClient]:
-    http = HttpServer(create_app(server), "127.0.0.1:0")
-    await http.start()
-    token = (Path(config.home) / "admin.token").read_text().strip()
-    async with AsyncClient(Endpoint(url=f"http://{http.address}", token=token)) as opened:
-        yield opened
-    await http.stop()
+from tests.integration.server.agent import connected, joined
 
 
 async def test_a_command_is_asked_followed_and_audited(server: Server, client: AsyncClient) -> None:
-    agent = await joined(server)
-    await agent.connect()
-    await agent.expect(Desired)
+    agent = await connected(server)
     # what a reader of lines may take for the end of one
     data = "one\N{LINE SEPARATOR}two\x85three\r\nfour"
     made = await client.create_command(CreateCommand(cmd="ping", args={"n": 1}, data=data, id="deploy 7?"))
@@ -49,7 +29,7 @@ async def test_a_command_is_asked_followed_and_audited(server: Server, client: A
     async for job in client.follow_command(made.id):
         seen.append((job.state, job.result.data if job.result else ""))
         if job.state is JobState.QUEUED:
-            await say(agent, JobResults(results=(JobResult(id="deploy 7?", state=JobState.OK, data=data),)))
+            await agent.say(JobResults(results=(JobResult(id="deploy 7?", state=JobState.OK, data=data),)))
     assert seen == [(JobState.QUEUED, ""), (JobState.OK, data)]
     assert (await agent.expect(ResultsStored)).ids == ("deploy 7?",)
 
@@ -69,12 +49,10 @@ async def test_a_command_is_asked_followed_and_audited(server: Server, client: A
 
 
 async def test_a_command_can_be_asked_and_waited_for_in_one_call(server: Server, client: AsyncClient) -> None:
-    agent = await joined(server)
-    await agent.connect()
-    await agent.expect(Desired)
+    agent = await connected(server)
     waiting = asyncio.create_task(client.create_command(CreateCommand(cmd="ping", id="c"), wait_s=30))
     await agent.expect(JobOffers)
-    await say(agent, JobResults(results=(JobResult(id="c", state=JobState.OK, data="{}"),)))
+    await agent.say(JobResults(results=(JobResult(id="c", state=JobState.OK, data="{}"),)))
     made = await waiting
     assert [(job.state, job.result and job.result.data) for job in made.jobs] == [(JobState.OK, "{}")]
     assert [entry.action for entry in await client.list_audit()][:2] == ["endCommand", "createCommand"]

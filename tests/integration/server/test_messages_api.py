@@ -8,24 +8,12 @@ import httpx
 import pytest
 
 from quarterdeck.client import AsyncClient, events
-from quarterdeck.link.messages import AskMessages, Desired, MessagesFound, StopAsking
+from quarterdeck.link.messages import AskMessages, MessagesFound, StopAsking
 from quarterdeck.model.errors import BadInput, NoSuchNodes
 from quarterdeck.model.messages import FoundMessages, Message, MessageFilter, MessagePage
 from quarterdeck.model.nodes import Selector
 from quarterdeck.server.server import Server
-from tests.integration.server.test_jobs import say
-from tests.integration.server.test_jobs_api import client, config, server
-from tests.integration.server.test_server import Agent, joined
-
-__all__ = ["client", "config", "server"]
-
-
-async def here(server: Server) -> Agent:
-    """An agent that is connected."""
-    agent = await joined(server)
-    await agent.connect()
-    await agent.expect(Desired)
-    return agent
+from tests.integration.server.agent import Agent, connected, joined
 
 
 async def answer(agent: Agent, *texts: str, first: int = 1) -> AskMessages:
@@ -36,12 +24,12 @@ async def answer(agent: Agent, *texts: str, first: int = 1) -> AskMessages:
         for place, text in enumerate(texts, first)
     )
     page = MessagePage(messages=found, resume=str(first + len(texts) - 1))
-    await say(agent, MessagesFound(number=asked.number, page=page))
+    await agent.say(MessagesFound(number=asked.number, page=page))
     return asked
 
 
 async def test_messages_are_found_with_filters(server: Server, client: AsyncClient) -> None:
-    agent = await here(server)
+    agent = await connected(server)
     # what a reader of lines may take for the end of one
     text = "one\N{LINE SEPARATOR}two\x85three\r\nfour & five"
     wanted = MessageFilter(
@@ -66,7 +54,7 @@ async def test_messages_are_found_with_filters(server: Server, client: AsyncClie
 
 
 async def test_a_follower_gets_what_comes_and_goes_on_where_it_stopped(server: Server, client: AsyncClient) -> None:
-    agent = await here(server)
+    agent = await connected(server)
     finding = asyncio.create_task(client.list_messages(MessageFilter(newest_first=True, limit=1)))
     assert (await answer(agent, "old", first=4)).filter == {"newest_first": True, "limit": 1}
     stream = client.follow_messages(MessageFilter(levels="1-9"), resume=(await finding).resume)
@@ -86,7 +74,7 @@ async def test_a_follower_gets_what_comes_and_goes_on_where_it_stopped(server: S
 
 
 async def test_when_a_follower_goes_its_questions_are_taken_back(server: Server, client: AsyncClient) -> None:
-    agent = await here(server)
+    agent = await connected(server)
     streams = [asyncio.create_task(first_of(client, events.MessageStream(MessageFilter(), Selector()))) for _ in "abc"]
     asked = {(await agent.expect(AskMessages)).number for _ in streams}
     for each in streams:
@@ -97,7 +85,7 @@ async def test_when_a_follower_goes_its_questions_are_taken_back(server: Server,
 
 
 async def test_a_client_that_reads_no_more_ends_its_questions_too(server: Server, client: AsyncClient) -> None:
-    agent = await here(server)
+    agent = await connected(server)
     stream = events.MessageStream(MessageFilter(), Selector())
     async with httpx.AsyncClient(base_url=client.endpoint.url) as http:
         async with http.stream(**stream.arguments(client.endpoint.token)) as response:

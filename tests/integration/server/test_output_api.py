@@ -11,25 +11,15 @@ import msgspec
 import pytest
 
 from quarterdeck.client import AsyncClient
-from quarterdeck.link.messages import (
-    AskMessages,
-    Desired,
-    JobOffers,
-    JobResults,
-    JobsStarted,
-    MessagesFound,
-    StopAsking,
-)
+from quarterdeck.link.messages import AskMessages, JobOffers, JobResults, JobsStarted, MessagesFound, StopAsking
 from quarterdeck.model.errors import BadInput, NotFound
 from quarterdeck.model.jobs import CreateCommand, Job, JobResult, JobState
 from quarterdeck.model.messages import Message, MessagePage
 from quarterdeck.model.output import NodeMessages
 from quarterdeck.server.server import Server
-from tests.integration.server.test_jobs import receive, say
-from tests.integration.server.test_jobs_api import client
-from tests.integration.server.test_server import Agent, config, joined, server, until
+from tests.integration.server.agent import Agent, connected, joined
+from tests.support import until
 
-__all__ = ["client", "config", "server"]
 OK = JobResult(id="c", state=JobState.OK, starttime=1, streams=("a\nb\n", ""))
 
 
@@ -43,7 +33,7 @@ def page(*lines: str, after: int) -> MessagePage:
 async def asked(agent: Agent) -> AskMessages:
     """The next question; what was given up is passed over."""
     while True:
-        message = await receive(agent)
+        message = await agent.receive()
         if isinstance(message, AskMessages):
             return message
         assert isinstance(message, StopAsking)
@@ -51,12 +41,10 @@ async def asked(agent: Agent) -> AskMessages:
 
 async def running(server: Server, client: AsyncClient) -> Agent:
     """A node that runs the command c, and the server knows."""
-    agent = await joined(server)
-    await agent.connect()
-    await agent.expect(Desired)
+    agent = await connected(server)
     await client.create_command(CreateCommand(cmd="execute", id="c"))
     await agent.expect(JobOffers)
-    await say(agent, JobsStarted(ids=("c",)))
+    await agent.say(JobsStarted(ids=("c",)))
 
     async def runs() -> bool:
         return (await client.show_command("c")).jobs[0].state is JobState.RUNNING
@@ -87,10 +75,10 @@ async def test_what_a_node_prints_is_told_before_its_result(server: Server, clie
             ask = await asked(agent)
             assert ask.filter["job_id"] == "c"
             assert ask.wait_s > 0
-            await say(agent, MessagesFound(number=ask.number, page=page("a", after=0)))
+            await agent.say(MessagesFound(number=ask.number, page=page("a", after=0)))
         elif isinstance(event, NodeMessages) and len(seen) == 2:
             assert (await asked(agent)).filter["cursor"] == "1"
-            await say(agent, JobResults(results=(OK,)))
+            await agent.say(JobResults(results=(OK,)))
             answering = asyncio.create_task(agent_answers_the_rest(agent))
     assert [event.state if isinstance(event, Job) else [m.data for m in event.messages] for event in seen] == [
         JobState.RUNNING, ["a"], ["b"], JobState.OK,
@@ -103,10 +91,10 @@ async def test_what_a_node_prints_is_told_before_its_result(server: Server, clie
 async def agent_answers_the_rest(agent: Agent) -> None:
     """Whoever asks for it: a reader that left may not have been noticed yet."""
     while True:
-        message = await receive(agent)
+        message = await agent.receive()
         if isinstance(message, AskMessages) and message.wait_s == 0:
             assert message.filter["cursor"] == "1"
-            await say(agent, MessagesFound(number=message.number, page=page("b", after=1)))
+            await agent.say(MessagesFound(number=message.number, page=page("b", after=1)))
 
 
 async def test_the_last_id_is_where_it_goes_on(server: Server, client: AsyncClient) -> None:
@@ -114,12 +102,12 @@ async def test_the_last_id_is_where_it_goes_on(server: Server, client: AsyncClie
     last = ""
     async for name, value in lines(client, ""):
         if name == "event" and value == "job":
-            await say(agent, MessagesFound(number=(await asked(agent)).number, page=page("a", after=0)))
+            await agent.say(MessagesFound(number=(await asked(agent)).number, page=page("a", after=0)))
         elif name == "id":
             last = value
             if "." in value:  # messages were told
                 break
-    await say(agent, JobResults(results=(OK,)))
+    await agent.say(JobResults(results=(OK,)))
     resumed = [each async for each in _answered(lines(client, last), agent)]
     assert [value for name, value in resumed if name == "event"] == ["messages", "job", "end"]
     told = [value for name, value in resumed if name == "data"]
@@ -147,10 +135,8 @@ async def test_a_reader_that_goes_away_leaves_no_question_open(server: Server, c
             await asked(agent)
             assert _asking() == 1
             break
-    async with asyncio.timeout(20):
-        while _asking():  # noqa: ASYNC110 (what is waited for has no event)
-            await asyncio.sleep(0.02)
-    assert isinstance(await receive(agent), StopAsking), "the node need not answer any more"
+    await until(lambda: not _asking())
+    assert isinstance(await agent.receive(), StopAsking), "the node need not answer any more"
     await agent.close()
 
 

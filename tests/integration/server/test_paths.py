@@ -7,10 +7,7 @@ import pytest
 from quarterdeck.client import AsyncClient
 from quarterdeck.model.errors import NotFound
 from quarterdeck.server.server import Server
-from tests.integration.server.test_jobs_api import client
-from tests.integration.server.test_server import config, joined, server
-
-__all__ = ["client", "config", "server"]
+from tests.integration.server.agent import joined
 
 
 async def test_a_node_is_named_by_gid_and_nid(server: Server, client: AsyncClient) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from sqlalchemy import update
 
-from quarterdeck.link.messages import Desired, JobOffers, JobResults, JobsTaken
+from quarterdeck.link.messages import JobOffers, JobResults, JobsTaken
 from quarterdeck.model.config import ServerConfig
 from quarterdeck.model.errors import BadConfig
 from quarterdeck.model.jobs import JobResult, JobState
@@ -21,11 +21,9 @@ from quarterdeck.server.redis.queue import ACTOR
 from quarterdeck.server.server import Server
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.schema import redis_command
-from tests.integration.server.test_jobs import say
-from tests.integration.server.test_server import Agent, config, joined, until
+from tests.integration.server.agent import connected, joined
 from tests.redis_server import RedisServer
-
-__all__ = ["config"]
+from tests.support import until
 
 
 @pytest.fixture
@@ -54,13 +52,6 @@ async def results(redis: RedisServer, command_id: str, count: int = 1) -> list[Q
     return [msgspec.json.decode(each, type=QueuedResult) for each in redis.client.lrange(results_of(command_id), 0, -1)]
 
 
-async def connected(server: Server) -> Agent:
-    agent = await joined(server)
-    await agent.connect()
-    await agent.expect(Desired)
-    return agent
-
-
 def ok(command_id: str) -> JobResults:
     return JobResults(results=(JobResult(id=command_id, state=JobState.OK),))
 
@@ -84,8 +75,8 @@ async def test_a_command_comes_and_its_result_goes(server: Server, redis: RedisS
     result = JobResult(
         id="one", state=JobState.OK, data="{}", level=20, starttime=5, time=7, streams=("a", "b"), code=0
     )
-    await say(agent, JobsTaken(ids=("one",)))
-    await say(agent, JobResults(results=(result,)))
+    await agent.say(JobsTaken(ids=("one",)))
+    await agent.say(JobResults(results=(result,)))
     (found,) = await results(redis, "one")
     assert found == QueuedResult(
         id="one", gid=1, nid=1, cmd="ping", state=JobState.OK, data="{}", level=20, starttime=5, time=7,
@@ -142,7 +133,7 @@ async def test_the_same_once_more_is_the_same_and_another_with_its_id_is_refused
     await settled(redis)
     ask(redis, id="one")
     await settled(redis)
-    await say(agent, ok("one"))
+    await agent.say(ok("one"))
     assert [each.state for each in await results(redis, "one")] == [JobState.OK]
     assert (await server.commands.show("one")).cmd == "ping"
     assert len(await server.commands.list()) == 1
@@ -159,7 +150,7 @@ async def test_what_a_killed_server_had_taken_is_taken_up_and_what_it_had_made_i
     agent = await connected(first)
     ask(redis, id="made")
     await settled(redis)
-    await say(agent, ok("made"))
+    await agent.say(ok("made"))
     await results(redis, "made")
     await agent.close()
     await first.stop()
@@ -186,7 +177,7 @@ async def test_a_result_is_there_once_when_it_was_put_there_and_never_noted(
     agent = await connected(first)
     ask(redis, id="one")
     await settled(redis)
-    await say(agent, ok("one"))
+    await agent.say(ok("one"))
     await results(redis, "one")
     ask(redis, id="two")
     await settled(redis)
@@ -202,7 +193,7 @@ async def test_a_result_is_there_once_when_it_was_put_there_and_never_noted(
     await second.commands.kill("two", (), ACTOR)
     agent.address = (await second.info()).link
     await agent.connect()
-    await say(agent, ok("two"))
+    await agent.say(ok("two"))
     await results(redis, "two")
     assert len(await results(redis, "one")) == 1
     await agent.close()
@@ -221,7 +212,7 @@ async def test_redis_may_be_away_at_the_start_and_later_and_what_was_under_way_g
     assert (await agent.expect(JobOffers)).jobs[0].id == "one"
     await settled(redis)
     redis.kill()
-    await say(agent, ok("one"))
+    await agent.say(ok("one"))
 
     async def over() -> bool:
         return JobState.OK in (await server.commands.show("one")).states
@@ -244,8 +235,8 @@ async def test_a_list_that_is_none_keeps_no_other_result_away(server: Server, re
     for name in ("one", "two"):
         ask(redis, id=name)
     await settled(redis)
-    await say(agent, ok("one"))
-    await say(agent, ok("two"))
+    await agent.say(ok("one"))
+    await agent.say(ok("two"))
     assert len(await results(redis, "two")) == 1
     assert redis.client.get(results_of("one")) == b"mine"
     await agent.close()

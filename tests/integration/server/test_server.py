@@ -3,128 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
+import msgspec
 import pytest
 
-from quarterdeck.link.certificates import Credentials, key_to_pem, new_key, new_request
-from quarterdeck.link.grpc.agent import GrpcAgentLink, GrpcAgentWire
-from quarterdeck.link.join_tokens import parse
-from quarterdeck.link.messages import (
-    ArtefactChunk,
-    Desired,
-    FromAgent,
-    Hello,
-    InstanceReport,
-    JoinRequest,
-    Refused,
-    ToAgent,
-    WantArtefact,
-    Welcome,
-)
-from quarterdeck.link.wire import Stream
+from quarterdeck.link.messages import ArtefactChunk, Desired, InstanceReport, Refused, WantArtefact
 from quarterdeck.model.config import ServerConfig
 from quarterdeck.model.errors import BadConfig, Conflict, NotFound, QuarterdeckError, TokenUsed, Unauthenticated
 from quarterdeck.model.modules import DeployModule, InstanceState, InstanceStatus, ModuleState
-from quarterdeck.model.nodes import AgentState, Facts
+from quarterdeck.model.nodes import AgentState
 from quarterdeck.model.queries import Query
 from quarterdeck.model.tokens import CreateJoinToken, Role
 from quarterdeck.server.server import Server
-
-MODULE = """
-name = "counted"
-[[table]]
-name = "counted"
-from = "events"
-"""
-PROGRAM = b"""
-#include "vmlinux.h"
-#include <bpf/bpf_helpers.h>
-struct event { __u64 time; __u32 pid; };
-struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } events SEC(".maps");
-SEC("tracepoint/syscalls/sys_enter_getpid") int count(void *context) {
-    struct event *event = bpf_ringbuf_reserve(&events, sizeof *event, 0);
-    if (event) { event->pid = bpf_get_current_pid_tgid() >> 32; bpf_ringbuf_submit(event, 0); }
-    return 0;
-}
-char LICENSE[] SEC("license") = "GPL";
-"""
-T = TypeVar("T")
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> ServerConfig:
-    modules = tmp_path / "modules" / "counted"
-    modules.mkdir(parents=True)
-    (modules / "module.toml").write_text(MODULE)
-    (modules / "counted.bpf.c").write_bytes(PROGRAM)
-    return ServerConfig(
-        home=str(tmp_path / "home"), link="127.0.0.1:0", modules=str(modules.parent), offline_after_s=1.0
-    )
-
-
-@pytest.fixture
-async def server(config: ServerConfig) -> AsyncGenerator[Server]:
-    running = Server(config)
-    await running.start()
-    yield running
-    await running.stop()
-
-
-class Agent:
-    """A node whose agent does what the test says."""
-
-    def __init__(self, address: str, credentials: Credentials) -> None:
-        self.credentials = credentials
-        self.address = address
-        self._link: GrpcAgentLink | None = None
-        self.control: Stream[ToAgent, FromAgent] | None = None
-
-    @classmethod
-    async def join(cls, server: Server, token: str) -> Agent:
-        key, parsed = new_key(), parse(token)
-        credentials = Credentials(
-            key_pem=parsed.key_pem, certificate_pem=parsed.certificate_pem, ca_pem=server._authority.pem
-        )
-        address = (await server.info()).link
-        link = GrpcAgentWire(address).connect(credentials)
-        try:
-            reply = await link.join(JoinRequest(csr_pem=new_request(key, "web-1"), name="web-1"))
-        finally:
-            await link.close()
-        return cls(
-            address, Credentials(key_pem=key_to_pem(key), certificate_pem=reply.certificate_pem, ca_pem=reply.ca_pem)
-        )
-
-    async def connect(self, address: str = "") -> Welcome:
-        self._link = GrpcAgentWire(address or self.address).connect(self.credentials)
-        self.control = self._link.control()
-        await self.control.send(Hello(protocol=1, facts=Facts(hostname="web-1", agent_version="1.0")))
-        return await self.expect(Welcome)
-
-    async def expect(self, kind: type[T]) -> T:
-        assert self.control is not None
-        async with asyncio.timeout(20):
-            message = await self.control.receive()
-        assert isinstance(message, kind), message
-        return message
-
-    async def close(self) -> None:
-        if self._link is not None:
-            await self._link.close()
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await holds():  # noqa: ASYNC110 - what is waited for happens in the store
-            await asyncio.sleep(0.02)
-
-
-async def joined(server: Server) -> Agent:
-    token = await server.tokens.create_join(CreateJoinToken(labels={"role": "web"}))
-    return await Agent.join(server, token.token)
+from tests.integration.server.agent import Agent, connected, joined
+from tests.support import until
 
 
 async def test_a_module_travels_to_its_agent_and_its_table_is_there_at_once(server: Server) -> None:
@@ -140,13 +33,12 @@ async def test_a_module_travels_to_its_agent_and_its_table_is_there_at_once(serv
     (instance,) = desired.instances
     assert (instance.module_id, instance.build) == (module.id, module.build)
 
-    assert agent.control is not None
-    await agent.control.send(WantArtefact(sha256=instance.build.object.sha256))
+    await agent.say(WantArtefact(sha256=instance.build.object.sha256))
     chunk = await agent.expect(ArtefactChunk)
     assert (len(chunk.data), chunk.data[:4]) == (instance.build.object.size, b"\x7fELF")
 
     status = InstanceStatus(instance_id=instance.id, state=InstanceState.SUCCEEDED, revision=desired.revision)
-    await agent.control.send(InstanceReport(revision=desired.revision, statuses=(status,)))
+    await agent.say(InstanceReport(revision=desired.revision, statuses=(status,)))
 
     async def succeeded() -> bool:
         return (await server.modules.instances("counted"))[0].status.state is InstanceState.SUCCEEDED
@@ -169,23 +61,23 @@ async def test_a_token_joins_once(server: Server) -> None:
     assert len(await server.nodes.list()) == 1
 
 
-async def test_an_agent_that_falls_silent_is_offline(server: Server) -> None:
-    agent = await joined(server)
-    await agent.connect()
+async def test_an_agent_that_falls_silent_is_offline(config: ServerConfig) -> None:
+    server = Server(msgspec.structs.replace(config, offline_after_s=0.5))
+    await server.start()
+    agent = await connected(server)
 
     async def offline() -> bool:
         return (await server.nodes.show("web-1")).state is AgentState.OFFLINE
 
     await until(offline)
     await agent.close()
+    await server.stop()
 
 
 async def test_everything_is_there_again_after_a_restart(config: ServerConfig) -> None:
     first = Server(config)
     await first.start()
-    agent = await joined(first)
-    await agent.connect()
-    await agent.expect(Desired)
+    agent = await connected(first)
     await first.modules.deploy("counted", DeployModule())
     sent = await agent.expect(Desired)
     admin = (Path(config.home) / "admin.token").read_text().strip()
@@ -200,7 +92,8 @@ async def test_everything_is_there_again_after_a_restart(config: ServerConfig) -
     assert (await second.tokens.verify(admin)).role is Role.ADMIN
     answer = await second.queries.run(Query(sql="SELECT count() FROM counted"))
     assert answer.completeness.offline_nodes == ("web-1",)
-    await agent.connect((await second.info()).link)
+    agent.address = (await second.info()).link
+    await agent.connect()
     assert await agent.expect(Desired) == sent
     assert (await second.nodes.show("web-1")).state is AgentState.ONLINE
     await agent.close()
