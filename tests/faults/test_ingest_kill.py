@@ -13,6 +13,7 @@ import pytest
 
 from quarterdeck.store.telemetry.clickhouse import open_store
 from tests.faults.ingest_process import AGENTS, LOST_ROWS, OLD_ROWS, ROWS, WINDOW, acknowledged
+from tests.fleet import eventually
 
 ROUNDS = int(os.environ.get("QD_KILL_ROUNDS", "4"))
 REPOSITORY = Path(__file__).parents[2]
@@ -34,10 +35,10 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_doubled(tmp_path: Path) -> 
     choice = random.Random()
     for _ in range(ROUNDS):
         with start(tmp_path, -1) as process:
-            time.sleep(choice.uniform(0.05, 1.0))
+            eventually(lambda: all(acknowledged(tmp_path, nid) for nid in range(AGENTS)), "acknowledgements of all")
+            time.sleep(choice.uniform(0.0, 1.0))
             process.kill()
     acks = [acknowledged(tmp_path, nid) for nid in range(AGENTS)]
-    assert all(acks)
     sent = max(max(found) for found in acks) + 2 * WINDOW  # beyond every batch that was on its way
     with start(tmp_path, sent) as process:
         process.communicate()

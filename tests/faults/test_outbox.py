@@ -111,7 +111,7 @@ async def fill_and_recover(folder: Path, *, full: object, free: object) -> dict[
     for _ in range(100):
         outbox.put(TABLE, 10, b"x" * KIB)
         await asyncio.sleep(0)
-    await asyncio.sleep(0.1)
+    await until(lambda: outbox._disk_refused)
     assert outbox.memory_bytes <= SMALL.memory_bytes
     free()
     await until(lambda: outbox.disk_bytes > 0)

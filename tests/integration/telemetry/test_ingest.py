@@ -21,6 +21,7 @@ from quarterdeck.server.ingest.inserts import FORGET_AT, Inserts
 from quarterdeck.server.tables import Tables
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
 from quarterdeck.testing.journal import MemoryJournal
+from tests.support import until
 from tests.telemetry import ALL_TYPES, EXECS, agent, batch, body_of, every_value, execs, only_losses
 
 DAY_NS = 86_400 * 10**9
@@ -265,7 +266,7 @@ async def test_stopping_stores_what_waits_and_refuses_what_comes(
     opened = Ingest(Inserts(embedded_store, journal), tables, interval_s=5)
     await opened.start()
     waiting = asyncio.ensure_future(opened.accept(agent(), batch(execs(10), 10)))
-    await asyncio.sleep(0.05)
+    await until(lambda: opened._waiting)
     await opened.stop()
     await waiting
     assert count(embedded_store) == 10

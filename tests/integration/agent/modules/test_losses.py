@@ -7,6 +7,7 @@ import asyncio
 from quarterdeck.model.losses import LossReason
 from quarterdeck.model.modules import InstanceState
 from tests.integration.agent.modules.rig import HEADER, Rig, build, calls, ring_manifest, ring_source
+from tests.support import until
 
 COUNT = 20_000
 
@@ -84,9 +85,8 @@ async def test_a_trap_costs_its_chunk_and_no_more(rig: Rig) -> None:
     calls(4000)
     await rig.rows("traps", at_least=4000)
     calls(4000)
-    await asyncio.sleep(0.3)
+    await until(lambda: rig.lost("traps", LossReason.TRAP))
     calls(4000)
-    await asyncio.sleep(0.3)
     await rig.apply()
     rows, lost = len(rig.rows_now("traps")), rig.lost("traps", LossReason.TRAP)
     assert 0 < lost <= 4000

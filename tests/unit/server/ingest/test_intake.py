@@ -76,7 +76,8 @@ async def test_at_the_limit_nothing_more_is_taken_and_one_large_batch_still_pass
     serving = asyncio.create_task(Intake(store, limit_bytes=4000).serve(AGENT, wire))
     wire.feed(1, size=100_000)
     wire.feed(2, 3, 4)
-    await asyncio.sleep(0.05)
+    await until(lambda: wire.received == 2)
+    await asyncio.sleep(0.05)  # in which it could take more, and must not
     assert store.started == [1]
     assert wire.received == 2
     store.open.set()
