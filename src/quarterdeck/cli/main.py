@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.exceptions import UnusedCliTokensError
 
 from quarterdeck import __version__
 from quarterdeck.cli import output
-from quarterdeck.model.errors import QuarterdeckError, Unavailable
+from quarterdeck.model.errors import BadInput, QuarterdeckError, Unavailable
 
 app = App(
     name="qd",
     help="Run things on nodes and see what they do: one agent on each host, one server that knows them all.",
     version=__version__,
     help_format="plaintext",
+    print_error=False,
+    exit_on_error=False,
     default_parameter=Parameter(
         negative=(), show_default=lambda value: value if value not in ((), "", False) else None
     ),
@@ -36,9 +40,10 @@ def main() -> None:
     """Runs one command. Exit code 0 is success; otherwise that of the error (docs/reference/errors.md)."""
     try:
         app(_tokens(sys.argv[1:]))
+    except CycloptsError as error:
+        _end(_misread(error))
     except QuarterdeckError as error:
-        output.print_error(error)
-        sys.exit(error.exit_code)
+        _end(error)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as `| head` does
         sys.exit(0)
@@ -46,8 +51,20 @@ def main() -> None:
         trouble = Unavailable(f"{error.filename or 'The system'}: {error.strerror or error}.")
         if isinstance(error, PermissionError):
             trouble.hint = "Ask as its owner (or root), or choose another data folder with QD_HOME."
-        output.print_error(trouble)
-        sys.exit(trouble.exit_code)
+        _end(trouble)
+
+
+def _end(error: QuarterdeckError) -> NoReturn:
+    output.print_error(error)
+    sys.exit(error.exit_code)
+
+
+def _misread(error: CycloptsError) -> BadInput:
+    """What is wrong with the command line, as every other mistake is said."""
+    if isinstance(error, UnusedCliTokensError):
+        more = " ".join(error.unused_tokens or ())
+        return BadInput(f"'{more}' is more than this takes.", hint="Put quotes around what is one argument.")
+    return BadInput(str(error))
 
 
 def _tokens(given: list[str]) -> list[str]:

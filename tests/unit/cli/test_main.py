@@ -50,8 +50,23 @@ def test_a_mistake_on_the_command_line_is_exit_code_2_and_no_trace(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("QD_TOKEN", "any")
-    assert run(*arguments, monkeypatch=monkeypatch) in {1, 2}
-    assert "Traceback" not in capsys.readouterr().err
+    assert run(*arguments, monkeypatch=monkeypatch) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("servcie",), 'Unknown command "servcie". Did you mean "service"?'),
+        (("run", "--nod", "a", "ls"), "Unknown option: --nod. Did you mean --node?"),
+        (("query", "SELECT", "1", "FROM", "t"), "'1 FROM t' is more than this takes.\nhint: Put quotes around"),
+    ],
+)
+def test_a_word_that_is_none_is_said_with_what_may_be_meant(
+    arguments: tuple[str, ...], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments, monkeypatch=monkeypatch) == 2
+    assert f"error: {words}" in capsys.readouterr().err
 
 
 def test_without_a_token_the_exit_code_is_3(
