@@ -25,6 +25,7 @@ from quarterdeck.cli.progress import Progress
 from quarterdeck.client import Client
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.jobs import CommandWithJobs, Job, JobResult, JobState, is_final
+from quarterdeck.model.messages import Level
 from quarterdeck.model.output import NodeMessages
 
 #: some node had another result than OK
@@ -91,6 +92,7 @@ class _Following:
         self._lines = NodeLines((job.node_name for job in command.jobs), prefix=prefix)
         self._progress = Progress(wanted=not view.json and len(self.jobs) > 1)
         self._said: set[tuple[int, int, str]] = set()
+        self._printed: dict[tuple[int, int], str] = {}  #: each job's last ops error: why a start failed is said once
         self._began = time.monotonic()
 
     def run(self) -> None:
@@ -112,13 +114,16 @@ class _Following:
         if isinstance(event, NodeMessages):
             self._progress.clear()
             self._lines.print(event.node_name, event.messages)
+            for message in event.messages:
+                if message.level == Level.OPS_ERROR:
+                    self._printed[event.gid, event.nid] = message.data
             for problem in event.problems:
                 self._say(event.node_name, problem)
         elif is_final(event.state):
             if self._view.states:
                 self._progress.clear()
                 self._lines.finish()
-                print_state(event)
+                _print_state(event, self._why(event))
             if event.result and event.result.data:
                 self._progress.clear()
                 self._lines.print_text(event.node_name, result_text(event.result))
@@ -160,11 +165,18 @@ class _Following:
         failed: dict[tuple[JobState, str], list[str]] = {}
         for job in self.jobs.values():
             if job.state is not JobState.OK:
-                failed.setdefault((job.state, _why(job)), []).append(job.node_name)
+                failed.setdefault((job.state, self._why(job)), []).append(job.node_name)
         for (state, why), names in failed.items():
+            if not why and len(self.jobs) == 1:
+                continue  # all is said
             more = f" and {len(names) - SUMMARY_NAMES} more" if len(names) > SUMMARY_NAMES else ""
             text = escape(f"{', '.join(names[:SUMMARY_NAMES])}{more}: ") + output.cell(state)
             output.errors.print(text + escape(f" {why}" if why else ""), soft_wrap=True)
+
+    def _why(self, job: Job) -> str:
+        """Why it ended so, unless its node printed that already."""
+        why = _why(job)
+        return "" if why == self._printed.get((job.gid, job.nid)) else why
 
     # ── Ctrl-C ───────────────────────────────────────────────────────────────────────────────────────────────────────
     @contextmanager
@@ -215,8 +227,11 @@ def print_job(job: Job) -> None:
 
 def print_state(job: Job) -> None:
     """One line: the node, the state, how long it took, and why."""
+    _print_state(job, _why(job))
+
+
+def _print_state(job: Job, why: str) -> None:
     took = f" {job.result.time} ms" if job.result and job.result.starttime else ""
-    why = _why(job)
     output.console.print(
         f"[bold]{escape(job.node_name)}[/] {output.cell(job.state)}{took}{escape(f': {why}' if why else '')}",
         soft_wrap=True,

@@ -206,6 +206,22 @@ def test_logs_are_what_was_printed_of_the_nodes_and_levels_that_are_named(
     assert "no job on c" in capsys.readouterr().err
 
 
+def test_why_a_program_could_not_be_started_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = "There is no program 'lss' on this node's PATH."
+    events = [
+        printed("a", "other", level=8),
+        printed("a", why, level=8),
+        done("a", JobState.ERROR, data="", reason=why),
+    ]
+    client = FakeClient([a_job("a", JobState.QUEUED)], events)
+    assert run(client, "start", "execute", monkeypatch=monkeypatch) == 1
+    out, err = capsys.readouterr()
+    assert out == "a ERROR 7 ms\n"
+    assert err.count(why) == 1
+
+
 def test_kill_and_rerun_name_what_they_mean(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

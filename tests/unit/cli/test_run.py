@@ -230,6 +230,21 @@ def test_many_nodes_are_told_apart_and_those_that_failed_named(
     assert capsys.readouterr().out == "x\ny\n"
 
 
+def test_why_a_program_could_not_be_started_is_said_once(
+    qd: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = "There is no program 'lss' on this node's PATH."
+    refused = [event for n in ("a", "bb") for event in (printed(n, why, level=8), job(n, JobState.ERROR, reason=why))]
+    assert qd(FakeClient("a", events=refused[:2]), "lss") == 1
+    printed_why, summary = capsys.readouterr().err.splitlines()
+    assert printed_why == f"ops error: {why}"
+    assert summary.startswith("1 ERROR on 1 node in ")
+    assert qd(FakeClient("a", "bb", events=refused), "--all", "lss") == 1
+    *_, summary, where = capsys.readouterr().err.splitlines()
+    assert summary.startswith("2 ERROR on 2 nodes in ")
+    assert where == "a, bb: ERROR"
+
+
 def test_what_waits_says_why_once_and_not_a_thousand_times(
     qd: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
