@@ -35,6 +35,11 @@ class Addresses(msgspec.Struct, frozen=True):
 
     http: str
     link: str
+    link_https: str = ""
+
+
+#: what the deck calls: first with where the server listens, then also with the agent's exit code each time it died
+Tell = Callable[[Addresses, int | None], None]
 
 
 class Child:
@@ -74,21 +79,25 @@ class Child:
         """Whether the process lives."""
         return self.process is not None and self.process.poll() is None
 
-    def keep(self) -> None:
-        """Starts it again when it died: at once after a long life, later and later when it keeps dying."""
+    def keep(self) -> int | None:
+        """Starts it again when it died: at once after a long life, later and later when it keeps dying.
+
+        The exit code when it is found dead, once for each death.
+        """
         if self.running:
-            return
+            return None
         now = time.monotonic()
-        if self.process is not None:
-            lived_long = now - self.started_at > BACKOFF_LIMIT_S
-            self.restarts = 0 if lived_long else self.restarts + 1
-            delay = min(BACKOFF_LIMIT_S, BACKOFF_S * 2 ** min(self.restarts, 10))
-            output.errors.print(
-                f"[yellow]{self.name} ended (exit code {self.process.returncode}); starting it again in {delay:g} s[/]"
-            )
-            self.process, self.start_at = None, now + delay
-        elif now >= self.start_at:
-            self.start()
+        if self.process is None:
+            if now >= self.start_at:
+                self.start()
+            return None
+        code = self.process.returncode
+        lived_long = now - self.started_at > BACKOFF_LIMIT_S
+        self.restarts = 0 if lived_long else self.restarts + 1
+        delay = min(BACKOFF_LIMIT_S, BACKOFF_S * 2 ** min(self.restarts, 10))
+        output.errors.print(f"[yellow]{self.name} ended (exit code {code}); starting it again in {delay:g} s[/]")
+        self.process, self.start_at = None, now + delay
+        return code
 
     def stop(self) -> None:
         """Ends it: TERM, then KILL after `GRACE_S`."""
@@ -114,16 +123,16 @@ class Deck:
         self._agent.environment["QD_AGENT_END_PROCESSES"] = "true"
         self._ending = False
 
-    def run(self, started: Callable[[Addresses], None]) -> None:
-        """Starts both, calls `started`, and keeps both running until SIGTERM or SIGINT."""
+    def run(self, tell: Tell) -> None:
+        """Starts both and keeps both running until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         try:
-            self._start(started)
-            while not self._ending:
-                self._server.keep()
-                self._agent.keep()
-                time.sleep(POLL_S)
+            addresses = self._start_server()
+            if addresses is not None:
+                self._start_agent(addresses)
+                tell(addresses, None)
+                self._keep(addresses, tell)
         finally:
             self._agent.stop()
             end_left(self._home / "agent")  # nothing, unless the agent died
@@ -132,20 +141,23 @@ class Deck:
     def _end(self, *_: object) -> None:
         self._ending = True
 
-    def _start(self, started: Callable[[Addresses], None]) -> None:
-        (self._home / HTTP_ADDRESS_FILE).unlink(missing_ok=True)
-        self._server.start()
-        addresses = self._wait_for_server()
-        if addresses is None:
-            return
+    def _keep(self, addresses: Addresses, tell: Tell) -> None:
+        while not self._ending:
+            self._server.keep()
+            if (code := self._agent.keep()) is not None:
+                tell(addresses, code)
+            time.sleep(POLL_S)
+
+    def _start_agent(self, addresses: Addresses) -> None:
         self._agent.arguments += ("--server", addresses.link)
         if not (self._home / "agent" / "identity.pem").exists():
             self._agent.environment["QD_AGENT_TOKEN"] = self._join_token()
         self._agent.start()
-        started(addresses)
 
-    def _wait_for_server(self) -> Addresses | None:
+    def _start_server(self) -> Addresses | None:
         """The addresses once the server answers; None when we were told to end meanwhile."""
+        (self._home / HTTP_ADDRESS_FILE).unlink(missing_ok=True)
+        self._server.start()
         deadline = time.monotonic() + READY_S
         while not self._ending:
             if not self._server.running:
@@ -154,7 +166,7 @@ class Deck:
             if (self._home / HTTP_ADDRESS_FILE).exists():
                 with suppress(QuarterdeckError), Client(Endpoint.of_home(self._home)) as client:
                     info = client.server_info()
-                    return Addresses(http=info.http, link=info.link)
+                    return Addresses(http=info.http, link=info.link, link_https=info.link_https)
             if time.monotonic() > deadline:
                 raise TimedOut(f"The server did not answer within {READY_S:g} s.")
             time.sleep(POLL_S)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Annotated
@@ -34,16 +35,25 @@ WAIT_S, DOWN_S = 60.0, 75.0
 LOCK_S = 1.0
 POLL_S = 0.1
 
+_HINTS = """
+
+Try next:
+  qd run uptime
+  qd logs                  (what programs printed)
+  qd module deploy execs --wait
+  qd query "SELECT time, pid, comm, filename FROM execs ORDER BY time DESC LIMIT 10"
+  qd token create          (to join another host)
+  qd doctor                (what this kernel can do)"""
+
 Home = Annotated[str | None, Parameter(help="Data folder [env: QD_HOME].")]
 
 
-class Running(msgspec.Struct, frozen=True):
+class Running(Addresses, frozen=True, kw_only=True):
     """What `qd up` writes beside its lock."""
 
     pid: int
-    http: str
-    link: str
     started_at: float
+    agent_code: int | None = None  #: with which exit code the agent ended last, if it ever ended by itself
 
 
 def up(
@@ -51,6 +61,9 @@ def up(
     home: Home = None,
     http: Annotated[str | None, Parameter(help="Address of the API [env: QD_HTTP].")] = None,
     link: Annotated[str | None, Parameter(help="Address agents connect to [env: QD_LINK].")] = None,
+    link_https: Annotated[
+        str | None, Parameter(help="Address for agents that may speak only HTTPS [env: QD_SERVER_LINK_HTTPS].")
+    ] = None,
     redis: Annotated[str | None, Parameter(help="Redis to take commands from, a URL [env: QD_REDIS].")] = None,
     label: Annotated[tuple[str, ...], Parameter(help="Label of this node, key=value. Repeatable.")] = (),
     detach: Annotated[bool, Parameter(help="Run in the background.")] = False,
@@ -59,9 +72,8 @@ def up(
     """Start a server and an agent on this machine, with everything they need."""
     folder = Path(home).absolute() if home else default_home()
     os.environ["QD_HOME"] = str(folder)
-    for name, value in (("QD_HTTP", http), ("QD_LINK", link), ("QD_REDIS", redis)):
-        if value:
-            os.environ[name] = value
+    given = {"QD_HTTP": http, "QD_LINK": link, "QD_SERVER_LINK_HTTPS": link_https, "QD_REDIS": redis}
+    os.environ.update({name: value for name, value in given.items() if value})
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if running := find_running(folder):
         if detach:
@@ -145,15 +157,19 @@ def _hold(home: Path, labels: tuple[str, ...]) -> None:
         except TimedOut as error:
             raise Conflict(f"Another `qd up` is starting with the data folder {home}.") from error
 
-        def started(addresses: Addresses) -> None:
-            running = Running(pid=os.getpid(), http=addresses.http, link=addresses.link, started_at=time.time())
+        started_at = time.time()
+
+        def tell(addresses: Addresses, agent_code: int | None) -> None:
+            where = msgspec.structs.asdict(addresses)
+            running = Running(**where, pid=os.getpid(), started_at=started_at, agent_code=agent_code)
             temporary = home / "up.json.new"
             temporary.write_bytes(msgspec.json.encode(running))
             temporary.replace(home / "up.json")
-            _banner(home, running)
+            if agent_code is None:
+                _banner(home, running, hints=output.console.is_terminal)  # a log is no place for them
 
         try:
-            Deck(home, labels=labels).run(started)
+            Deck(home, labels=labels).run(tell)
         finally:
             (home / "up.json").unlink(missing_ok=True)
 
@@ -167,28 +183,33 @@ def _locked(lock: IO[str]) -> bool:
 
 
 def _detach(home: Path, labels: tuple[str, ...], *, wait: bool) -> None:
-    log_path = home / "up.log"
     command = [sys.executable, "-m", "quarterdeck.cli.main", "up"]
     for label in labels:
         command += ["--label", label]
-    with log_path.open("ab") as log:
+    with (home / "up.log").open("ab") as log:
+        begins = log.tell()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
         )
 
     def is_up() -> bool:
         if process.poll() is not None:
+            raise Unavailable(f"It ended at once (exit code {process.returncode}).")
+        running = find_running(home)
+        if wait and running and running.agent_code is not None:
             raise Unavailable(
-                f"It ended at once (exit code {process.returncode}).",
-                lines=_last_lines(log_path),
-                hint=f"See {log_path}.",
+                f"The agent ended (exit code {running.agent_code}). It is started again; the server runs."
             )
-        return find_running(home) is not None
+        return running is not None
 
-    with output.errors.status("starting"):
-        _until(is_up, WAIT_S, "the server to answer")
-        if wait:
-            _until(lambda: _agent_is_online(home), WAIT_S, "the agent to connect")
+    try:
+        with output.errors.status("starting"):
+            _until(is_up, WAIT_S, "the server to answer")
+            if wait:
+                _until(lambda: is_up() and _agent_is_online(home), WAIT_S, "the agent to connect")
+    except (Unavailable, TimedOut) as error:
+        error.lines, error.hint = _last_lines(home / "up.log", begins), f"See {home / 'up.log'}."
+        raise
     running = find_running(home)
     if running:
         _banner(home, running)
@@ -210,19 +231,17 @@ def _until(done: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(POLL_S)
 
 
-def _last_lines(path: Path, count: int = 12) -> tuple[str, ...]:
-    return tuple(path.read_text(errors="replace").splitlines()[-count:])
+def _last_lines(log: Path, begins: int, count: int = 12) -> tuple[str, ...]:
+    """The last lines of what stands behind `begins` in a log."""
+    with log.open(errors="replace") as file:
+        file.seek(begins)
+        return tuple(line.rstrip("\n") for line in deque(file, count))
 
 
-def _banner(home: Path, running: Running) -> None:
+def _banner(home: Path, running: Running, *, hints: bool = True) -> None:
+    links = f"link {running.link}" + (f"  https link https://{running.link_https}" if running.link_https else "")
     output.console.print(
-        f"[bold]Quarterdeck runs.[/]  API http://{running.http} (docs: /schema)  link {running.link}  data {home}\n\n"
-        "Try next:\n"
-        "  qd run uptime\n"
-        "  qd logs                  (what programs printed)\n"
-        "  qd module deploy execs --wait\n"
-        '  qd query "SELECT time, pid, comm, filename FROM execs ORDER BY time DESC LIMIT 10"\n'
-        "  qd token create          (to join another host)\n"
-        "  qd doctor                (what this kernel can do)",
+        f"[bold]Quarterdeck runs.[/]  API http://{running.http} (docs: /schema)  {links}  data {home}"
+        f"{_HINTS if hints else ''}",
         soft_wrap=True,
     )

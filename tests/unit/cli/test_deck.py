@@ -18,17 +18,19 @@ def test_a_child_that_dies_is_started_again_with_its_environment(
     (tmp_path / "quarterdeck").mkdir()
     trace = tmp_path / "trace"
     fake = tmp_path / "fake.sh"
-    fake.write_text(f"#!/bin/sh\necho $QD_AGENT_TOKEN >> {trace}\n")
+    fake.write_text(f"#!/bin/sh\necho $QD_AGENT_TOKEN >> {trace}\nexit 3\n")
     fake.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(fake))
     monkeypatch.setattr(deck, "BACKOFF_S", 0.0)
     child = Child("agent", ())
     child.environment["QD_AGENT_TOKEN"] = "qd1_x"
     child.start()
+    codes: list[int | None] = []
     while child.restarts < 3:
-        child.keep()
+        codes.append(child.keep())
         os.sched_yield()
     child.stop()
+    assert [code for code in codes if code is not None] == [3, 3, 3]
     assert set(trace.read_text().split()) == {"qd1_x"}
 
 

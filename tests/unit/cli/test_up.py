@@ -1,4 +1,4 @@
-"""Whether `qd up` runs: who looks must not be in the way of who starts."""
+"""Whether `qd up` runs, and what it says: who looks must not be in the way of who starts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.cli import up
+from quarterdeck.cli.deck import Addresses, Tell
 from quarterdeck.model.errors import Conflict
 
 
@@ -38,3 +39,27 @@ def test_a_second_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         up.fcntl.flock(other, up.fcntl.LOCK_EX)
         with pytest.raises(Conflict):
             up._hold(tmp_path, ())
+
+
+@pytest.mark.parametrize("https", ["", "127.0.0.1:8443"])
+def test_it_says_where_it_listens_and_with_what_the_agent_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], https: str
+) -> None:
+    found: list[up.Running | None] = []
+
+    class Failing:
+        def __init__(self, home: Path, *, labels: tuple[str, ...]) -> None:
+            pass
+
+        def run(self, tell: Tell) -> None:
+            for code in (None, 2):
+                tell(Addresses(http="127.0.0.1:1", link="127.0.0.1:2", link_https=https), code)
+                found.append(up.find_running(tmp_path))
+
+    monkeypatch.setattr(up, "Deck", Failing)
+    up._hold(tmp_path, ())
+    assert [running and (running.link_https, running.agent_code) for running in found] == [(https, None), (https, 2)]
+    printed = capsys.readouterr().out
+    assert printed.count("Quarterdeck runs.") == 1
+    assert ("https link https://127.0.0.1:8443" in printed) is bool(https)
+    assert ("https link" in printed) is bool(https)
