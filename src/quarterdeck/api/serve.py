@@ -57,7 +57,8 @@ class HttpServer:
             return
         self._granian.stop()
         with suppress(asyncio.CancelledError, TimeoutError):
-            await asyncio.wait_for(self._task, GRACE_S)
+            async with asyncio.timeout(GRACE_S):
+                await self._task
 
 
 def _free_port(address: str) -> tuple[str, int]:

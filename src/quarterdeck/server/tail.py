@@ -104,7 +104,8 @@ class Tail:
         """Until there may be another insert."""
         if self._store.shared:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(follower.news.wait(), _POLL_S)
+                async with asyncio.timeout(_POLL_S):
+                    await follower.news.wait()
             await self._look(follower, group)
         else:
             await follower.news.wait()

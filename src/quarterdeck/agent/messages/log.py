@@ -149,10 +149,12 @@ class MessageLog:
         """Forever: store and forward what was put."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._idle_s())
+                async with asyncio.timeout(self._idle_s()):
+                    await self._news.wait()
             if self._waiting:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._enough.wait(), WAIT_S)
+                    async with asyncio.timeout(WAIT_S):
+                        await self._enough.wait()
             self._news.clear()
             self._enough.clear()
             async with self._writing:

@@ -82,4 +82,5 @@ class ServerConnection:
         ended = {"connection": "close"} if close else {}
         kind = {"content-type": "application/octet-stream", "cache-control": "no-store"}
         self._writer.write(write_message(start, {**kind, **headers, **ended}, body))
-        await asyncio.wait_for(self._writer.drain(), ANSWER_TIMEOUT_S)
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await self._writer.drain()

@@ -84,13 +84,15 @@ def parse_head(block: bytes) -> Head:
 async def read_head(reader: asyncio.StreamReader, *, idle_s: float) -> Head | None:
     """The next head; None when the other side has closed, or has begun nothing within `idle_s`."""
     try:
-        first = await asyncio.wait_for(reader.read(1), idle_s)
+        async with asyncio.timeout(idle_s):
+            first = await reader.read(1)
     except TimeoutError:
         return None
     if not first:
         return None
     try:
-        rest = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_TIMEOUT_S)
+        async with asyncio.timeout(HEAD_TIMEOUT_S):
+            rest = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
     except (asyncio.LimitOverrunError, TimeoutError) as error:
@@ -101,7 +103,8 @@ async def read_head(reader: asyncio.StreamReader, *, idle_s: float) -> Head | No
 async def read_body(reader: asyncio.StreamReader, length: int) -> bytes:
     """Exactly `length` bytes; `Unavailable` when they do not come."""
     try:
-        return await asyncio.wait_for(reader.readexactly(length), BODY_TIMEOUT_S + length / _SLOWEST_BYTES_PER_S)
+        async with asyncio.timeout(BODY_TIMEOUT_S + length / _SLOWEST_BYTES_PER_S):
+            return await reader.readexactly(length)
     except (asyncio.IncompleteReadError, TimeoutError) as error:
         raise Unavailable(f"A body of {length} bytes did not come whole.") from error
 

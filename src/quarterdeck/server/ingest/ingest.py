@@ -121,7 +121,8 @@ class Ingest:
         while not (self._ending and not self._waiting):
             await self._news.wait()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._enough.wait(), self._interval_s)
+                async with asyncio.timeout(self._interval_s):
+                    await self._enough.wait()
             items = self._take()
             try:
                 await self._store(items)

@@ -67,7 +67,8 @@ class Messages:
                 await self._put(groups[-GROUPS:])
                 found = groups[-1]
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):
+                await self._news.wait()
 
     async def _put(self, groups: list[int]) -> None:
         said: list[Said] = []

@@ -70,7 +70,8 @@ class Results:
         """Delivers what there is, or waits until there is something."""
         if not (self._all or self._numbers):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._news.wait()
             self._all = self._all or not self._numbers
         self._news.clear()
         numbers, self._numbers, every, self._all = self._numbers, set(), self._all, False

@@ -106,6 +106,20 @@ async def test_messages_are_stored_without_being_asked_for(tmp_path: Path) -> No
         await until(lambda: log.stored)
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_is_told_to_end_as_messages_come_ends(tmp_path: Path, turns: int) -> None:
+    log = MessageLog(tmp_path, emit=Forwarded().emit, lose=Forwarded().lose)
+    keeping = asyncio.create_task(log.keep())
+    await asyncio.sleep(0)
+    await log.put(run(b"one\n"), USUAL)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    keeping.cancel()
+    await until(keeping.done)
+    assert await texts(log) == ["one"]
+    await log.close()
+
+
 async def test_close_stores_and_forwards_what_waits(tmp_path: Path) -> None:
     forwarded = Forwarded()
     log = MessageLog(tmp_path, emit=forwarded.emit, lose=forwarded.lose)

@@ -22,6 +22,12 @@ from quarterdeck.model.errors import BadFrame, TooLarge, Unavailable
 LONG_S = 600.0
 
 
+async def in_turns(number: int) -> None:
+    """The loop goes round so often: whoever can go on does."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
 async def fed(content: bytes, *, whole: bool = True) -> asyncio.StreamReader:
     reader = asyncio.StreamReader(limit=HEAD_LIMIT_BYTES)
     reader.feed_data(content)
@@ -149,6 +155,18 @@ async def test_a_head_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch
 async def test_a_head_is_limited() -> None:
     with pytest.raises(BadFrame, match=f"at most {HEAD_LIMIT_BYTES} bytes"):
         await read_head(await fed(b"a" * 2 * HEAD_LIMIT_BYTES, whole=False), idle_s=LONG_S)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_who_is_told_to_end_as_bytes_come_ends(turns: int) -> None:
+    reader = await fed(b"", whole=False)
+    reading = asyncio.create_task(read_head(reader, idle_s=LONG_S))
+    await in_turns(5)
+    reader.feed_data(b"P")
+    await in_turns(turns)
+    reading.cancel()
+    await in_turns(5)
+    assert reading.cancelled()
 
 
 @pytest.mark.parametrize("whole", [True, False])
