@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,66 +15,11 @@ from quarterdeck.model.losses import LossReason
 from quarterdeck.model.messages import MessageFilter
 from quarterdeck.model.nodes import AgentState, Selector
 from tests.counted import call, counted, deploy, outcome, settled
+from tests.disks import MB
+from tests.faults.conftest import MakeDisk
 from tests.fleet import Fleet, eventually
-from tests.support import require
 
 NAME = "calls"
-MB = 1024 * 1024
-
-
-class SmallDisk:
-    """A file system of `size` bytes mounted on `folder`."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        self.folder = folder
-        self._ballast = folder / "ballast"
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        mounted = subprocess.run(command, capture_output=True, check=False)
-        require(mounted.returncode == 0, "mounting a small file system is not permitted here")
-
-    @contextmanager
-    def full(self) -> Generator[None]:
-        """No byte is free in this block, also when what works on the disk frees some."""
-        over = threading.Event()
-
-        def fill() -> None:
-            with self._ballast.open("ab", buffering=0) as file:
-                while not over.wait(0.005):
-                    with suppress(OSError):
-                        while True:
-                            file.write(bytes(4096))
-
-        filling = threading.Thread(target=fill)
-        filling.start()
-        try:
-            eventually(lambda: not os.statvfs(self.folder).f_bavail, "the disk to be full")
-            yield
-        finally:
-            over.set()
-            filling.join()
-            self._ballast.unlink()
-
-    def unmount(self) -> None:
-        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
-
-
-MakeDisk = Callable[[Path, int], SmallDisk]
-
-
-@pytest.fixture
-def small_disk() -> Iterator[MakeDisk]:
-    """Makes small disks, and takes them down when the fleet on them has ended."""
-    require(os.geteuid() == 0, "mounting a small file system needs root")
-    made: list[SmallDisk] = []
-
-    def make(folder: Path, size: int) -> SmallDisk:
-        made.append(SmallDisk(folder, size))
-        return made[-1]
-
-    yield make
-    for disk in made:
-        disk.unmount()
 
 
 @contextmanager

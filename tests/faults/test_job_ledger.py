@@ -20,7 +20,8 @@ from quarterdeck.agent.jobs.ledger import Ledger
 from quarterdeck.agent.jobs.records import SET_ASIDE, Record, RecordFile, Stage
 from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.jobs import JobOffer, JobState
-from tests.faults.test_fleet_disk import MB, SmallDisk
+from tests.disks import MB
+from tests.faults.conftest import MakeDisk
 from tests.support import until
 from tests.unit.agent.jobs.rig import Gate, Server, node
 
@@ -177,24 +178,23 @@ async def _nothing_more(server: Server) -> int:
     return len(server.heard)
 
 
-async def test_on_a_full_disk_nothing_is_taken_results_wait_and_then_all_goes_on(tmp_path: Path) -> None:
-    disk = SmallDisk(tmp_path / "disk", 2 * MB)
+async def test_on_a_full_disk_nothing_is_taken_results_wait_and_then_all_goes_on(
+    small_disk: MakeDisk, tmp_path: Path
+) -> None:
+    disk = small_disk(tmp_path / "disk", 2 * MB)
     gate = Gate()
-    try:
-        async with node(disk.folder / "agent", {"gate": Command(run=gate.run)}) as server:
-            server.offer("runs", cmd="gate", data="x" * 10_000)
-            await until(lambda: server.started)
-            with disk.full():
-                gate.open.set()
-                server.offer("new", "killed", "late", cmd="gate", data="y" * 100_000)
-                server.offer("soon over", expires_in_s=0.05, data="z" * 100_000)
-                server.kill("killed")
-                heard = len(server.heard)
-                assert await _nothing_more(server) == heard, "nothing is said that is not on disk"
-            states = {id_: (await server.result(id_)).state for id_ in ("runs", "new", "killed", "late", "soon over")}
-        assert states.pop("killed") is JobState.KILLED
-        assert states.pop("soon over") is JobState.EXPIRED
-        assert set(states.values()) == {JobState.OK}
-        assert sorted(gate.began) == ["late", "new", "runs"]
-    finally:
-        disk.unmount()
+    async with node(disk.folder / "agent", {"gate": Command(run=gate.run)}) as server:
+        server.offer("runs", cmd="gate", data="x" * 10_000)
+        await until(lambda: server.started)
+        with disk.full():
+            gate.open.set()
+            server.offer("new", "killed", "late", cmd="gate", data="y" * 100_000)
+            server.offer("soon over", expires_in_s=0.05, data="z" * 100_000)
+            server.kill("killed")
+            heard = len(server.heard)
+            assert await _nothing_more(server) == heard, "nothing is said that is not on disk"
+        states = {id_: (await server.result(id_)).state for id_ in ("runs", "new", "killed", "late", "soon over")}
+    assert states.pop("killed") is JobState.KILLED
+    assert states.pop("soon over") is JobState.EXPIRED
+    assert set(states.values()) == {JobState.OK}
+    assert sorted(gate.began) == ["late", "new", "runs"]

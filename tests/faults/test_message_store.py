@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,10 @@ from quarterdeck.agent.messages.runs import Routing, Run, Source
 from quarterdeck.agent.messages.store import MessageStore
 from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.messages import LogLevels, Message, MessageFilter
-from tests.support import require
+from tests.disks import MB, SmallDisk
+from tests.faults.conftest import MakeDisk
 
 SMALL = 256 * 1024
-MIB = 1024 * 1024
 
 WRITER = """
     import sys
@@ -82,43 +81,26 @@ def everything(store: MessageStore) -> tuple[list[Message], list[str]]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, check=False)
-    require(mounted.returncode == 0, "mounting a small file system is not permitted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def disk(small_disk: MakeDisk, tmp_path: Path) -> SmallDisk:
+    return small_disk(tmp_path / "disk", 2 * MB)
 
 
-def ballast(folder: Path) -> Path:
-    """Take every free byte."""
-    path = folder / "ballast"
-    with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return path
-
-
-def test_a_full_disk_refuses_a_batch_whole_and_takes_it_when_there_is_room(small_disk: Path) -> None:
-    store = MessageStore(small_disk / "messages")
+def test_a_full_disk_refuses_a_batch_whole_and_takes_it_when_there_is_room(disk: SmallDisk) -> None:
+    store = MessageStore(disk.folder / "messages")
     store.append([run(100)])
-    heavy = ballast(small_disk)
+    disk.fill()
     appended = append_until_full(store, first=100)
     assert [message.id for message in everything(store)[0]] == list(range(appended))
-    heavy.unlink()
+    disk.clear()
     store.append([run(100, first=appended)])
     store.close()
-    found, problems = everything(MessageStore(small_disk / "messages"))
+    found, problems = everything(MessageStore(disk.folder / "messages"))
     assert [message.id for message in found] == list(range(appended + 100))
     assert problems == []
 
 
-def test_a_disk_that_fills_up_while_files_are_renamed_loses_nothing(small_disk: Path) -> None:
-    store = MessageStore(small_disk / "messages", file_bytes=SMALL, total_bytes=64 * MIB)
+def test_a_disk_that_fills_up_while_files_are_renamed_loses_nothing(disk: SmallDisk) -> None:
+    store = MessageStore(disk.folder / "messages", file_bytes=SMALL, total_bytes=64 * MB)
     appended = append_until_full(store, first=0)
     assert len(store_files(store)) > 3
     store.delete(MessageFilter(text="nothing at all has this"))
@@ -129,24 +111,24 @@ def test_a_disk_that_fills_up_while_files_are_renamed_loses_nothing(small_disk: 
     assert store.counts.damaged == 0
 
 
-def test_a_store_opens_on_a_full_disk_and_starts_when_there_is_room(small_disk: Path) -> None:
-    folder = small_disk / "messages"
+def test_a_store_opens_on_a_full_disk_and_starts_when_there_is_room(disk: SmallDisk) -> None:
+    folder = disk.folder / "messages"
     store = MessageStore(folder)
     store.append([run(10)])
     store.close()
-    heavy = ballast(small_disk)
+    disk.fill()
     store = MessageStore(folder)
     assert store.last_id in (None, 9)
     with pytest.raises(StorageFull):
         store.append([run(500, first=10, size=4000)])
-    heavy.unlink()
+    disk.clear()
     store.append([run(10, first=10)])
     assert [message.id for message in everything(store)[0]] == list(range(20))
 
 
-async def test_processes_go_on_while_the_disk_is_full_and_the_log_says_what_is_missing(small_disk: Path) -> None:
-    log = MessageLog(small_disk / "messages", emit=lambda *_: None, lose=lambda _: None, queue_bytes=MIB)
-    heavy = ballast(small_disk)
+async def test_processes_go_on_while_the_disk_is_full_and_the_log_says_what_is_missing(disk: SmallDisk) -> None:
+    log = MessageLog(disk.folder / "messages", emit=lambda *_: None, lose=lambda _: None, queue_bytes=MB)
+    disk.fill()
     routing = Routing.of(LogLevels())
     for number in range(4000):
         await log.put(Run(Source("job"), 1, [1], [b"%d " % number + b"x" * 1000], [0]), routing)
@@ -155,7 +137,7 @@ async def test_processes_go_on_while_the_disk_is_full_and_the_log_says_what_is_m
     assert log.dropped > 0
     page = await log.select(MessageFilter())
     assert "wait in memory" in page.problems[-1]
-    heavy.unlink()
+    disk.clear()
     await log.put(Run(Source("job"), 1, [1], [b"after"], [0]), routing)
     await log.flush()
     last = (await log.select(MessageFilter(newest_first=True, limit=2))).messages

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,8 @@ from quarterdeck.agent.outbox import Outbox
 from quarterdeck.link.messages import TelemetryAck
 from quarterdeck.model.config import OutboxConfig
 from quarterdeck.model.tables import Table
-from tests.support import require, until
+from tests.faults.conftest import MakeDisk
+from tests.support import until
 
 KIB = 1024
 SMALL = OutboxConfig(memory_bytes=64 * KIB)
@@ -101,10 +101,8 @@ FULL_BY_LIMIT = """
 """
 
 
-async def fill_and_recover(folder: Path, *, full: object, free: object) -> dict[str, int]:
+async def fill_and_recover(folder: Path, *, full: Callable[[], None], free: Callable[[], None]) -> dict[str, int]:
     """Put while the disk takes nothing, then while it does; what became of the rows."""
-    assert callable(full)
-    assert callable(free)
     outbox = Outbox(folder, SMALL)
     keeping = asyncio.create_task(outbox.keep())
     full()
@@ -139,20 +137,10 @@ def test_a_full_disk_costs_only_the_rows_that_find_no_room(tmp_path: Path) -> No
     assert list(tmp_path.glob("*.new")) == []
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    require(os.geteuid() == 0, "mounting a small file system needs root")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(tmp_path)], check=True)
-    yield tmp_path
-    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
-
-
-async def test_a_full_file_system(tiny_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_file_system(small_disk: MakeDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TICK_S", 0.01)
     monkeypatch.setattr(module, "DISK_RETRY_S", 0.02)
-    ballast = tiny_disk / "ballast"
-    counts = await fill_and_recover(
-        tiny_disk / "outbox", full=lambda: ballast.write_bytes(bytes(230 * KIB)), free=ballast.unlink
-    )
+    disk = small_disk(tmp_path, 256 * KIB)
+    counts = await fill_and_recover(disk.folder / "outbox", full=disk.fill, free=disk.clear)
     assert counts["queue_full"] > 0
     assert sum(counts.values()) == 1100

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,9 @@ import pytest
 from quarterdeck.model.errors import StorageCorrupt, StorageFull
 from quarterdeck.server.audit import Audit
 from quarterdeck.store.state.database import Database
+from tests.disks import MB
+from tests.faults.conftest import MakeDisk
 from tests.state import sqlite_url
-from tests.support import require
 
 WRITER = """
 import asyncio, sys
@@ -51,24 +50,12 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
         assert set(acknowledged) <= set(stored)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Generator[Path]:
-    require(os.geteuid() == 0, "mounting a small disk needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False)
-    require(mounted.returncode == 0, "mounting a tmpfs is not permitted here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-async def test_a_full_disk_is_said_and_over_when_there_is_room(small_disk: Path) -> None:
-    database = await Database.open(sqlite_url(small_disk))
+async def test_a_full_disk_is_said_and_over_when_there_is_room(small_disk: MakeDisk, tmp_path: Path) -> None:
+    disk = small_disk(tmp_path, MB)
+    database = await Database.open(sqlite_url(disk.folder))
     audit = Audit(database)
     await audit.record(actor="a", role="admin", action="x", target="before")
-    ballast = small_disk / "ballast"
-    with pytest.raises(OSError, match="No space"):
-        ballast.write_bytes(bytes(2**20))
+    disk.fill()
     stored = 1
 
     async def write_until_full() -> None:
@@ -80,7 +67,7 @@ async def test_a_full_disk_is_said_and_over_when_there_is_room(small_disk: Path)
     with pytest.raises(StorageFull, match="full"):
         await write_until_full()
     assert len(await audit.list(limit=10_000)) == stored
-    ballast.unlink()
+    disk.clear()
     await audit.record(actor="a", role="admin", action="x", target="after")
     entries = await audit.list(limit=10_000)
     assert len(entries) == stored + 1

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
-import pytest
-
-from tests.support import require
+from tests.disks import MB
+from tests.faults.conftest import MakeDisk
 
 REPOSITORY = Path(__file__).parents[2]
-SIZE_MB = 64
 
 #: in a process of its own, because a process opens one store
 PROGRAM = """
@@ -66,19 +63,11 @@ store.close()
 """
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Generator[Path]:
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(tmp_path)]
-    mounted = subprocess.run(command, capture_output=True, check=False)
-    require(mounted.returncode == 0, "a small disk needs the right to mount a tmpfs")
-    yield tmp_path
-    subprocess.run(["umount", tmp_path], check=True)
-
-
-def test_a_full_disk_is_said_and_passes(small_disk: Path) -> None:
+def test_a_full_disk_is_said_and_passes(small_disk: MakeDisk, tmp_path: Path) -> None:
+    disk = small_disk(tmp_path, 64 * MB)
     path = f"{REPOSITORY / 'src'}:{REPOSITORY}"
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(small_disk)],
+        [sys.executable, "-c", PROGRAM, str(disk.folder)],
         cwd=REPOSITORY,
         env={"PYTHONPATH": path},
         capture_output=True,

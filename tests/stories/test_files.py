@@ -16,8 +16,8 @@ from quarterdeck.client.transfers import measure
 from quarterdeck.model.files import NodeFile
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand, Job, JobState, is_final
 from quarterdeck.model.nodes import Selector
+from tests.disks import MB, SmallDisk
 from tests.fleet import Fleet, eventually
-from tests.support import require
 
 SIZE = 50 * 1024 * 1024
 
@@ -152,12 +152,9 @@ def _kill(fleet: Fleet, victim: str) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder], check=False)
-    require(mounted.returncode == 0, "mounting a tmpfs is not allowed here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    disk = SmallDisk(tmp_path / "disk", 4 * MB)
+    yield disk.folder
+    disk.unmount()
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["size known", "size unknown"])
