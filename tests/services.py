@@ -24,7 +24,7 @@ from quarterdeck.model.modules import (
     Setting,
     TableSource,
 )
-from quarterdeck.model.nodes import AgentIdentity, Facts
+from quarterdeck.model.nodes import AgentIdentity, Facts, NodeKey
 from quarterdeck.model.tables import Column, ColumnType, Table
 from quarterdeck.model.tokens import CreateJoinToken
 from quarterdeck.server.audit import Audit
@@ -42,7 +42,6 @@ from quarterdeck.server.services import Services as ServiceServices
 from quarterdeck.server.sessions.links import Links, NewJob
 from quarterdeck.server.tokens import Tokens
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import NodeKey
 
 
 class Built(msgspec.Struct):
@@ -102,21 +101,21 @@ class FakeSessions:
         self.cut: list[tuple[str, str]] = []
         self.token_changes = 0
 
-    async def push_desired(self, gid: int, nid: int) -> None:
-        self.woken.append(NodeKey(gid, nid))
+    async def push_desired(self, key: NodeKey) -> None:
+        self.woken.append(key)
 
-    def push_jobs(self, gid: int, nid: int) -> None:
-        self.woken_for_jobs.append(NodeKey(gid, nid))
+    def push_jobs(self, key: NodeKey) -> None:
+        self.woken_for_jobs.append(key)
 
-    def offer_jobs(self, gid: int, nid: int, new: Sequence[NewJob]) -> None:
-        self.woken_for_jobs.append(NodeKey(gid, nid))
-        self.offered.extend((NodeKey(gid, nid), each.offer) for each in new)
+    def offer_jobs(self, key: NodeKey, new: Sequence[NewJob]) -> None:
+        self.woken_for_jobs.append(key)
+        self.offered.extend((key, each.offer) for each in new)
 
-    async def ask_messages(self, gid: int, nid: int, wanted: MessageFilter, wait_s: float) -> MessagePage:
-        raise Unavailable(f"The node {gid}/{nid} is not connected.")
+    async def ask_messages(self, key: NodeKey, wanted: MessageFilter, wait_s: float) -> MessagePage:
+        raise Unavailable(f"The node {key} is not connected.")
 
-    def connected(self, gid: int, nid: int) -> bool:
-        return NodeKey(gid, nid) in self.here
+    def connected(self, key: NodeKey) -> bool:
+        return key in self.here
 
     async def disconnect(self, agent_id: str, error: QuarterdeckError | None = None) -> None:
         self.cut.append((agent_id, error.code if error else ""))
@@ -198,7 +197,7 @@ class Services:
 
     async def act(self, agent: AgentIdentity, *, state: InstanceState = InstanceState.SUCCEEDED) -> int:
         """The agent takes its desired set and reports every instance in `state`; the set's revision."""
-        desired = await self.desired.of(NodeKey(agent.gid, agent.nid))
+        desired = await self.desired.of(agent.key)
         statuses = tuple(
             InstanceStatus(instance_id=instance.id, state=state, revision=desired.revision)
             for instance in desired.instances
@@ -213,5 +212,5 @@ class Services:
 
     async def runs_on(self, agent: AgentIdentity) -> list[str]:
         """The names of the modules in the node's desired set."""
-        desired = await self.desired.of(NodeKey(agent.gid, agent.nid))
+        desired = await self.desired.of(agent.key)
         return sorted(instance.build.manifest.name for instance in desired.instances)

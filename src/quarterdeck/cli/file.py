@@ -22,6 +22,7 @@ from quarterdeck.client.transfers import measure
 from quarterdeck.model.errors import BadInput, NotFound
 from quarterdeck.model.files import NodeFile, StoredFile
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand, Job, JobState, is_final
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.model.tables import parse_duration
 
 app = App(name="file", help="Put files on nodes, get them from there.")
@@ -114,7 +115,7 @@ def pull(
         paths = destinations(made, local, PurePosixPath(remote).name)
 
         def fetch(job: Job) -> None:
-            file, path = _node_file(job), paths[job.gid, job.nid]
+            file, path = _node_file(job), paths[job.key]
             path.parent.mkdir(parents=True, exist_ok=True)
             progress = Progress(wanted=not json)
             shown = _shown(progress, f"from {job.node_name}")
@@ -171,7 +172,7 @@ def named_file(files: list[StoredFile], named: str) -> StoredFile:
 
 def _follow(client: Client, made: CommandWithJobs, done: Print, *, json: bool) -> None:
     """Until every node has its result; `done` is called for those that are OK. Ends the program unless all are."""
-    said = set[tuple[int, int, str]]()
+    said = set[tuple[NodeKey, str]]()
     moving = Moving(client, made, wanted=not json)
     try:
         with moving:
@@ -181,8 +182,8 @@ def _follow(client: Client, made: CommandWithJobs, done: Print, *, json: bool) -
                         done(job)
                     elif is_final(job.state) and not json:
                         results.print_state(job)
-                    elif job.reason and not json and (job.gid, job.nid, job.reason) not in said:
-                        said.add((job.gid, job.nid, job.reason))
+                    elif job.reason and not json and (job.key, job.reason) not in said:
+                        said.add((job.key, job.reason))
                         output.errors.print(f"[dim]{escape(f'{job.node_name} {job.reason}')}[/]", soft_wrap=True)
     except KeyboardInterrupt:
         output.errors.print(f"\nNo longer following; the jobs go on. See `qd job show {made.id} --follow`.")
@@ -197,13 +198,13 @@ def _follow(client: Client, made: CommandWithJobs, done: Print, *, json: bool) -
         sys.exit(results.EXIT_NOT_OK)
 
 
-def destinations(made: CommandWithJobs, local: Path, name: str) -> dict[tuple[int, int], Path]:
+def destinations(made: CommandWithJobs, local: Path, name: str) -> dict[NodeKey, Path]:
     """Where each node's file goes."""
     if len(made.jobs) == 1:
         (job,) = made.jobs
-        return {(job.gid, job.nid): local / name if local.is_dir() else local}
+        return {job.key: local / name if local.is_dir() else local}
     names = Counter(job.node_name for job in made.jobs)
-    return {(job.gid, job.nid): local / _folder(job, unique=names[job.node_name] == 1) / name for job in made.jobs}
+    return {job.key: local / _folder(job, unique=names[job.node_name] == 1) / name for job in made.jobs}
 
 
 def _folder(job: Job, *, unique: bool) -> str:

@@ -135,7 +135,7 @@ def logs(
     levels = Levels.parse(level)
     with connect() as client:
         jobs = client.show_command(command).jobs
-        chosen = {(job.gid, job.nid): job.node_name for job in jobs if _named(job, node)}
+        chosen = {job.key: job.node_name for job in jobs if _named(job, node)}
         if not chosen:
             raise NoSuchNodes(f"The command '{command}' has no job on {', '.join(node)}.", hint="See `qd job show`.")
         lines = NodeLines(chosen.values(), prefix=len(chosen) > 1 if prefix is None else prefix)
@@ -193,7 +193,7 @@ def rerun(
 def _named(job: Job, names: Iterable[str]) -> bool:
     """Whether the job is on one of these nodes; by none, all."""
     selector = Selector(nodes=tuple(names))
-    return selector.matches(gid=job.gid, nid=job.nid, name=job.node_name, labels={})
+    return selector.matches(job.key, name=job.node_name, labels={})
 
 
 def _print_jobs(jobs: Iterable[Job], *, json: bool) -> None:

@@ -136,9 +136,9 @@ def _wait(client: Client, module: Module, timeout_s: float) -> list[Instance]:
     pending: list[Instance] = []
     with output.errors.status(f"deploying {module.name}") as status:
         while time.monotonic() < deadline:
-            online = {(n.gid, n.nid) for n in client.list_nodes() if n.state is AgentState.ONLINE}
+            online = {n.key for n in client.list_nodes() if n.state is AgentState.ONLINE}
             instances = client.list_instances(module.id)
-            wanted = [i for i in instances if (i.gid, i.nid) in online]
+            wanted = [i for i in instances if i.key in online]
             if not wanted:
                 raise NoSuchNodes("No node that matches is online.", hint="See `qd node ls`.")
             pending = [i for i in wanted if i.status.state in {InstanceState.INIT, InstanceState.IN_PROGRESS}]

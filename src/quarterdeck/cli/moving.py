@@ -27,7 +27,7 @@ class Moving:
     """A command that moves files, on its way. A context manager; the line is there inside of it."""
 
     def __init__(self, client: Client, command: CommandWithJobs, *, wanted: bool) -> None:
-        self.jobs = {(job.gid, job.nid): job for job in command.jobs}
+        self.jobs = {job.key: job for job in command.jobs}
         self._client = client
         self._command = command
         self._progress = Progress(wanted=wanted)
@@ -52,7 +52,7 @@ class Moving:
         """A job is as it is now; inside, the line is away and something may be printed."""
         with self._lock:
             self._progress.clear()
-            self.jobs[job.gid, job.nid] = job
+            self.jobs[job.key] = job
             yield
             self._progress.show(self.line(()))
 

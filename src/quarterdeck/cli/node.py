@@ -23,7 +23,7 @@ def ls(*, on: On = (), node: OnNode = (), gid: OnGrid = None, json: Json = False
         nodes,
         {
             "node": lambda n: n.name,
-            "gid/nid": lambda n: f"{n.gid}/{n.nid}",
+            "gid/nid": lambda n: str(n.key),
             "state": lambda n: n.state,
             "seen": lambda n: output.age(n.seen_at),
             "labels": lambda n: output.pairs(n.labels),
@@ -48,7 +48,7 @@ def show(node: NodeName, /, *, json: Json = False) -> None:
     output.details(
         [
             ("node", found.name),
-            ("gid/nid", f"{found.gid}/{found.nid}"),
+            ("gid/nid", str(found.key)),
             ("state", found.state),
             ("seen", f"{output.age(found.seen_at)} ago"),
             ("joined", f"{output.age(found.joined_at)} ago"),

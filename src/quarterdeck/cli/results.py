@@ -26,6 +26,7 @@ from quarterdeck.client import Client
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.jobs import CommandWithJobs, Job, JobResult, JobState, is_final
 from quarterdeck.model.messages import Level
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.model.output import NodeMessages
 
 #: some node had another result than OK
@@ -86,13 +87,13 @@ class _Following:
         self._client = client
         self._command = command
         self._view = view
-        self.jobs = {(job.gid, job.nid): job for job in command.jobs}
+        self.jobs = {job.key: job for job in command.jobs}
         self.interrupted = False
         prefix = view.states or len(self.jobs) > 1 if view.prefix is None else view.prefix
         self._lines = NodeLines((job.node_name for job in command.jobs), prefix=prefix)
         self._progress = Progress(wanted=not view.json and len(self.jobs) > 1)
-        self._said: set[tuple[int, int, str]] = set()
         self._printed: dict[tuple[int, int], str] = {}  #: each job's last ops error: why a start failed is said once
+        self._said: set[tuple[NodeKey, str]] = set()
         self._began = time.monotonic()
 
     def run(self) -> None:
@@ -101,7 +102,7 @@ class _Following:
             self._progress.show(self._state())
             for event in self._client.follow_output(self._command.id):
                 if isinstance(event, Job):
-                    self.jobs[event.gid, event.nid] = event
+                    self.jobs[event.key] = event
                 if not self._view.json:
                     self._print(event)
                     if not self._lines.unfinished:
@@ -132,7 +133,7 @@ class _Following:
 
     def _print_reason(self, job: Job) -> None:
         """Why a job has no result yet, once; of many jobs, of the first."""
-        waits = (job.gid, job.nid, job.reason)
+        waits = (job.key, job.reason)
         if not job.reason or waits in self._said:
             return
         self._said.add(waits)

@@ -63,7 +63,7 @@ class Where:
                 f"No node is named, so this would run on all {len(nodes)} nodes.",
                 hint="Say which, with --on, --role, --node or --gid; --all for all of them, --any for one.",
             )
-        return Selector(nodes=tuple(f"{node.gid}/{node.nid}" for node in nodes))
+        return Selector(nodes=tuple(str(node.key) for node in nodes))
 
 
 @Parameter(name="*")

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.model.nodes import Selector
+from quarterdeck.model.nodes import NodeKey, Selector
 from quarterdeck.model.processes import program_line
 from quarterdeck.model.struct import Struct, Wire
 from quarterdeck.model.transitions import Transitions
@@ -128,6 +128,11 @@ class Job(Struct, frozen=True, kw_only=True):
     accept_time: float = 0.0  #: 0 until the node has it
     last_update_time: float = 0.0
     result: JobResult | None = None
+
+    @property
+    def key(self) -> NodeKey:
+        """On which node."""
+        return NodeKey(self.gid, self.nid)
 
 
 class Command(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from quarterdeck.model.manifests import Manifest, ReadMode, SettingValue
-from quarterdeck.model.nodes import Selector
+from quarterdeck.model.nodes import NodeKey, Selector
 from quarterdeck.model.struct import Struct, Wire
 from quarterdeck.model.tables import Table
 from quarterdeck.model.transitions import Transitions
@@ -234,6 +234,11 @@ class Instance(Struct, frozen=True, kw_only=True):
     stats: InstanceStats | None = None
     create_time: float = 0.0
     last_update_time: float = 0.0
+
+    @property
+    def key(self) -> NodeKey:
+        """The node it is on."""
+        return NodeKey(self.gid, self.nid)
 
 
 class CreateModule(Struct, frozen=True, kw_only=True):

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 from quarterdeck.model.struct import Struct, Wire
 from quarterdeck.model.transitions import Transitions
+
+
+class NodeKey(NamedTuple):
+    """Which node: unique in the fleet."""
+
+    gid: int
+    nid: int
+
+    def __str__(self) -> str:
+        """As people and selectors write it: gid/nid."""
+        return f"{self.gid}/{self.nid}"
 
 
 class AgentState(StrEnum):
@@ -33,6 +46,11 @@ class AgentIdentity(Wire, frozen=True, kw_only=True):
     gid: int
     nid: int
     serial: str  #: of the certificate, in hex; a renewed one has another
+
+    @property
+    def key(self) -> NodeKey:
+        """The node it stands for."""
+        return NodeKey(self.gid, self.nid)
 
 
 class Facts(Wire, frozen=True, kw_only=True):
@@ -68,6 +86,11 @@ class Node(Struct, frozen=True, kw_only=True):
     joined_at: float = 0.0  #: seconds since the epoch
     seen_at: float = 0.0  #: seconds since the epoch; last message
 
+    @property
+    def key(self) -> NodeKey:
+        """Its identity."""
+        return NodeKey(self.gid, self.nid)
+
 
 class Selector(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which nodes are meant. Empty means every node; all given parts must hold; labels all must match."""
@@ -77,15 +100,15 @@ class Selector(Struct, frozen=True, kw_only=True, omit_defaults=True):
     gid: int | None = None
     roles: tuple[str, ...] = ()  #: a node has all of them; its roles are what its label `role` says, "web" or "web,db"
 
-    def matches(self, *, gid: int, nid: int, name: str, labels: dict[str, str]) -> bool:
+    def matches(self, key: NodeKey, *, name: str, labels: Mapping[str, str]) -> bool:
         """Whether a node with this identity and these labels is meant."""
         if self.roles and not set(labels.get("role", "").split(",")).issuperset(self.roles):
             return False
-        if self.gid is not None and gid != self.gid:
+        if self.gid is not None and key.gid != self.gid:
             return False
-        if self.nodes and not {name, str(nid), f"{gid}/{nid}"} & set(self.nodes):
+        if self.nodes and not {name, str(key.nid), str(key)} & set(self.nodes):
             return False
-        return all(labels.get(key) == value for key, value in self.labels.items())
+        return all(labels.get(label) == value for label, value in self.labels.items())
 
 
 class AgentRecord(Struct, frozen=True, kw_only=True):

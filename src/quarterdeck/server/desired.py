@@ -17,13 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from quarterdeck.model.desired import DesiredInstance, DesiredSet
 from quarterdeck.model.errors import NotFound
 from quarterdeck.model.modules import ModuleState
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.model.services import DesiredService
 from quarterdeck.server.files.artefacts import Artefacts
 from quarterdeck.store.state import instances, modules, nodes, services
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.instances import Wanted
 from quarterdeck.store.state.modules import StoredModule
-from quarterdeck.store.state.nodes import NodeKey, Placing
+from quarterdeck.store.state.nodes import Placing
 from quarterdeck.store.state.services import Placed, StoredService
 
 
@@ -58,7 +59,7 @@ class Desired:
         async with self._database.read() as transaction:
             revision = await nodes.revision_of(transaction, key)
             if revision is None:
-                raise NotFound(f"There is no node {key.gid}/{key.nid}.")
+                raise NotFound(f"There is no node {key}.")
             wanted = await instances.find_desired(transaction, key)
             builds = await self._artefacts.builds(transaction, {row.digest for row in wanted})
             found = tuple(
@@ -125,7 +126,7 @@ def _compare(
     for module in deployed:
         for placing in placings:
             key = placing.key
-            if not module.selector.matches(gid=key.gid, nid=key.nid, name=placing.name, labels=placing.labels):
+            if not module.selector.matches(key, name=placing.name, labels=placing.labels):
                 continue
             row = known.pop((module.id, key), None)
             wanted = Wanted(
@@ -161,7 +162,7 @@ def _compare_services(
     for service in declared:
         for placing in placings:
             key, selector = placing.key, service.body.selector
-            if not selector.matches(gid=key.gid, nid=key.nid, name=placing.name, labels=placing.labels):
+            if not selector.matches(key, name=placing.name, labels=placing.labels):
                 continue
             row = known.pop((service.name, key), None)
             wanted = Placed(service.name, *key, service.version, wanted=True, revision=revisions[key])

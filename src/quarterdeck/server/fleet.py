@@ -28,7 +28,7 @@ from quarterdeck.link.messages import (
 )
 from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import BadFrame
-from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.model.nodes import AgentIdentity, NodeKey
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.files.artefacts import Artefacts
 from quarterdeck.server.files.files import Files
@@ -40,7 +40,6 @@ from quarterdeck.server.joins import Joins
 from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.services import Services
 from quarterdeck.server.tokens import Tokens
-from quarterdeck.store.state.nodes import NodeKey
 
 
 class Telemetry(Protocol):
@@ -120,9 +119,9 @@ class Fleet:
         """Another certificate."""
         return await self._joins.renew(agent, csr_pem)
 
-    async def desired(self, gid: int, nid: int) -> DesiredSet:
+    async def desired(self, key: NodeKey) -> DesiredSet:
         """What the node should run, to be sent to it now."""
-        return await self._desired.of(NodeKey(gid, nid))
+        return await self._desired.of(key)
 
     async def artefact(self, agent: AgentIdentity, sha256: str, offset: int) -> ArtefactChunk:
         """A piece of a file or an artefact: whatever has that hash."""

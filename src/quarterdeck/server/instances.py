@@ -17,14 +17,14 @@ import msgspec
 from quarterdeck.link.messages import InstanceReport, StatsReport
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.modules import Instance, InstanceState, InstanceStats, InstanceStatus, ModuleState
-from quarterdeck.model.nodes import AgentIdentity, AgentState
+from quarterdeck.model.nodes import AgentIdentity, AgentState, NodeKey
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.desired import Desired
 from quarterdeck.store.state import instances as rows
 from quarterdeck.store.state import nodes
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.instances import Reported, Shown
-from quarterdeck.store.state.nodes import Link, NodeKey
+from quarterdeck.store.state.nodes import Link
 
 Instances_ = list[Instance]
 #: how long statistics wait for those of other agents, in seconds
@@ -75,7 +75,7 @@ class Instances:
         instance = shown.instance
         status = instance.status
         if status.revision < shown.revision:  # nothing was said yet of what is wanted now
-            sent = self._desired.sent(NodeKey(instance.gid, instance.nid)) >= shown.revision
+            sent = self._desired.sent(instance.key) >= shown.revision
             state = InstanceState.IN_PROGRESS if sent else InstanceState.INIT
             status = InstanceStatus(
                 instance_id=instance.id,
@@ -105,7 +105,7 @@ class Instances:
     ) -> Sequence[QuarterdeckError | None]:
         newest: dict[str, tuple[NodeKey, InstanceStats]] = {}
         for agent, report in reports:
-            newest |= {stats.instance_id: (NodeKey(agent.gid, agent.nid), stats) for stats in report.stats}
+            newest |= {stats.instance_id: (agent.key, stats) for stats in report.stats}
         async with self._database.write() as transaction:
             await rows.set_stats(transaction, newest)
         return [None] * len(reports)

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from quarterdeck.link.certificates import certificate_to_pem
 from quarterdeck.link.messages import JoinReply, JoinRequest, NewCertificate
 from quarterdeck.model.errors import NotFound, Revoked, TokenExpired, TokenUsed, Unauthenticated
-from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Node
+from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Node, NodeKey
 from quarterdeck.model.tokens import JoinToken
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.desired import Desired
@@ -28,7 +28,6 @@ from quarterdeck.server.names import check_facts, check_labels, check_name
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import instances, nodes, services, tokens
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import NodeKey
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +101,7 @@ class Joins:
         async with self._database.write() as transaction:
             if agent.agent_id not in await nodes.find_links(transaction, [agent.agent_id]):
                 raise Revoked
-            certificate = await self._issue(transaction, csr_pem, agent.agent_id, NodeKey(agent.gid, agent.nid))
+            certificate = await self._issue(transaction, csr_pem, agent.agent_id, agent.key)
         return NewCertificate(certificate_pem=certificate_to_pem(certificate), ca_pem=self._authority.pem)
 
     async def _again(
@@ -170,7 +169,7 @@ class Joins:
         node = await nodes.find(transaction, key)
         if node is None:
             raise NotFound(
-                f"The node {key.gid}/{key.nid}, whose place this token gives, was removed.",
+                f"The node {key}, whose place this token gives, was removed.",
                 hint="Create a token without a node.",
             )
         own, _ = await nodes.labels_of(transaction, key)

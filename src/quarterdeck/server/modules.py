@@ -26,7 +26,7 @@ from quarterdeck.model.modules import (
     Module,
     ModuleState,
 )
-from quarterdeck.model.nodes import Selector
+from quarterdeck.model.nodes import NodeKey, Selector
 from quarterdeck.model.tables import Table
 from quarterdeck.modulekit.settings import check_settings
 from quarterdeck.server.desired import Desired
@@ -40,7 +40,6 @@ from quarterdeck.store.state import modules as rows
 from quarterdeck.store.state import nodes
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.modules import StoredModule
-from quarterdeck.store.state.nodes import NodeKey
 
 log = logging.getLogger(__name__)
 
@@ -314,6 +313,6 @@ def _to_module(row: StoredModule, build: Build) -> Module:
 async def _check_selector(transaction: AsyncConnection, selector: Selector) -> None:
     """`NoSuchNodes` unless some node is meant."""
     placings = await nodes.find_placings(transaction)
-    if any(selector.matches(gid=p.key.gid, nid=p.key.nid, name=p.name, labels=p.labels) for p in placings):
+    if any(selector.matches(p.key, name=p.name, labels=p.labels) for p in placings):
         return
     raise no_match(selector, joined=len(placings))

@@ -15,17 +15,18 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.link.messages import Hello, Welcome
-from quarterdeck.model.errors import Conflict, NotFound, Revoked, Unavailable
-from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Facts, Node, Selector
+from quarterdeck.model.errors import Conflict, Revoked, Unavailable
+from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Facts, Node, NodeKey, Selector
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.jobs.ledger import Ledger
 from quarterdeck.server.names import check_facts, check_labels
+from quarterdeck.server.selection import find_one
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import instances, services
 from quarterdeck.store.state import nodes as rows
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import Link, NodeKey
+from quarterdeck.store.state.nodes import Link
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +71,12 @@ class Nodes:
         async with self._database.read() as transaction:
             found = await rows.find_all(transaction)
         selector = selector or Selector()
-        return [
-            node for node in found if selector.matches(gid=node.gid, nid=node.nid, name=node.name, labels=node.labels)
-        ]
+        return [node for node in found if selector.matches(node.key, name=node.name, labels=node.labels)]
 
     async def show(self, reference: str) -> Node:
         """One node by name, nid or gid/nid. `Conflict` when more than one is called that."""
         async with self._database.read() as transaction:
-            return await _one(transaction, reference)
+            return await find_one(transaction, reference)
 
     async def count(self) -> tuple[int, int]:
         """How many nodes there are, and how many of them are ONLINE."""
@@ -92,9 +91,8 @@ class Nodes:
     async def label(self, reference: str, changes: Mapping[str, str | None]) -> Node:
         """Sets labels (None removes one); modules and services whose selectors now match come, others go."""
         async with self._database.write() as transaction:
-            node = await _one(transaction, reference)
-            key = NodeKey(node.gid, node.nid)
-            own, agents = await rows.labels_of(transaction, key)
+            node = await find_one(transaction, reference)
+            own, agents = await rows.labels_of(transaction, node.key)
             fixed = sorted(set(changes) & set(agents))
             if fixed:
                 raise Conflict(
@@ -103,22 +101,21 @@ class Nodes:
                 )
             kept = {name: value for name, value in own.items() if name not in changes}
             labels = check_labels(kept | {name: value for name, value in changes.items() if value is not None})
-            await rows.set_labels(transaction, key, labels)
-            touched = await self._desired.place(transaction, keys=[key])
-            node = await _one(transaction, f"{key.gid}/{key.nid}")
+            await rows.set_labels(transaction, node.key, labels)
+            touched = await self._desired.place(transaction, keys=[node.key])
+            node = await find_one(transaction, str(node.key))
         await self._links.wake(touched)
         return node
 
     async def remove(self, reference: str) -> None:
         """The node is gone, its agent TERMINATED, its certificate worthless; a live session ends, its jobs are LOST."""
         async with self._database.write() as transaction:
-            node = await _one(transaction, reference)
+            node = await find_one(transaction, reference)
             await rows.set_state(transaction, [node.agent_id], AgentState.TERMINATED, now=self._clock())
-            key = NodeKey(node.gid, node.nid)
-            await rows.remove(transaction, key)
-            told = await self._ledger.end_node(transaction, key, reason="The node was removed.")
+            await rows.remove(transaction, node.key)
+            told = await self._ledger.end_node(transaction, node.key, reason="The node was removed.")
         self._ledger.tell(told)
-        self._desired.forget(key)
+        self._desired.forget(node.key)
         await self._links.cut(node.agent_id, Revoked())
 
     # ── what agents do ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,7 +136,7 @@ class Nodes:
 
     async def disconnected(self, agent: AgentIdentity) -> None:
         """The agent's link ended."""
-        self._desired.forget(NodeKey(agent.gid, agent.nid))
+        self._desired.forget(agent.key)
         await self._presence(_Presence(agent, None))
 
     async def seen(self, agents: Sequence[AgentIdentity]) -> None:
@@ -225,13 +222,3 @@ class Nodes:
         await instances.clear_statuses(transaction, keys)
         await services.clear_statuses(transaction, keys)
         return await self._desired.place(transaction, keys=relabelled) if relabelled else set()
-
-
-async def _one(transaction: AsyncConnection, reference: str) -> Node:
-    found = await rows.find_named(transaction, reference)
-    if not found:
-        raise NotFound(f"There is no node '{reference}'.", hint="See `qd node ls`.")
-    if len(found) > 1:
-        names = ", ".join(f"{node.name} ({node.gid}/{node.nid})" for node in found)
-        raise Conflict(f"'{reference}' may be any of {names}.", hint="Name it by gid/nid.")
-    return found[0]

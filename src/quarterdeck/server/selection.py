@@ -1,9 +1,37 @@
-"""The error for a selector that means no node, in the words of whoever wrote it."""
+"""Which nodes are meant, by what people call them; and the errors where none is, in the words of whoever asked."""
 
 from __future__ import annotations
 
-from quarterdeck.model.errors import NoSuchNodes
-from quarterdeck.model.nodes import Selector
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from quarterdeck.model.errors import Conflict, NoSuchNodes, NotFound
+from quarterdeck.model.nodes import Node, NodeKey, Selector
+from quarterdeck.store.state import nodes as rows
+
+
+async def find_one(transaction: AsyncConnection, reference: str) -> Node:
+    """One node by name, nid or gid/nid. `NotFound`; `Conflict` when more than one is called that."""
+    found = await rows.find_named(transaction, reference)
+    if not found:
+        raise NotFound(f"There is no node '{reference}'.", hint="See `qd node ls`.")
+    if len(found) > 1:
+        names = ", ".join(f"{node.name} ({node.key})" for node in found)
+        raise Conflict(f"'{reference}' may be any of {names}.", hint="Name it by gid/nid.")
+    return found[0]
+
+
+def pick(nodes: Mapping[NodeKey, str], named: Sequence[str], *, missing: Callable[[str], NoSuchNodes]) -> set[NodeKey]:
+    """Those of these nodes, with their names, that are `named`; all, when none is. `missing`: for a name of none."""
+    picked: set[NodeKey] = set()
+    for name in named or ("",):
+        selector = Selector(nodes=(name,) if name else ())
+        found = {key for key, node_name in nodes.items() if selector.matches(key, name=node_name, labels={})}
+        if not found:
+            raise missing(name)
+        picked |= found
+    return picked
 
 
 def no_match(selector: Selector, *, joined: int) -> NoSuchNodes:

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from quarterdeck.link.messages import ServiceReport
 from quarterdeck.model.errors import BadInput, Conflict, InUse, NoSuchNodes, NotFound, QuarterdeckError, TooLarge
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand
-from quarterdeck.model.nodes import AgentIdentity, AgentState, Selector
+from quarterdeck.model.nodes import AgentIdentity, AgentState, NodeKey, Selector
 from quarterdeck.model.services import (
     TEXT_LIMIT,
     AppliedServices,
@@ -42,11 +42,12 @@ from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.desired import Desired
 from quarterdeck.server.names import check_name
+from quarterdeck.server.selection import pick
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import nodes
 from quarterdeck.store.state import services as rows
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import Link, NodeKey
+from quarterdeck.store.state.nodes import Link
 from quarterdeck.store.state.services import Reported, Shown, StoredService
 
 log = logging.getLogger(__name__)
@@ -158,19 +159,8 @@ class Services:
         async with self._database.read() as transaction:
             await _find(transaction, name)
             wanted = [one for one in await rows.find_shown(transaction, name=name) if one.wanted]
-        chosen: set[str] = set()
-        for text in named or ("",):
-            selector = Selector(nodes=(text,) if text else ())
-            keys = [
-                one.key
-                for one in wanted
-                if selector.matches(gid=one.key.gid, nid=one.key.nid, name=one.node_name, labels={})
-            ]
-            if not keys:
-                where = f"on '{text}'" if text else "on any node"
-                raise NoSuchNodes(f"The service '{name}' runs {where} by no selector.", hint="See `qd service show`.")
-            chosen |= {f"{key.gid}/{key.nid}" for key in keys}
-        selector = Selector(nodes=tuple(sorted(chosen)))
+        keys = pick({one.key: one.node_name for one in wanted}, named, missing=lambda text: _not_there(name, text))
+        selector = Selector(nodes=tuple(sorted(map(str, keys))))
         return await self._commands.create(CreateCommand(cmd=RESTART, args={"name": name}, selector=selector), actor)
 
     # ── what agents say ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -256,6 +246,11 @@ def _of(group: str) -> str:
     return f"the group '{group}'" if group else "no group"
 
 
+def _not_there(name: str, named: str) -> NoSuchNodes:
+    where = f"on '{named}'" if named else "on any node"
+    return NoSuchNodes(f"The service '{name}' runs {where} by no selector.", hint="See `qd service show`.")
+
+
 def _check_sizes(services: Sequence[Service]) -> None:
     for service in services:
         try:
@@ -285,9 +280,7 @@ async def _count_nodes(
     counted: list[ServiceChange] = []
     for name, change in sorted(plan.changes.items()):
         selector = after[name].body.selector if name in after else None
-        meant = selector is not None and sum(
-            selector.matches(gid=p.key.gid, nid=p.key.nid, name=p.name, labels=p.labels) for p in placings
-        )
+        meant = selector is not None and sum(selector.matches(p.key, name=p.name, labels=p.labels) for p in placings)
         counted.append(msgspec.structs.replace(change, nodes=int(meant)))
     return tuple(counted)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from quarterdeck.link.join_tokens import new_join_token
 from quarterdeck.link.private_files import write_private
 from quarterdeck.model.errors import AlreadyExists, BadInput, NotFound, TokenExpired, Unauthenticated
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.model.tokens import (
     ApiToken,
     CreateApiToken,
@@ -30,7 +31,6 @@ from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import nodes as node_rows
 from quarterdeck.store.state import tokens as rows
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import NodeKey
 
 JoinTokens = list[JoinToken]
 ApiTokens = list[ApiToken]

@@ -29,7 +29,7 @@ from quarterdeck.link.messages import (
 from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import NotFound, QuarterdeckError, Revoked, TokenExpired, TokenUsed
 from quarterdeck.model.jobs import JobOffer
-from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.model.nodes import AgentIdentity, NodeKey
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.jobs.jobs import JobReport, NextJobs
 
@@ -117,8 +117,8 @@ class MemoryFleet:
         self.serials[agent.agent_id] = identity_of(certificate).serial
         return NewCertificate(certificate_pem=certificate_to_pem(certificate), ca_pem=self.authority.pem)
 
-    async def desired(self, gid: int, nid: int) -> DesiredSet:
-        return self.sets.get((gid, nid), DesiredSet(revision=0))
+    async def desired(self, key: NodeKey) -> DesiredSet:
+        return self.sets.get(key, DesiredSet(revision=0))
 
     async def artefact(self, agent: AgentIdentity, sha256: str, offset: int) -> ArtefactChunk:  # noqa: ARG002
         content = self.artefacts.get(sha256)

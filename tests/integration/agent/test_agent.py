@@ -21,6 +21,7 @@ from quarterdeck.model.errors import BadConfig, QuarterdeckError, Unavailable
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.manifests import Manifest
 from quarterdeck.model.modules import Artefact, Build
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.model.tables import Column, ColumnType, Table
 from quarterdeck.testing.instances import MemoryInstances
 from quarterdeck.testing.link import LinkServer
@@ -109,7 +110,7 @@ async def test_joins_obeys_reports_and_ships(server: LinkServer, tmp_path: Path)
         await until(lambda: any(batch.losses for batch in server.fleet.batches.values()))
         await until(lambda: any(isinstance(message, StatsReport) for _, message in server.fleet.received_messages))
         server.fleet.sets[1, 1] = desired(server, 4)
-        await server.sessions.push_desired(1, 1)
+        await server.sessions.push_desired(NodeKey(1, 1))
         await until(lambda: 4 in revisions(server))
         assert instances.objects == {}
     await until(lambda: server.fleet.departures == ["agent-1"])

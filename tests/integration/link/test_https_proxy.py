@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.link.address import Carrier
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.testing.link import LinkServer
 from tests.integration.link.test_joining import joining
 from tests.integration.link.test_sessions import linked
@@ -77,4 +78,4 @@ async def test_a_peer_that_opens_stream_after_stream_takes_no_room_from_others(
         async with linked(server, restless):
             pass
     async with linked(server, server.credentials(nid=2)):
-        assert server.sessions.connected(1, 2)
+        assert server.sessions.connected(NodeKey(1, 2))

@@ -27,7 +27,7 @@ from quarterdeck.link.messages import (
 from quarterdeck.link.wire import AgentLink, Stream
 from quarterdeck.model.errors import BadFrame, BadInput, Forbidden, QuarterdeckError, TimedOut, Unavailable
 from quarterdeck.model.messages import LogLevels, Message, MessageFilter, MessagePage
-from quarterdeck.model.nodes import Facts
+from quarterdeck.model.nodes import Facts, NodeKey
 from quarterdeck.server.messages import questions
 from quarterdeck.testing.link import LinkServer
 from tests.support import until
@@ -66,7 +66,7 @@ async def running(server: LinkServer, folder: Path, *allow: str) -> AsyncIterato
     log = MessageLog(folder / "messages", emit=lambda *_: None, lose=lambda _: None)
     agent = Agent(server, log, Asking(log, allow=allow or ("*",)))
     task = asyncio.create_task(agent.connection.run())
-    await until(lambda: server.sessions.connected(1, 1))
+    await until(lambda: server.sessions.connected(NodeKey(1, 1)))
     yield agent
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -87,7 +87,7 @@ async def by_hand(server: LinkServer) -> AsyncIterator[tuple[AgentLink, Control]
 
 def ask(server: LinkServer, wait_s: float = 0.0, **wanted: object) -> asyncio.Task[MessagePage]:
     filled = MessageFilter(**wanted)  # type: ignore[arg-type]
-    return asyncio.create_task(server.sessions.ask_messages(1, 1, filled, wait_s))
+    return asyncio.create_task(server.sessions.ask_messages(NodeKey(1, 1), filled, wait_s))
 
 
 async def received(control: Control) -> AskMessages | StopAsking:

@@ -48,7 +48,7 @@ from quarterdeck.model.errors import (
     Unauthenticated,
     Unavailable,
 )
-from quarterdeck.model.nodes import Facts
+from quarterdeck.model.nodes import Facts, NodeKey
 from quarterdeck.model.services import ServiceState, ServiceStatus
 from quarterdeck.testing.link import LinkServer
 from tests.support import until
@@ -105,12 +105,12 @@ async def test_pushes_are_coalesced_to_the_latest_set(server: LinkServer) -> Non
     async with linked(server) as (_, control):
         for revision in range(1, 51):
             server.fleet.sets[1, 1] = DesiredSet(revision=revision)
-            await server.sessions.push_desired(1, 1)
+            await server.sessions.push_desired(NodeKey(1, 1))
         received = [await control.receive()]
         while received[-1] != Desired(desired=DesiredSet(revision=50)):
             received.append(await control.receive())
         assert len(received) < 50
-        await server.sessions.push_desired(9, 9)  # not here: nothing happens
+        await server.sessions.push_desired(NodeKey(9, 9))  # not here: nothing happens
 
 
 async def test_reports_reach_the_fleet_under_the_certificates_identity(server: LinkServer) -> None:
@@ -218,7 +218,7 @@ async def test_a_second_connection_replaces_the_first(server: LinkServer) -> Non
         assert answer.code == "conflict"
         assert isinstance(await refusal(first.receive), Conflict)
         server.fleet.sets[1, 1] = DesiredSet(revision=9)
-        await server.sessions.push_desired(1, 1)
+        await server.sessions.push_desired(NodeKey(1, 1))
         assert await second.receive() == Desired(desired=DesiredSet(revision=9))
         assert server.fleet.departures == []
     await until(lambda: server.fleet.departures == ["agent-1"])
@@ -265,7 +265,7 @@ async def test_bad_bytes_end_that_stream_only(
         assert "127.0.0.1" in caplog.text
         await link.close()
         server.fleet.sets[1, 2] = DesiredSet(revision=3)
-        await server.sessions.push_desired(1, 2)
+        await server.sessions.push_desired(NodeKey(1, 2))
         assert await good.receive() == Desired(desired=DesiredSet(revision=3))
 
 

@@ -16,14 +16,13 @@ from quarterdeck.agent.messages.store import MessageStore
 from quarterdeck.model.errors import BadInput, Forbidden, NoSuchNodes, QuarterdeckError, Unavailable
 from quarterdeck.model.jobs import CreateCommand
 from quarterdeck.model.messages import FoundMessages, Message, MessageFilter, MessagePage
-from quarterdeck.model.nodes import AgentIdentity, Selector
+from quarterdeck.model.nodes import AgentIdentity, NodeKey, Selector
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.ingest.ingest import Ingest
 from quarterdeck.server.messages import messages as module
 from quarterdeck.server.messages.messages import Messages
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
 from quarterdeck.store.telemetry.messages import find_messages, place_of
 from tests.forwarding import forwarded
@@ -50,8 +49,7 @@ class Nodes(FakeSessions):
         self.here.add(key)
         self.stores[key] = MessageStore(self._folder / f"{key.gid}-{key.nid}")
 
-    async def ask_messages(self, gid: int, nid: int, wanted: MessageFilter, wait_s: float) -> MessagePage:
-        key = NodeKey(gid, nid)
+    async def ask_messages(self, key: NodeKey, wanted: MessageFilter, wait_s: float) -> MessagePage:
         self.asked.append(key)
         if key in self.trouble:
             raise self.trouble[key]
@@ -71,7 +69,7 @@ class Fleet:
     async def join(self, name: str, **labels: str) -> AgentIdentity:
         agent = await self.services.join(name, labels=labels)
         await self.services.connect(agent, labels=labels)
-        self.nodes.add(NodeKey(agent.gid, agent.nid))
+        self.nodes.add(agent.key)
         return agent
 
     async def printed(
@@ -90,7 +88,7 @@ class Fleet:
         texts_ = [text.encode() for text in texts]
         run = Run(Source(job, "shop", "web"), BASE_MS + at_ms, [level] * len(texts), texts_, [0] * len(texts), ids)
         if keep:
-            self.nodes.stores[NodeKey(agent.gid, agent.nid)].append([run])
+            self.nodes.stores[agent.key].append([run])
         if forward:
             self._seq += 1
             await self._ingest.accept(agent, forwarded(run, seq=self._seq))

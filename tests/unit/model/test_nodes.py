@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from quarterdeck.model.nodes import Selector
+from quarterdeck.model.nodes import NodeKey, Selector
 
-WEB = {"gid": 1, "nid": 7, "name": "web-1", "labels": {"role": "web", "site": "north"}}
+LABELS = {"role": "web", "site": "north"}
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ WEB = {"gid": 1, "nid": 7, "name": "web-1", "labels": {"role": "web", "site": "n
     ids=str,
 )
 def test_all_given_parts_must_hold(selector: Selector, meant: bool) -> None:
-    assert selector.matches(**WEB) is meant
+    assert selector.matches(NodeKey(1, 7), name="web-1", labels=LABELS) is meant

@@ -18,9 +18,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from quarterdeck.link.messages import InstanceReport
 from quarterdeck.model.errors import NoSuchNodes, Revoked
 from quarterdeck.model.modules import DeployModule, InstanceState, InstanceStatus, ModuleState
-from quarterdeck.model.nodes import AgentIdentity, AgentState, Selector
+from quarterdeck.model.nodes import AgentIdentity, AgentState, NodeKey, Selector
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import NodeKey
 from tests.services import Services
 from tests.state import sqlite_url
 
@@ -58,7 +57,7 @@ class ModelNode:
 
     @property
     def key(self) -> NodeKey:
-        return NodeKey(self.agent.gid, self.agent.nid)
+        return self.agent.key
 
 
 class FleetMachine(RuleBasedStateMachine):
@@ -203,7 +202,7 @@ class FleetMachine(RuleBasedStateMachine):
     # ── what must always hold ────────────────────────────────────────────────────────────────────────────────────────
     def matches(self, selector: Selector, node: ModelNode) -> bool:
         labels = {**node.own, **node.agents}
-        return selector.matches(gid=node.key.gid, nid=node.key.nid, name=node.name, labels=labels)
+        return selector.matches(node.key, name=node.name, labels=labels)
 
     @invariant()
     def desired_sets_are_what_the_selectors_say(self) -> None:
@@ -231,14 +230,14 @@ class FleetMachine(RuleBasedStateMachine):
         assert wanted == {(name, *node.key) for node in self.model.values() for name in node.content}
         for instance in shown:
             if instance.desire_state is ModuleState.DEPLOYED:
-                node = self.model[NodeKey(instance.gid, instance.nid)]
+                node = self.model[instance.key]
                 told = node.reported.get(instance.module_name, 0) >= node.changed_at[instance.module_name]
                 assert instance.status.state is (InstanceState.SUCCEEDED if told else InstanceState.IN_PROGRESS)
                 assert ("OFFLINE" in instance.status.reason) is not node.online
 
     @invariant()
     def nodes_and_agents_are_as_they_should(self) -> None:
-        listed = {NodeKey(node.gid, node.nid): node for node in self.run(self.fleet.nodes.list())}
+        listed = {node.key: node for node in self.run(self.fleet.nodes.list())}
         assert listed.keys() == self.model.keys()
         for key, node in self.model.items():
             assert listed[key].labels == {**node.own, **node.agents}

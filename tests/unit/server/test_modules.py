@@ -28,9 +28,8 @@ from quarterdeck.model.modules import (
     InstanceStatus,
     ModuleState,
 )
-from quarterdeck.model.nodes import Selector
+from quarterdeck.model.nodes import NodeKey, Selector
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import NodeKey
 from tests.services import FakeBuiltins, Services, make_build
 
 EVERYWHERE = DeployModule()
@@ -347,7 +346,7 @@ async def test_changes_at_the_same_time_follow_each_other(fleet: Services) -> No
         assert await fleet.runs_on(agent) == [f"module{number}" for number in range(5)]
     digests = {module.name: module.build.digest for module in await fleet.modules.list()}
     for agent in agents:
-        desired = await fleet.desired.of(NodeKey(agent.gid, agent.nid))
+        desired = await fleet.desired.of(agent.key)
         assert {i.build.manifest.name: i.build.digest for i in desired.instances} == digests
 
 

@@ -8,9 +8,8 @@ import pytest
 
 from quarterdeck.model.errors import BadInput, Conflict, NotFound, Revoked
 from quarterdeck.model.modules import DeployModule
-from quarterdeck.model.nodes import AgentState, Facts, Selector
+from quarterdeck.model.nodes import AgentState, Facts, NodeKey, Selector
 from quarterdeck.model.tokens import CreateJoinToken
-from quarterdeck.store.state.nodes import NodeKey
 from tests.services import Services
 
 

@@ -10,7 +10,7 @@ import pytest
 from quarterdeck.link.messages import ServiceReport
 from quarterdeck.model.errors import BadInput, Conflict, InUse, NoSuchNodes, NotFound, TooLarge
 from quarterdeck.model.modules import DeployModule
-from quarterdeck.model.nodes import AgentIdentity, Selector
+from quarterdeck.model.nodes import AgentIdentity, NodeKey, Selector
 from quarterdeck.model.services import (
     AppliedServices,
     ApplyServices,
@@ -21,7 +21,6 @@ from quarterdeck.model.services import (
     ServiceStatus,
 )
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.store.state.nodes import NodeKey
 from tests.services import Services
 
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)
@@ -41,16 +40,16 @@ def changes(applied: AppliedServices) -> dict[str, Change]:
 
 
 async def kept_on(fleet: Services, agent: AgentIdentity) -> list[str]:
-    return [each.name for each in (await fleet.desired.of(NodeKey(agent.gid, agent.nid))).services]
+    return [each.name for each in (await fleet.desired.of(agent.key)).services]
 
 
 async def revision(fleet: Services, agent: AgentIdentity) -> int:
-    return (await fleet.desired.of(NodeKey(agent.gid, agent.nid))).revision
+    return (await fleet.desired.of(agent.key)).revision
 
 
 async def report(fleet: Services, agent: AgentIdentity, *, revision: int | None = None, **states: ServiceState) -> None:
     """The agent says this of its services."""
-    acted = (await fleet.desired.of(NodeKey(agent.gid, agent.nid))).revision if revision is None else revision
+    acted = (await fleet.desired.of(agent.key)).revision if revision is None else revision
     statuses = tuple(ServiceStatus(name=name, state=state, revision=acted) for name, state in states.items())
     await fleet.services.reported(agent, ServiceReport(revision=acted, statuses=statuses))
 

@@ -16,12 +16,11 @@ from quarterdeck.link.messages import FileChunk, FileOffer, FileStored, WantFile
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.files import is_sha256
 from quarterdeck.model.jobs import is_id
-from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.model.nodes import AgentIdentity, NodeKey
 from quarterdeck.server.files.files import Arrival, Files
 from quarterdeck.server.files.transfers import Transfers
 from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import NodeKey
 
 #: the command whose jobs send files
 COMMAND = "get_file"
@@ -112,7 +111,7 @@ class Pulls:
         if not is_id(job_id):
             return False
         async with self._database.read() as transaction:
-            return await _is_pulled(transaction, job_id, NodeKey(agent.gid, agent.nid))
+            return await _is_pulled(transaction, job_id, agent.key)
 
     async def _refuse(self, agent: AgentIdentity, sha256: str, error: QuarterdeckError) -> FileStored:
         await self._leave((agent.agent_id, sha256))

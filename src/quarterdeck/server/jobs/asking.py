@@ -33,7 +33,7 @@ from quarterdeck.model.jobs import (
     in_one_line,
     is_id,
 )
-from quarterdeck.model.nodes import AgentState
+from quarterdeck.model.nodes import AgentState, NodeKey
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.jobs.jobs import offer
@@ -46,7 +46,7 @@ from quarterdeck.store.state import nodes
 from quarterdeck.store.state.audit import Entry
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.jobs import Shown, StoredCommand
-from quarterdeck.store.state.nodes import NodeKey, Target
+from quarterdeck.store.state.nodes import Target
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class Asking:
         for (place, _, _), number in zip(new, numbers, strict=True):
             watch, asked = asks[place].watch, answers[place]
             if watch is not None and isinstance(asked, Asked):
-                self._ledger.begin(watch, number, {NodeKey(job.gid, job.nid): job for job, *_ in asked.jobs})
+                self._ledger.begin(watch, number, {job.key: job for job, *_ in asked.jobs})
         self._offer(
             [(number, command, chosen) for number, (_, command, chosen) in zip(numbers, new, strict=True)], here
         )
@@ -237,7 +237,7 @@ def _checked_id(text: str) -> str:
 def _select(every: Sequence[Target], request: CreateCommand, *, command_id: str) -> Sequence[Target]:
     """The nodes that are asked. For `any` one that is online: which one is spread by the id."""
     selector = request.selector
-    found = [node for node in every if selector.matches(gid=node.gid, nid=node.nid, name=node.name, labels=node.labels)]
+    found = [node for node in every if selector.matches(node.key, name=node.name, labels=node.labels)]
     if not found:
         raise no_match(selector, joined=len(every))
     if not request.any:

@@ -29,12 +29,12 @@ from quarterdeck.model.nodes import AgentState, Selector
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.jobs.asking import Asking, Beside
 from quarterdeck.server.jobs.ledger import Ledger, moved
+from quarterdeck.server.selection import find_one, pick
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import jobs as rows
-from quarterdeck.store.state import nodes, scripts
+from quarterdeck.store.state import scripts
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.jobs import JobRow, Shown, StoredCommand
-from quarterdeck.store.state.nodes import NodeKey
 
 log = logging.getLogger(__name__)
 
@@ -119,17 +119,14 @@ class Commands:
             return await _show(transaction, await _find(transaction, command_id))
 
     async def jobs(self, *, node: str | None = None, state: JobState | None = None, limit: int = 100) -> JobList:
-        """The last jobs, the newest first, of one node (by name, nid or gid/nid) or in one state or all."""
+        """The last jobs, the newest first, of one node (by name, nid or gid/nid) or in one state or all.
+
+        `NotFound`; `Conflict` when more than one node is called that.
+        """
         async with self._database.read() as transaction:
             key = None
             if node is not None:
-                named = await nodes.find_named(transaction, node)
-                if len(named) != 1:
-                    raise NotFound(
-                        f"There {'is no node' if not named else 'is more than one node'} '{node}'.",
-                        hint="See `qd node ls`; gid/nid is always one.",
-                    )
-                key = NodeKey(named[0].gid, named[0].nid)
+                key = (await find_one(transaction, node)).key
             return [_read(s) for s in await rows.find(transaction, key=key, state=state, limit=_within(limit))]
 
     async def kill(self, command_id: str, named: Sequence[str], actor: ApiToken) -> CommandWithJobs:
@@ -139,7 +136,8 @@ class Commands:
         """
         async with self._database.write() as transaction:
             command = await _find(transaction, command_id)
-            keys = _chosen(await rows.find(transaction, number=command.number), command_id, named)
+            there = {job.key: job.node_name for job, *_ in await rows.find(transaction, number=command.number)}
+            keys = pick(there, named, missing=lambda name: _no_job(command_id, name))
             killed: list[JobRow] = []
             for row in await rows.find_unfinished(transaction, number=command.number):
                 if row.key not in keys or row.killed:
@@ -164,7 +162,7 @@ class Commands:
             cmd=old.cmd,
             args=old.args,
             data=old.data,
-            selector=Selector(nodes=tuple(f"{job.gid}/{job.nid}" for job in jobs)),
+            selector=Selector(nodes=tuple(str(job.key) for job in jobs)),
             expires_s=None if old.expires_at is None else old.expires_at - old.create_time,
         )
         return await self.create(request, actor)
@@ -258,20 +256,8 @@ async def _find(transaction: AsyncConnection, command_id: str) -> StoredCommand:
     return command
 
 
-def _chosen(jobs: Sequence[Shown], command_id: str, named: Sequence[str]) -> set[NodeKey]:
-    """The nodes of a command that are meant by these names; by none, all."""
-    chosen: set[NodeKey] = set()
-    for name in named or ("",):
-        selector = Selector(nodes=(name,) if name else ())
-        found = {
-            NodeKey(job.gid, job.nid)
-            for job, *_ in jobs
-            if selector.matches(gid=job.gid, nid=job.nid, name=job.node_name, labels={})
-        }
-        if not found:
-            raise NoSuchNodes(f"The command '{command_id}' has no job on '{name}'.", hint="See `qd job show`.")
-        chosen |= found
-    return chosen
+def _no_job(command_id: str, name: str) -> NoSuchNodes:
+    return NoSuchNodes(f"The command '{command_id}' has no job on '{name}'.", hint="See `qd job show`.")
 
 
 def _read(shown: Shown) -> Job:

@@ -18,14 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from quarterdeck.link.messages import JobOffers, JobResults, JobsStarted, JobsTaken, KillJobs, ToAgent
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.jobs import ID_LIMIT, RESULT_LINES, JobOffer, JobResult, JobState, is_final, is_id
-from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.model.nodes import AgentIdentity, NodeKey
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.jobs.ledger import Ledger, moved
 from quarterdeck.store.state import nodes
 from quarterdeck.store.state import offers as rows
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.jobs import JobRow, StoredCommand
-from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.state.offers import Named, Offered
 
 log = logging.getLogger(__name__)
@@ -102,7 +101,7 @@ class Jobs:
         return [self._messages(each) for each in upcoming]
 
     async def _next(self, transaction: AsyncConnection, want: _Want) -> _Upcoming:
-        key = NodeKey(want.agent.gid, want.agent.nid)
+        key = want.agent.key
         offers = await rows.find_offers(transaction, key, after=want.number, limit=OFFERS)
         return _Upcoming(want, offers, await rows.find_killed(transaction, key))
 
@@ -123,7 +122,7 @@ class Jobs:
             changed: dict[_Name, JobRow] = {}
             stored: list[tuple[str, ...]] = []
             for agent, reports in said:
-                found = await rows.find_named(transaction, NodeKey(agent.gid, agent.nid), _ids(reports))
+                found = await rows.find_named(transaction, agent.key, _ids(reports))
                 if not await self._stands(transaction, agent, found):
                     stored.append(())
                     continue
@@ -150,7 +149,7 @@ class Jobs:
         changed: dict[_Name, JobRow],
     ) -> None:
         """Adds to `changed` what the report changes: nothing of what is final, nor of another node's jobs."""
-        key, now = NodeKey(agent.gid, agent.nid), self._clock()
+        key, now = agent.key, self._clock()
 
         def move(job_id: str, state: JobState, result: JobResult | None = None) -> None:
             name = (job_id, key)

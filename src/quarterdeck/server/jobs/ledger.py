@@ -16,11 +16,11 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.jobs import JOB_TRANSITIONS, Job, JobResult, JobState, is_final
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.server.audit import Audit
 from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state.audit import Entry
 from quarterdeck.store.state.jobs import JobRow, StoredCommand
-from quarterdeck.store.state.nodes import NodeKey
 
 
 def moved(

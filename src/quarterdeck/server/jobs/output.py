@@ -19,10 +19,10 @@ from typing import NamedTuple, Protocol
 from quarterdeck.model.errors import QuarterdeckError, TimedOut, Unavailable
 from quarterdeck.model.jobs import Job, JobState, is_final
 from quarterdeck.model.messages import PAGE_MESSAGES, Level, Mark, Message, MessageFilter, MessagePage
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.model.output import SILENT, NodeMessages
 from quarterdeck.server.jobs.commands import Change, Commands
 from quarterdeck.server.jobs.place import Place
-from quarterdeck.store.state.nodes import NodeKey
 
 #: how long one question to a node may wait for a message
 WAIT_S = 20.0
@@ -82,7 +82,7 @@ class _Node:
     """A node whose job prints, or has printed."""
 
     def __init__(self, job: Job, cursor: str) -> None:
-        self.key = NodeKey(job.gid, job.nid)
+        self.key = job.key
         self.name = job.node_name
         self.cursor = cursor
         self.told = bool(cursor)
@@ -181,7 +181,7 @@ class _Following:
                     place.nodes[key] = cursor
                 return [page]
             case _Ended(job, rest):
-                place.nodes.pop(NodeKey(job.gid, job.nid), None)
+                place.nodes.pop(job.key, None)
                 return [rest, job] if rest else [job]
             case None:
                 return []
@@ -200,7 +200,7 @@ class _Following:
             await self._queue.put(error)
 
     async def _changed(self, job: Job, number: int) -> None:
-        key = NodeKey(job.gid, job.nid)
+        key = job.key
         prints = key in self._nodes or _prints(job)
         if self._live and number <= self._before.change:  # it was told, unless its output was not
             if is_final(job.state) and key in self._before.nodes:
@@ -217,12 +217,12 @@ class _Following:
 
     async def _end(self, job: Job, number: int) -> None:
         await self._endings.acquire()
-        await self._queue.put(_Ending(NodeKey(job.gid, job.nid), number))
+        await self._queue.put(_Ending(job.key, number))
         self._node(job).end(job)
 
     def _node(self, job: Job) -> _Node:
         """The node of this job, with a reader of its messages."""
-        key = NodeKey(job.gid, job.nid)
+        key = job.key
         node = self._nodes.get(key)
         if node is None:
             node = self._nodes[key] = _Node(job, self._before.nodes.get(key, ""))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.store.state.nodes import NodeKey
+from quarterdeck.model.nodes import NodeKey
 
 #: numbers in a token are below this, as they are in every store
 _LIMIT = 1 << 63

@@ -12,7 +12,7 @@ import binascii
 import msgspec
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.store.state.nodes import NodeKey
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.store.telemetry.messages import RowPlace
 
 #: characters of a token that is looked at; that of 2,000 nodes is shorter

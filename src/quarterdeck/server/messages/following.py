@@ -17,9 +17,9 @@ import msgspec
 
 from quarterdeck.model.errors import Forbidden, QuarterdeckError, TimedOut, Unavailable
 from quarterdeck.model.messages import PAGE_MESSAGES, Message, MessageFilter, MessagePage, NodeMessage
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.server.messages import cursors as tokens
 from quarterdeck.server.messages.cursors import Reached
-from quarterdeck.store.state.nodes import NodeKey
 
 #: how long a node's answer may wait for a message; then it is asked again
 WAIT_S = 25.0

@@ -16,7 +16,7 @@ import msgspec
 from quarterdeck.model.errors import BadInput, NoSuchNodes, QuarterdeckError, TimedOut
 from quarterdeck.model.jobs import is_id
 from quarterdeck.model.messages import FoundMessages, MessageFilter, MessagePage, NodeMessage
-from quarterdeck.model.nodes import Node, Selector
+from quarterdeck.model.nodes import Node, NodeKey, Selector
 from quarterdeck.server.messages import cursors as tokens
 from quarterdeck.server.messages.cursors import Reached
 from quarterdeck.server.messages.following import Followed, Start, follow, of_node, trouble
@@ -25,7 +25,6 @@ from quarterdeck.server.selection import no_match
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import jobs, nodes
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
 from quarterdeck.store.telemetry.messages import RowPlace, find_messages, place_of
 
@@ -134,11 +133,11 @@ class Messages:
         fits = [node for node in every if _fits(selector, node)]
         if not fits and selector != Selector():
             raise no_match(selector, joined=len(every))
-        names = {NodeKey(node.gid, node.nid): node.name for node in fits}
+        names = {node.key: node.name for node in fits}
         if ran is not None:
-            there = {NodeKey(shown.job.gid, shown.job.nid) for shown in ran}
+            there = {shown.job.key for shown in ran}
             names = {key: name for key, name in names.items() if key in there}
-        return _Chosen(names, known={NodeKey(n.gid, n.nid): n.name for n in every}, everywhere=selector == Selector())
+        return _Chosen(names, known={n.key: n.name for n in every}, everywhere=selector == Selector())
 
 
 class _Chosen:
@@ -246,9 +245,9 @@ class _Forwarded(Place):
         if found:
             self._next = place_of(found[-1])
         known = self._chosen.known
+        keys = (NodeKey(row.gid, row.nid) for row in found)
         named = [
-            msgspec.structs.replace(row, node=known.get(NodeKey(row.gid, row.nid), f"{row.gid}/{row.nid}"))
-            for row in found
+            msgspec.structs.replace(row, node=known.get(key, str(key))) for row, key in zip(found, keys, strict=True)
         ]
         return named, len(found) == limit
 
@@ -268,4 +267,4 @@ def _resume(places: Sequence[_OnNode], since_ms: int) -> str:
 
 
 def _fits(selector: Selector, node: Node) -> bool:
-    return selector.matches(gid=node.gid, nid=node.nid, name=node.name, labels=node.labels)
+    return selector.matches(node.key, name=node.name, labels=node.labels)

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from quarterdeck.model.errors import QuarterdeckError, Unavailable
 from quarterdeck.model.jobs import JobOffer
 from quarterdeck.model.messages import MessageFilter, MessagePage
-from quarterdeck.store.state.nodes import NodeKey
+from quarterdeck.model.nodes import NodeKey
 
 
 class NewJob(NamedTuple):
@@ -25,15 +25,15 @@ class NewJob(NamedTuple):
 class LiveSessions(Protocol):
     """The connected agents of this server."""
 
-    async def push_desired(self, gid: int, nid: int) -> None: ...
+    async def push_desired(self, key: NodeKey) -> None: ...
 
-    def push_jobs(self, gid: int, nid: int) -> None: ...
+    def push_jobs(self, key: NodeKey) -> None: ...
 
-    def offer_jobs(self, gid: int, nid: int, new: Sequence[NewJob]) -> None: ...
+    def offer_jobs(self, key: NodeKey, new: Sequence[NewJob]) -> None: ...
 
-    async def ask_messages(self, gid: int, nid: int, wanted: MessageFilter, wait_s: float) -> MessagePage: ...
+    async def ask_messages(self, key: NodeKey, wanted: MessageFilter, wait_s: float) -> MessagePage: ...
 
-    def connected(self, gid: int, nid: int) -> bool: ...
+    def connected(self, key: NodeKey) -> bool: ...
 
     async def disconnect(self, agent_id: str, error: QuarterdeckError | None = None) -> None: ...
 
@@ -54,30 +54,30 @@ class Links:
         """The desired sets of these nodes changed."""
         if self._sessions is not None:
             for key in keys:
-                await self._sessions.push_desired(key.gid, key.nid)
+                await self._sessions.push_desired(key)
 
     def wake_for_jobs(self, keys: Iterable[NodeKey]) -> None:
         """These nodes have new jobs, or jobs to kill."""
         if self._sessions is not None:
             for key in keys:
-                self._sessions.push_jobs(key.gid, key.nid)
+                self._sessions.push_jobs(key)
 
     def offer_jobs(self, new: Mapping[NodeKey, Sequence[NewJob]]) -> None:
         """These nodes have these new jobs, which are on disk as offered."""
         if self._sessions is not None:
             for key, jobs in new.items():
-                self._sessions.offer_jobs(key.gid, key.nid, jobs)
+                self._sessions.offer_jobs(key, jobs)
 
     def here(self, keys: Iterable[NodeKey]) -> set[NodeKey]:
         """Which of these nodes are connected now."""
         sessions = self._sessions
-        return set() if sessions is None else {key for key in keys if sessions.connected(key.gid, key.nid)}
+        return set() if sessions is None else {key for key in keys if sessions.connected(key)}
 
     async def ask_messages(self, key: NodeKey, wanted: MessageFilter, wait_s: float) -> MessagePage:
         """What the node has of these messages; `Unavailable` when it is not connected, or leaves."""
         if self._sessions is None:
-            raise Unavailable(f"The node {key.gid}/{key.nid} is not connected.")
-        return await self._sessions.ask_messages(key.gid, key.nid, wanted, wait_s)
+            raise Unavailable(f"The node {key} is not connected.")
+        return await self._sessions.ask_messages(key, wanted, wait_s)
 
     async def cut(self, agent_id: str, error: QuarterdeckError) -> None:
         """This agent may not stay."""

@@ -47,7 +47,7 @@ from quarterdeck.model.errors import (
     Unavailable,
 )
 from quarterdeck.model.messages import MessageFilter, MessagePage
-from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.model.nodes import AgentIdentity, NodeKey
 from quarterdeck.server.ca import CertificateAuthority
 from quarterdeck.server.ingest.intake import Intake
 from quarterdeck.server.jobs.jobs import JobReport, NextJobs
@@ -95,7 +95,7 @@ class AgentHandler(Protocol):
 
     async def renew(self, agent: AgentIdentity, csr_pem: bytes) -> NewCertificate: ...
 
-    async def desired(self, gid: int, nid: int) -> DesiredSet: ...
+    async def desired(self, key: NodeKey) -> DesiredSet: ...
 
     async def artefact(self, agent: AgentIdentity, sha256: str, offset: int) -> ArtefactChunk:
         """A chunk of the artefact or file, for this agent; `NotFound` when there is none."""
@@ -139,7 +139,7 @@ class Sessions:
         self._credentials = LinkCredentials(authority, names=names)
         self._intake = Intake(handler.telemetry)
         self._live: dict[str, Session] = {}
-        self._nodes: dict[tuple[int, int], Session] = {}
+        self._nodes: dict[NodeKey, Session] = {}
         self._streams: Counter[str] = Counter()  # control streams by agent id, those not yet welcomed too
         self._welcomed: set[str] = set()
         self._quiet = asyncio.Event()  # no control stream is open
@@ -171,34 +171,34 @@ class Sessions:
         """The agent ids with a live session."""
         return set(self._live)
 
-    async def push_desired(self, gid: int, nid: int) -> None:
+    async def push_desired(self, key: NodeKey) -> None:
         """Send that node its desired set, if it is here; pushes that overlap become one, with the latest set."""
-        session = self._nodes.get((gid, nid))
+        session = self._nodes.get(key)
         if session is not None:
             session.push()
 
-    def push_jobs(self, gid: int, nid: int) -> None:
+    def push_jobs(self, key: NodeKey) -> None:
         """Offer that node its new jobs and tell it what to kill, if it is here."""
-        session = self._nodes.get((gid, nid))
+        session = self._nodes.get(key)
         if session is not None:
             session.jobs.changed()
 
-    def offer_jobs(self, gid: int, nid: int, new: Sequence[NewJob]) -> None:
+    def offer_jobs(self, key: NodeKey, new: Sequence[NewJob]) -> None:
         """Offer that node these jobs, if it is here."""
-        session = self._nodes.get((gid, nid))
+        session = self._nodes.get(key)
         if session is not None:
             session.jobs.add(new)
 
-    async def ask_messages(self, gid: int, nid: int, wanted: MessageFilter, wait_s: float) -> MessagePage:
+    async def ask_messages(self, key: NodeKey, wanted: MessageFilter, wait_s: float) -> MessagePage:
         """What that node has of these messages; `Unavailable` when it is not here or leaves, `TimedOut`."""
-        session = self._nodes.get((gid, nid))
+        session = self._nodes.get(key)
         if session is None:
-            raise Unavailable(f"The node {gid}/{nid} is not connected.")
+            raise Unavailable(f"The node {key} is not connected.")
         return await session.ask_messages(wanted, wait_s)
 
-    def connected(self, gid: int, nid: int) -> bool:
+    def connected(self, key: NodeKey) -> bool:
         """Whether that node has a live session."""
-        return (gid, nid) in self._nodes
+        return key in self._nodes
 
     async def disconnect(self, agent_id: str, error: QuarterdeckError | None = None) -> None:
         """End that agent's session, if there is one; by default because it was revoked."""
@@ -254,7 +254,7 @@ class Sessions:
 
         async def desired() -> DesiredSet:
             async with self._fleet:
-                return await self._handler.desired(agent.gid, agent.nid)
+                return await self._handler.desired(agent.key)
 
         def seen() -> None:
             self._seen[agent.agent_id] = agent
@@ -264,7 +264,7 @@ class Sessions:
         if previous is not None:
             previous.end(Conflict("Another connection of this agent took over."))
         self._welcomed.add(agent.agent_id)
-        self._live[agent.agent_id] = self._nodes[agent.gid, agent.nid] = session
+        self._live[agent.agent_id] = self._nodes[agent.key] = session
         seen()
         return session
 
@@ -274,8 +274,8 @@ class Sessions:
             session.end(Unavailable("The control stream has ended."))
             if self._live.get(agent.agent_id) is session:
                 del self._live[agent.agent_id]
-            if self._nodes.get((agent.gid, agent.nid)) is session:
-                del self._nodes[agent.gid, agent.nid]
+            if self._nodes.get(agent.key) is session:
+                del self._nodes[agent.key]
         self._streams[agent.agent_id] -= 1
         if self._streams[agent.agent_id]:
             return

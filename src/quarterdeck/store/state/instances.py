@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.manifests import SettingValue
 from quarterdeck.model.modules import Instance, InstanceState, InstanceStats, InstanceStatus, ModuleState
-from quarterdeck.model.nodes import AgentState
-from quarterdeck.store.state.nodes import NodeKey
+from quarterdeck.model.nodes import AgentState, NodeKey
 from quarterdeck.store.state.schema import agent, instance, module, node
 
 

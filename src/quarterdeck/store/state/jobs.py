@@ -21,9 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.jobs import Command, Job, JobResult, JobState, is_final
-from quarterdeck.model.nodes import AgentState, Selector
+from quarterdeck.model.nodes import AgentState, NodeKey, Selector
 from quarterdeck.store.state.direct import Direct
-from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.state.schema import agent, command, job, node, redis_command
 
 UNFINISHED = tuple(state for state in JobState if not is_final(state))

@@ -9,16 +9,9 @@ import msgspec
 from sqlalchemy import RowMapping, bindparam, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from quarterdeck.model.nodes import AgentRecord, AgentState, Facts, Node
+from quarterdeck.model.nodes import AgentRecord, AgentState, Facts, Node, NodeKey
 from quarterdeck.store.state.direct import Direct
 from quarterdeck.store.state.schema import agent, grid, node
-
-
-class NodeKey(NamedTuple):
-    """Which node: unique in the fleet."""
-
-    gid: int
-    nid: int
 
 
 class Target(NamedTuple):

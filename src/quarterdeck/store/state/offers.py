@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import String, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.store.state.direct import Direct
 from quarterdeck.store.state.jobs import COMMAND, IS_UNFINISHED, LOOKUP_ROWS, ROW, THIS, JobRow, StoredCommand
-from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.state.schema import command, job, node
 
 

@@ -8,9 +8,8 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from quarterdeck.model.nodes import AgentState
+from quarterdeck.model.nodes import AgentState, NodeKey
 from quarterdeck.model.services import Service, ServiceStatus
-from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.state.schema import agent, node, service, service_on_node
 
 

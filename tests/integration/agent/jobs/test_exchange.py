@@ -18,6 +18,7 @@ from quarterdeck.link.messages import JobResults
 from quarterdeck.model.config import AgentConfig, JobsConfig
 from quarterdeck.model.hosts import Pong
 from quarterdeck.model.jobs import JobOffer, JobResult, JobState
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.testing.instances import MemoryInstances
 from quarterdeck.testing.link import LinkServer
 from tests.support import until
@@ -55,7 +56,7 @@ async def agent(
 
 async def offer(server: LinkServer, *ids: str, cmd: str = "ping", **fields: object) -> None:
     server.fleet.offers += [JobOffer(id=id_, cmd=cmd, **fields) for id_ in ids]  # type: ignore[arg-type]
-    server.sessions.push_jobs(1, 1)
+    server.sessions.push_jobs(NodeKey(1, 1))
 
 
 def results(server: LinkServer) -> list[JobResult]:

@@ -7,15 +7,14 @@ import asyncio
 import pytest
 
 from quarterdeck.link.messages import JobOffers, JobResults, JobsTaken, KillJobs
-from quarterdeck.model.errors import AlreadyExists, BadInput, NoSuchNodes, NotFound, TooLarge
+from quarterdeck.model.errors import AlreadyExists, BadInput, Conflict, NoSuchNodes, NotFound, TooLarge
 from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CommandWithJobs, CreateCommand, JobResult, JobState
-from quarterdeck.model.nodes import AgentIdentity, Selector
+from quarterdeck.model.nodes import AgentIdentity, NodeKey, Selector
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.jobs.commands import Commands
 from quarterdeck.server.jobs.jobs import OFFERS, RESULT_LIMIT_BYTES
 from quarterdeck.server.jobs.ledger import Ledger
 from quarterdeck.server.sessions.links import Links
-from quarterdeck.store.state.nodes import NodeKey
 from tests.services import Services
 
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)
@@ -129,6 +128,18 @@ async def test_only_the_node_a_job_belongs_to_may_answer_and_the_first_answer_st
     assert (job.state, job.result) == (JobState.OK, first)
     assert [job.id for job in await fleet.commands.jobs(node="web-1", state=JobState.OK)] == ["c"]
     assert await fleet.commands.jobs(node="web-2") == []
+
+
+async def test_jobs_are_listed_of_one_node_and_no_other(fleet: Services) -> None:
+    for _ in range(2):
+        await fleet.join("web")
+    await ask(fleet, "c")
+    (job,) = await fleet.commands.jobs(node="1/2")
+    assert job.key == (1, 2)
+    with pytest.raises(Conflict, match=r"web \(1/1\), web \(1/2\)"):
+        await fleet.commands.jobs(node="web")
+    with pytest.raises(NotFound, match="web-9"):
+        await fleet.commands.jobs(node="web-9")
 
 
 async def test_a_result_is_bounded_and_says_so(fleet: Services) -> None:

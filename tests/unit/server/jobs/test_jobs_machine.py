@@ -19,10 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from quarterdeck.link.messages import JobOffers, JobResults, JobsStarted, JobsTaken, KillJobs
 from quarterdeck.model.errors import AlreadyExists
 from quarterdeck.model.jobs import CreateCommand, Job, JobOffer, JobResult, JobState, is_final
-from quarterdeck.model.nodes import AgentIdentity, Selector
+from quarterdeck.model.nodes import AgentIdentity, NodeKey, Selector
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import NodeKey
 from tests.services import Services
 from tests.state import sqlite_url
 
@@ -44,7 +43,7 @@ class ModelAgent:
 
     @property
     def key(self) -> NodeKey:
-        return NodeKey(self.identity.gid, self.identity.nid)
+        return self.identity.key
 
 
 class JobsMachine(RuleBasedStateMachine):
@@ -91,7 +90,7 @@ class JobsMachine(RuleBasedStateMachine):
         command_id = f"c{len(self.asked)}"
         request = CreateCommand(cmd="ping", id=command_id, selector=Selector(nodes=nodes), expires_s=expires)
         made = self.run(self.fleet.commands.create(request, OLGA))
-        self.asked[command_id] = {NodeKey(job.gid, job.nid) for job in made.jobs}
+        self.asked[command_id] = {job.key for job in made.jobs}
         assert self.asked[command_id] == (set(self.agents) if everywhere else {self.pick(at).key})
 
     @precondition(lambda self: bool(self.asked))
@@ -251,11 +250,11 @@ class JobsMachine(RuleBasedStateMachine):
     @invariant()
     def a_result_is_the_first_and_stays(self) -> None:
         shown = self.run(self.fleet.commands.jobs(limit=10_000))
-        assert {(job.id, NodeKey(job.gid, job.nid)) for job in shown} == {
+        assert {(job.id, job.key) for job in shown} == {
             (command_id, key) for command_id, keys in self.asked.items() for key in keys
         }
         for job in shown:
-            place = (job.id, NodeKey(job.gid, job.nid))
+            place = (job.id, job.key)
             if place in self.final:
                 assert job == self.final[place], "it changed after its result"
             elif is_final(job.state):

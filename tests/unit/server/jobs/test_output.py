@@ -13,12 +13,11 @@ from quarterdeck.link.messages import JobResults, JobsStarted, JobsTaken
 from quarterdeck.model.errors import BadInput, Forbidden, NotFound, QuarterdeckError, Unavailable
 from quarterdeck.model.jobs import CreateCommand, Job, JobResult, JobState
 from quarterdeck.model.messages import Level, Mark, Message, MessageFilter, MessagePage
-from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.model.nodes import AgentIdentity, NodeKey
 from quarterdeck.model.output import NodeMessages
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.jobs import output
 from quarterdeck.server.jobs.output import Output, Told
-from quarterdeck.store.state.nodes import NodeKey
 from tests.services import Services
 
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)
@@ -114,10 +113,6 @@ async def ask(fleet: Services, *names: str, cmd: str = "execute") -> list[AgentI
     return agents
 
 
-def key(agent: AgentIdentity) -> NodeKey:
-    return NodeKey(agent.gid, agent.nid)
-
-
 async def begin(fleet: Services, *agents: AgentIdentity) -> None:
     for agent in agents:
         await fleet.jobs.reported(agent, [JobsTaken(ids=("c",)), JobsStarted(ids=("c",))])
@@ -136,9 +131,9 @@ async def test_what_is_printed_is_told_at_once_and_all_of_it_before_the_result(
     await follower.until("one QUEUED")
     await begin(fleet, one)
     await follower.until("one RUNNING")
-    await nodes.print(key(one), "a")
+    await nodes.print(one.key, "a")
     await follower.until("one: a")
-    nodes.lines[key(one)] += ["b"] * 2500  # nobody is woken by these
+    nodes.lines[one.key] += ["b"] * 2500  # nobody is woken by these
     await end(fleet, one)
     seen = await follower.end()
     assert seen[-1] == "one OK"
@@ -154,11 +149,11 @@ async def test_many_nodes_are_followed_together_each_in_its_own_order(
     await begin(fleet, *agents)
     for number in range(20):
         for agent in agents:
-            await nodes.print(key(agent), str(number))
+            await nodes.print(agent.key, str(number))
     await follower.until("three: 19")
     await end(fleet, agents[1], JobState.ERROR)
     await follower.until("two ERROR")
-    await nodes.print(key(agents[0]), "last")
+    await nodes.print(agents[0].key, "last")
     await follower.until("one: last")
     await end(fleet, agents[0])
     await end(fleet, agents[2])
@@ -186,7 +181,7 @@ async def test_what_never_began_asks_nothing(fleet: Services, nodes: Nodes, outp
 
 async def test_one_question_is_enough_for_a_job_that_is_over(fleet: Services, nodes: Nodes, outputs: Output) -> None:
     (one,) = await ask(fleet, "one")
-    await nodes.print(key(one), "a")
+    await nodes.print(one.key, "a")
     await end(fleet, one)
     assert await Follower(await outputs.follow("c")).end() == ["one: a", "one OK"]
     assert [wait_s for _, _, wait_s in nodes.asked] == [0.0]
@@ -202,12 +197,12 @@ async def test_a_stream_goes_on_where_it_was_cut_without_gap_or_repeat(
     async def happen() -> None:
         await begin(fleet, one)
         for number in range(3):
-            await nodes.print(key(one), f"a{number}")
+            await nodes.print(one.key, f"a{number}")
             await asyncio.sleep(0)
         await begin(fleet, two)
-        await nodes.print(key(two), "b0", "b1")
+        await nodes.print(two.key, "b0", "b1")
         await end(fleet, one)
-        await nodes.print(key(two), "b2")
+        await nodes.print(two.key, "b2")
         await end(fleet, two)
 
     happening = asyncio.create_task(happen())
@@ -240,7 +235,7 @@ def _words(event: NodeMessages | Job) -> list[str]:
 
 async def test_behind_the_end_nothing_is_left_to_tell(fleet: Services, nodes: Nodes, outputs: Output) -> None:
     (one,) = await ask(fleet, "one")
-    await nodes.print(key(one), "a")
+    await nodes.print(one.key, "a")
     await end(fleet, one)
     follower = Follower(await outputs.follow("c"))
     await follower.end()
@@ -253,14 +248,14 @@ async def test_a_node_that_goes_away_is_said_so_and_taken_up_again(
     monkeypatch.setattr(output, "RETRY_S", 0.01)
     (one,) = await ask(fleet, "one")
     await begin(fleet, one)
-    await nodes.print(key(one), "a")
+    await nodes.print(one.key, "a")
     follower = Follower(await outputs.follow("c"))
     await follower.until("one: a")
-    await nodes.leave(key(one), Unavailable("It went away."))
+    await nodes.leave(one.key, Unavailable("It went away."))
     while len(nodes.asked) < 6:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     nodes.away.clear()
-    await nodes.print(key(one), "b")
+    await nodes.print(one.key, "b")
     await follower.until("one: b")
     assert len(follower.problems) == 1
     assert "when it is back: It went away." in follower.problems[0]
@@ -272,7 +267,7 @@ async def test_what_a_node_that_is_away_printed_is_told_from_its_result(
     fleet: Services, nodes: Nodes, outputs: Output
 ) -> None:
     (one,) = await ask(fleet, "one")
-    nodes.away[key(one)] = Unavailable("It is away.")
+    nodes.away[one.key] = Unavailable("It is away.")
     await end(fleet, one, streams=("a\r\nb\n\nhalf", "oops\n"))
     found = [told.event async for told in await outputs.follow("c")]
     (page,) = [event for event in found if isinstance(event, NodeMessages)]
@@ -293,10 +288,10 @@ async def test_of_a_node_that_left_before_its_rest_was_read_nothing_is_told_twic
     monkeypatch.setattr(output, "RETRY_S", 0.01)
     (one,) = await ask(fleet, "one")
     await begin(fleet, one)
-    await nodes.print(key(one), "a")
+    await nodes.print(one.key, "a")
     follower = Follower(await outputs.follow("c"))
     await follower.until("one: a")
-    await nodes.leave(key(one), Unavailable("It went away."))
+    await nodes.leave(one.key, Unavailable("It went away."))
     await end(fleet, one, streams=("a\nb\n", ""))
     assert (await follower.end())[-2:] == ["one: a", "one OK"]
     assert follower.problems[-1] == "Its output cannot be read: It went away."
@@ -307,7 +302,7 @@ async def test_a_node_that_does_not_let_the_server_read_says_so_once(
     fleet: Services, nodes: Nodes, outputs: Output
 ) -> None:
     (one,) = await ask(fleet, "one")
-    nodes.away[key(one)] = Forbidden("Not allowed.")
+    nodes.away[one.key] = Forbidden("Not allowed.")
     await begin(fleet, one)
     follower = Follower(await outputs.follow("c"))
     await follower.until("one RUNNING")
@@ -332,8 +327,8 @@ async def test_messages_that_are_no_longer_there_are_told_from_the_result(
 async def test_without_following_what_there_is_now_is_told(fleet: Services, nodes: Nodes, outputs: Output) -> None:
     one, two, _ = await ask(fleet, "one", "two", "three")
     await begin(fleet, one, two)
-    await nodes.print(key(one), "a")
-    await nodes.print(key(two), *["b"] * 1500)
+    await nodes.print(one.key, "a")
+    await nodes.print(two.key, *["b"] * 1500)
     await end(fleet, two)
     follower = Follower(await outputs.read("c"))
     seen = await follower.end()
@@ -349,7 +344,7 @@ async def test_questions_share_what_they_may_ask_for(fleet: Services, nodes: Nod
     while len({asked for asked, *_ in nodes.asked}) < 40:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     for agent in agents:
-        await nodes.print(key(agent), *["x"] * 1000)
+        await nodes.print(agent.key, *["x"] * 1000)
         await end(fleet, agent)
     seen = await follower.end()
     assert sum(line.endswith(": x") for line in seen) == 40_000

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarterdeck.model.errors import BadInput
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.server.jobs.place import Place
-from quarterdeck.store.state.nodes import NodeKey
 
 _numbers = st.integers(0, (1 << 63) - 1)
 _keys = st.builds(NodeKey, st.integers(0, 1 << 31), st.integers(0, 1 << 31))

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarterdeck.model.errors import BadInput
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.server.messages import cursors as tokens
 from quarterdeck.server.messages.cursors import Reached
-from quarterdeck.store.state.nodes import NodeKey
 from quarterdeck.store.telemetry.messages import RowPlace
 
 number = st.integers(0, 2**32 - 1)

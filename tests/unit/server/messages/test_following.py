@@ -10,10 +10,10 @@ import pytest
 
 from quarterdeck.model.errors import Forbidden, QuarterdeckError, Unavailable
 from quarterdeck.model.messages import Message, MessageFilter, MessagePage
+from quarterdeck.model.nodes import NodeKey
 from quarterdeck.server.messages import cursors as tokens
 from quarterdeck.server.messages import following as module
 from quarterdeck.server.messages.following import Followed, Start, follow
-from quarterdeck.store.state.nodes import NodeKey
 from tests.support import until
 
 ONE, TWO = NodeKey(1, 1), NodeKey(1, 2)

@@ -9,11 +9,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.jobs import JobState
-from quarterdeck.model.nodes import Selector
+from quarterdeck.model.nodes import NodeKey, Selector
 from quarterdeck.store.state import jobs, offers
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.jobs import StoredCommand
-from quarterdeck.store.state.nodes import NodeKey
 
 KEY = NodeKey(1, 1)
 Ask = Callable[[AsyncConnection, int], Awaitable[object]]
