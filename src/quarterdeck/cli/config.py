@@ -20,6 +20,7 @@ from quarterdeck.client.endpoint import default_home
 from quarterdeck.model.config import AgentConfig, ServerConfig
 from quarterdeck.model.errors import BadConfig, BadInput
 from quarterdeck.model.extensions import ExtensionConfig, check_name
+from quarterdeck.model.mismatch import in_words
 
 C = TypeVar("C", bound=ServerConfig | AgentConfig)
 SECTIONS: dict[str, type[ServerConfig | AgentConfig]] = {"server": ServerConfig, "agent": AgentConfig}
@@ -141,7 +142,7 @@ def _parsed(value: object, wanted: Any, *, key: str, source: str) -> object:
     try:
         return msgspec.convert(value, wanted, strict=from_file)
     except msgspec.ValidationError as error:
-        raise BadConfig(f"{key} = {shown(key, value)!r} ({source}): {error}.") from error
+        raise BadConfig(f"{key} = {shown(key, value)!r} ({source}): {in_words(error, key)}.") from error
 
 
 def _extension(name: str, value: object, *, key: str, source: str) -> ExtensionConfig:
@@ -154,7 +155,7 @@ def _extension(name: str, value: object, *, key: str, source: str) -> ExtensionC
     try:
         return msgspec.convert(value, ExtensionConfig)
     except msgspec.ValidationError as error:
-        raise BadConfig(f"{place} ({source}): {error}.") from error
+        raise BadConfig(f"{place} ({source}): {in_words(error, place)}.") from error
     except BadInput as error:
         raise BadConfig(f"{place} ({source}): {error.message}", hint=error.hint) from error
 

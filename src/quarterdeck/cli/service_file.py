@@ -15,6 +15,7 @@ from typing import Any, cast
 import msgspec
 
 from quarterdeck.model.errors import BadInput
+from quarterdeck.model.mismatch import in_words
 from quarterdeck.model.nodes import Selector
 from quarterdeck.model.services import HealthCheck, Service
 from quarterdeck.model.struct import Struct
@@ -94,10 +95,9 @@ def _wrong(file: str, name: str, given: Mapping[str, Any], error: msgspec.Valida
         kind = _TABLES.get(inner, Service)
         known = [key for key in kind.__struct_fields__ if (kind, key) != (Service, "name")]
         return _unknown(file, unknown[1], known, where=f"[{place}.{inner}]" if inner else f"[{place}]")
-    words = str(error).replace("`$.", "`").replace("`$`", "the table itself")
     if "command" not in given:
         return BadInput(f"{file}: [{place}] has no command.", hint='Write command = ["PROGRAM", "ARGUMENT"].')
-    return BadInput(f"{file}: [{place}]: {words}.")
+    return BadInput(f"{file}: [{place}]: {in_words(error, 'it')}.")
 
 
 def _unknown(file: str, key: str, known: Iterable[str], *, where: str = "") -> BadInput:

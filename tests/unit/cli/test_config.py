@@ -262,7 +262,7 @@ def test_what_is_wrong_with_the_file_is_said_without_its_secrets(
         ("backup", 'binar = "x"', "Did you mean 'binary'"),
         ("backup", 'args = ["x"]', "binary"),
         ("backup", 'binary = ""', "found none"),
-        ("backup", "binary = 5", "got `int`"),
+        ("backup", "binary = 5", "binary is a text; found a whole number."),
         ("backup", 'binary = "x"\nargs = ["{a"]', "written twice"),
         ("backup", 'binary = "x"\nargs = ["{a b}"]', "written twice"),
         ("backup", 'binary = "x"\nmax_time = -3', "max_time"),

@@ -61,7 +61,7 @@ def test_a_file_is_read_in_its_order_and_the_selector_is_for_those_without(tmp_p
         ("[service]\nweb = 1", r"\[service.web\] is a table"),
         ("[service.web]", r"\[service.web\] has no command"),
         ("[service.web]\ncommand = 'a b'", "There is no shell"),
-        ("[service.web]\ncommand = ['a', 1]", r"\[service.web\]: Expected `str`.*`command\[1\]`"),
+        ("[service.web]\ncommand = ['a', 1]", r"\[service.web\]: command\[1\] is a text; found a whole number."),
         ("[service.web]\ncommand = ['a']\nname = 'b'", "take the key 'name' out"),
         ("[service.web]\ncommand = ['a']\nafterr = []", r"\[service.web\] has the key 'afterr'.*mean 'after'"),
         ("[service.web]\ncommand = ['a']\n[service.web.health]\ntpc = 'a:1'", r"\[service.web.health\].*'tpc'.*'tcp'"),
@@ -70,7 +70,7 @@ def test_a_file_is_read_in_its_order_and_the_selector_is_for_those_without(tmp_p
         ("[service.web]\ncommand = ['a']\n[service.web.health]", r"\[service.web\]: A health check is one of"),
         ("[service.'a b']\ncommand = ['a']", "letters, digits"),
         ("[service.web]\ncommand = ['a']\ngrace = nan", r"\[service.web\].*grace = nan"),
-        ("[service.web]\ncommand = ['a']\nmax_time = 2020-01-01", "`max_time`"),
+        ("[service.web]\ncommand = ['a']\nmax_time = 2020-01-01", "max_time is a number; found date."),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, words: str) -> None:

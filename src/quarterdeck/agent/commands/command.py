@@ -17,6 +17,7 @@ import msgspec
 
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.jobs import JobOffer, JobState
+from quarterdeck.model.mismatch import in_words
 from quarterdeck.model.struct import Struct
 
 #: level of a result that is JSON, as the requirement document numbers them
@@ -114,4 +115,4 @@ def _convert(cmd: str, given: Mapping[str, Any], kind: type[T]) -> T:
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        raise BadInput(f"An argument of {cmd} is not what it should be: {error}.") from error
+        raise BadInput(f"What {cmd} was given does not fit: {in_words(error, cmd)}.") from error

@@ -19,6 +19,7 @@ from quarterdeck.agent.processes.processes import Process, Processes
 from quarterdeck.model.errors import BadConfig, BadInput
 from quarterdeck.model.extensions import SETTABLE, ExtensionConfig, words
 from quarterdeck.model.jobs import JobOffer
+from quarterdeck.model.mismatch import in_words
 
 
 def extension_commands(
@@ -62,7 +63,7 @@ def settings(extension: ExtensionConfig, job: JobOffer) -> ExtensionConfig:
     try:
         return msgspec.convert(msgspec.to_builtins(extension) | own, ExtensionConfig)
     except msgspec.ValidationError as error:
-        raise BadInput(f"An argument of {job.cmd} is not what it should be: {error}.") from error
+        raise BadInput(f"What {job.cmd} was given does not fit: {in_words(error, job.cmd)}.") from error
 
 
 def _filled(template: str, job: JobOffer, templates: Templates) -> str:

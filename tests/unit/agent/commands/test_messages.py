@@ -70,7 +70,7 @@ async def test_every_filter_narrows_by_our_name_and_the_documents(node: Node) ->
         ({"levels": "loud"}, "neither a level nor a range"),
         ({"limit": 1001}, "1 to 1000"),
         ({"colour": "red"}, "takes the arguments"),
-        ({"timefrom": "yesterday"}, "not what it should be"),
+        ({"timefrom": "yesterday"}, "timefrom is a whole number or nothing; found a text."),
     ],
 )
 async def test_what_cannot_be_meant_is_said(node: Node, arguments: dict[str, Any], words: str) -> None:
