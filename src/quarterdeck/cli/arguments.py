@@ -18,6 +18,7 @@ On = Annotated[tuple[str, ...], Parameter(name="--on", help="Only nodes with thi
 OnNode = Annotated[tuple[str, ...], Parameter(name="--node", help="Only this node: name, nid or gid/nid. Repeatable.")]
 OnGrid = Annotated[int | None, Parameter(name="--gid", help="Only nodes of this grid.")]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of a table.")]
+JsonLines = Annotated[bool, Parameter(name="--json", help="One JSON object a line.")]
 
 
 @contextmanager

@@ -14,22 +14,20 @@ from rich.markup import escape
 
 from quarterdeck.cli import output, results
 from quarterdeck.cli.arguments import Json, connect
+from quarterdeck.cli.command import Detach, Where
 from quarterdeck.cli.moving import Moving
 from quarterdeck.cli.progress import Progress
-from quarterdeck.cli.run import Where
 from quarterdeck.client import Client
 from quarterdeck.client.transfers import measure
 from quarterdeck.model.errors import BadInput, NotFound
 from quarterdeck.model.files import NodeFile, StoredFile
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand, Job, JobState, is_final
 from quarterdeck.model.nodes import NodeKey
-from quarterdeck.model.tables import parse_duration
 
 app = App(name="file", help="Put files on nodes, get them from there.")
 
 #: digits of a hash that lists show, and that are enough to name one
 SHORT = 12
-Detach = Annotated[bool, Parameter(help="Return as soon as the server has it.")]
 #: prints what became of one job
 Print = Callable[[Job], None]
 
@@ -57,6 +55,7 @@ def push(
     """
     if not local.is_file():
         raise BadInput(f"{local} is not a file." if local.exists() else f"There is no file {local}.", hint=_TAR)
+    expires_s = where.expires_s
     with connect() as client:
         selector = where.chosen(client)
         measured = measure(local)
@@ -82,7 +81,7 @@ def push(
             },
             selector=selector,
             any=where.any,
-            expires_s=None if where.expires is None else parse_duration(where.expires),
+            expires_s=expires_s,
         )
         made = client.create_command(request)
         if detach:
@@ -103,13 +102,14 @@ def pull(
     json: Json = False,
 ) -> None:
     """Get a file from nodes: from one as LOCAL, from several as LOCAL/NODE/NAME."""
+    expires_s = where.expires_s
     with connect() as client:
         request = CreateCommand(
             cmd="get_file",
             args={"path": remote},
             selector=where.chosen(client),
             any=where.any,
-            expires_s=None if where.expires is None else parse_duration(where.expires),
+            expires_s=expires_s,
         )
         made = client.create_command(request)
         paths = destinations(made, local, PurePosixPath(remote).name)

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from quarterdeck.cli import output, results, schedule
 from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector
-from quarterdeck.cli.command import Any_, Arg, Cmd, Data, Expires, Prefix, asked
+from quarterdeck.cli.command import Any_, Arg, Cmd, Data, Detach, Expires, Id, Prefix, asked
 from quarterdeck.cli.lines import NodeLines
 from quarterdeck.cli.results import View
 from quarterdeck.model.errors import NoSuchNodes
@@ -35,13 +35,13 @@ def start(
     *,
     arg: Arg = (),
     data: Data = "",
-    id: Annotated[str, Parameter(help="An id of your own; one that was used before is refused.")] = "",
+    id: Id = "",
     on: On = (),
     node: OnNode = (),
     gid: OnGrid = None,
     any: Any_ = False,
     expires: Expires = None,
-    detach: Annotated[bool, Parameter(help="Return as soon as the server has it.")] = False,
+    detach: Detach = False,
     json: Json = False,
 ) -> None:
     """Run a command on the nodes that match (all, when none are named), and print what comes of it.
@@ -178,7 +178,7 @@ def rerun(
     command: CommandId,
     /,
     *,
-    detach: Annotated[bool, Parameter(help="Return as soon as the server has it.")] = False,
+    detach: Detach = False,
     json: Json = False,
 ) -> None:
     """Ask the same again, under a new id, of the nodes that were asked then."""

@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 from quarterdeck.cli import output
-from quarterdeck.cli.arguments import On, OnGrid, OnNode, connect, selector
+from quarterdeck.cli.arguments import JsonLines, On, OnGrid, OnNode, connect, selector
 from quarterdeck.cli.lines import level_name
 from quarterdeck.cli.results import EXIT_INTERRUPTED
 from quarterdeck.client import Client
@@ -26,6 +26,10 @@ from quarterdeck.model.errors import BadInput
 from quarterdeck.model.messages import PAGE_MESSAGES, Level, Mark, MessageFilter, NodeMessage
 from quarterdeck.model.nodes import Selector
 from quarterdeck.model.tables import parse_duration
+
+Lines = Annotated[int, Parameter(name=["--lines", "-n"], help="How many, from the newest.")]
+Follow = Annotated[bool, Parameter(name=["--follow", "-f"], help="Then show what comes, until Ctrl-C.")]
+Times = Annotated[bool, Parameter(name=["--times", "-t"], help="Show the time and level of every line.")]
 
 LINES = 200
 #: messages that one call shows at most; all are in memory, as the newest are found first
@@ -48,10 +52,10 @@ def logs(
     text: Annotated[str, Parameter(help="Only with this in the text.")] = "",
     since: Annotated[str | None, Parameter(help="Only since then: 10m (ago), or 2026-11-21T10:00 (UTC).")] = None,
     until: Annotated[str | None, Parameter(help="Only before then, written in the same ways.")] = None,
-    lines: Annotated[int, Parameter(name=["--lines", "-n"], help="How many, from the newest.")] = LINES,
-    follow: Annotated[bool, Parameter(name=["--follow", "-f"], help="Then show what comes, until Ctrl-C.")] = False,
-    times: Annotated[bool, Parameter(name=["--times", "-t"], help="Show the time and level of every line.")] = False,
-    json: Annotated[bool, Parameter(name="--json", help="One JSON object a line.")] = False,
+    lines: Lines = LINES,
+    follow: Follow = False,
+    times: Times = False,
+    json: JsonLines = False,
 ) -> None:
     """Show what processes printed, oldest first: what the nodes have, and what was forwarded.
 

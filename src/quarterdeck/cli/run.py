@@ -15,13 +15,11 @@ import msgspec
 from cyclopts import App, Parameter
 
 from quarterdeck.cli import results
-from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, key_value, selector
-from quarterdeck.cli.command import Any_, Expires, Prefix
+from quarterdeck.cli.arguments import Json, connect, key_value
+from quarterdeck.cli.command import Detach, Id, Prefix, Where
 from quarterdeck.cli.results import View
-from quarterdeck.client import Client
 from quarterdeck.model.errors import BadInput, NotFound, TooLarge
 from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CreateCommand
-from quarterdeck.model.nodes import Selector
 from quarterdeck.model.processes import ExecuteArguments, parse_size
 from quarterdeck.model.scripts import LUA, PYTHON, SHELL
 from quarterdeck.model.tables import parse_duration
@@ -33,37 +31,6 @@ _SCRIPTS = {".py": PYTHON, ".lua": LUA, ".sh": SHELL}
 _FLAGS = (bool, bool | None)
 
 app = App(name="run")
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Where:
-    """On which nodes."""
-
-    on: On = ()
-    node: OnNode = ()
-    gid: OnGrid = None
-    role: Annotated[str, Parameter(help="Only nodes with this role: --role web is --on role=web.")] = ""
-    all: Annotated[bool, Parameter(help="On all that match; needed where no node is named and there are several.")] = (
-        False
-    )
-    any: Any_ = False
-    expires: Expires = None
-
-    def chosen(self, client: Client) -> Selector:
-        """The nodes that are meant. `BadInput` when that is every node of a fleet, and --all was not given."""
-        if self.all and self.any:
-            raise BadInput("--all and --any are opposites.", hint="Give one of them.")
-        named = selector((*self.on, *((f"role={self.role}",) if self.role else ())), self.node, self.gid)
-        if named != Selector() or self.all or self.any:
-            return named
-        nodes = client.list_nodes()
-        if len(nodes) > 1:
-            raise BadInput(
-                f"No node is named, so this would run on all {len(nodes)} nodes.",
-                hint="Say which, with --on, --role, --node or --gid; --all for all of them, --any for one.",
-            )
-        return Selector(nodes=tuple(str(node.key) for node in nodes))
 
 
 @Parameter(name="*")
@@ -104,9 +71,9 @@ def run(
     *program: Annotated[str, Parameter(name="PROGRAM", help="The program and its arguments; no shell is between.")],
     where: Where = Where(),
     how: How = How(),
-    id: Annotated[str, Parameter(help="An id of your own; one that was used before is refused.")] = "",
+    id: Id = "",
     prefix: Prefix = None,
-    detach: Annotated[bool, Parameter(help="Return as soon as the server has it.")] = False,
+    detach: Detach = False,
     json: Json = False,
 ) -> None:
     """Run a program on nodes and print what it prints: qd run --on role=web -- uptime -p
@@ -116,7 +83,7 @@ def run(
     """
     cmd, args = command(program, how)
     data = _standard_input() if how.stdin else ""
-    expires_s = None if where.expires is None else parse_duration(where.expires)
+    expires_s = where.expires_s
     with connect() as client:
         chosen = where.chosen(client)
         made = client.create_command(

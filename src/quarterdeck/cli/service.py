@@ -10,7 +10,8 @@ from cyclopts import App, Parameter
 
 from quarterdeck.cli import logs as messages
 from quarterdeck.cli import output, results
-from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector
+from quarterdeck.cli.arguments import Json, JsonLines, On, OnGrid, OnNode, connect, selector
+from quarterdeck.cli.command import Detach
 from quarterdeck.cli.results import View
 from quarterdeck.cli.service_file import read_services
 from quarterdeck.model.processes import program_line
@@ -104,7 +105,7 @@ def restart(
     /,
     *,
     node: Annotated[tuple[str, ...], Parameter(help="Only on this node: name, nid or gid/nid. Repeatable.")] = (),
-    detach: Annotated[bool, Parameter(help="Return as soon as the server has it.")] = False,
+    detach: Detach = False,
     json: Json = False,
 ) -> None:
     """Stop a service and start it anew where it runs. The exit code is 0 only if it is running on every node."""
@@ -113,10 +114,7 @@ def restart(
         if not detach:
             results.follow(client, made, View(json=json))
             return
-    if json:
-        output.print_json(made)
-        return
-    output.console.print(f"{made.id}: {made.cmd} on {results.nodes(len(made.jobs))}")
+    results.print_accepted(made, json=json)
 
 
 @app.command
@@ -125,10 +123,10 @@ def logs(
     /,
     *,
     node: OnNode = (),
-    lines: Annotated[int, Parameter(name=["--lines", "-n"], help="How many, from the newest.")] = messages.LINES,
-    follow: Annotated[bool, Parameter(name=["--follow", "-f"], help="Then show what comes, until Ctrl-C.")] = False,
-    times: Annotated[bool, Parameter(name=["--times", "-t"], help="Show the time and level of every line.")] = False,
-    json: Annotated[bool, Parameter(name="--json", help="One JSON object a line.")] = False,
+    lines: messages.Lines = messages.LINES,
+    follow: messages.Follow = False,
+    times: messages.Times = False,
+    json: JsonLines = False,
 ) -> None:
     """Show what a service printed, oldest first; `qd logs --service` can do more."""
     messages.logs(service=service, node=node, lines=lines, follow=follow, times=times, json=json)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from quarterdeck.cli import output
-from quarterdeck.cli.arguments import Json, connect
+from quarterdeck.cli.arguments import Json, JsonLines, connect
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.queries import Completeness, QueryFormat, TailRows
 from quarterdeck.model.tables import parse_duration
@@ -97,7 +97,7 @@ def tail(
     /,
     *,
     where: Annotated[str, Parameter(help="Only rows for which this SQL expression holds.")] = "",
-    json: Annotated[bool, Parameter(name="--json", help="One JSON object a line.")] = False,
+    json: JsonLines = False,
 ) -> None:
     """Show a table's rows as they are stored, until interrupted."""
     with connect() as client:
