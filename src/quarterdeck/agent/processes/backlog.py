@@ -29,22 +29,30 @@ JOINED_BYTES = 4096
 ADOPTED = 1 << 40
 
 _RECORD = struct.Struct("<QBQI")  # number, stream, offset, size
+_LOST = struct.Struct("<QQ")  # bytes of standard output and of standard error
 
 
 class Record:
-    """Bytes of one stream, as they were read; or, when the stream is LOST, `lost` instead of bytes.
+    """Bytes of one stream, as they were read; or, when the stream is LOST, how many were lost here.
 
-    `offset`: of the first byte in its stream, lost bytes counted. `lost`: bytes of standard output and standard error.
+    `offset`: of the first byte in its stream, lost bytes counted.
     """
 
-    __slots__ = ("data", "lost", "offset", "seq", "stream")
+    __slots__ = ("data", "offset", "seq", "stream")
 
-    def __init__(self, seq: int, stream: int, offset: int, data: bytes, lost: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, seq: int, stream: int, offset: int, data: bytes) -> None:
         self.seq = seq
         self.stream = stream
         self.offset = offset
         self.data = data
-        self.lost = lost
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Bytes of standard output and of standard error that it has, or says are lost."""
+        if self.stream == LOST:
+            out, err = _LOST.unpack(self.data)
+            return out, err
+        return (len(self.data), 0) if self.stream == 1 else (0, len(self.data))
 
     @property
     def size(self) -> int:
@@ -65,8 +73,8 @@ class _Piece:
 
     def count(self, record: Record) -> None:
         """One of its records is this one."""
-        out, err = self.counts
-        self.counts = (out + len(record.data), err) if record.stream == 1 else (out, err + len(record.data))
+        out, err = record.counts
+        self.counts = (self.counts[0] + out, self.counts[1] + err)
 
 
 class Backlog:
@@ -155,7 +163,7 @@ class Backlog:
             waiting += self._head
         waiting += self._tail
         self._head.clear()
-        self._tail = deque(record for record in waiting if record.stream != LOST)
+        self._tail = deque(waiting)
         self._tail_bytes = sum(record.size for record in self._tail)
         if self._tail:
             self._write_tail()
@@ -173,7 +181,8 @@ class Backlog:
                 piece.last_seq = self._seq = record.seq
                 piece.count(record)
                 piece.size += record.size
-                self._offsets[record.stream - 1] = record.offset + len(record.data)
+                if record.stream != LOST:
+                    self._offsets[record.stream - 1] = record.offset + len(record.data)
             self._numbers = number
             self.disk_bytes += piece.size
             if piece.size:
@@ -199,7 +208,7 @@ class Backlog:
         if records:
             self._head.extend(records)
         else:
-            self._head.append(Record(piece.last_seq, LOST, 0, b"", piece.counts))
+            self._head.append(Record(piece.last_seq, LOST, 0, _LOST.pack(*piece.counts)))
         self._unlink(piece)
 
     def _write_tail(self) -> None:
@@ -264,7 +273,7 @@ class Backlog:
         while at + _RECORD.size <= len(content):
             seq, stream, offset, size = _RECORD.unpack_from(content, at)
             data = content[at + _RECORD.size : at + _RECORD.size + size]
-            if stream not in (1, 2) or len(data) != size:
+            if stream not in (LOST, 1, 2) or len(data) != size or (stream == LOST and size != _LOST.size):
                 break
             records.append(Record(seq, stream, offset, data))
             at += _RECORD.size + size

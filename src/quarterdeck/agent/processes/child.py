@@ -177,7 +177,7 @@ class Child:
         """A record of its backlog, as it is said."""
         header: Header = {"id": self.id, "seq": record.seq}
         if record.stream == LOST:
-            return header | {"t": "lost", "bytes": list(record.lost)}, b""
+            return header | {"t": "lost", "bytes": list(record.counts)}, b""
         return header | {"t": "output", "stream": record.stream, "offset": record.offset}, record.data
 
     def exit_frame(self) -> Header:

@@ -79,7 +79,7 @@ def test_the_disk_is_bounded_and_what_goes_is_counted(tmp_path: Path, size: int)
     first, *rest = taken(backlog)
     assert first.stream == LOST
     assert LOST not in {record.stream for record in rest}  # losses side by side are one
-    told: Counter[int] = Counter({1: first.lost[0], 2: first.lost[1]})
+    told: Counter[int] = Counter({1: first.counts[0], 2: first.counts[1]})
     seen = first.seq
     for record in rest:
         assert record.offset == told[record.stream]  # lost bytes counted
@@ -182,8 +182,8 @@ def test_what_cannot_be_written_is_counted_where_it_was(tmp_path: Path) -> None:
     for chunk in chunks(10):
         backlog.put(2, chunk)
     gone, *rest = taken(backlog)
-    assert (gone.stream, gone.lost[0], backlog.disk_bytes) == (LOST, 0, 0)
-    assert gone.lost[1] + sum(len(record.data) for record in rest) == 10 * CHUNK
+    assert (gone.stream, gone.counts[0], backlog.disk_bytes) == (LOST, 0, 0)
+    assert gone.counts[1] + sum(len(record.data) for record in rest) == 10 * CHUNK
     assert rest[0].seq == gone.seq + 1
 
 
@@ -194,7 +194,8 @@ def test_a_file_that_vanishes_is_counted(tmp_path: Path) -> None:
     (tmp_path / "a" / "2").unlink()
     records = taken(backlog)
     (gone,) = (record for record in records if record.stream == LOST)
-    assert sum(gone.lost) + sum(len(record.data) for record in records) == 12 * CHUNK
+    assert gone.counts[0] > 0
+    assert sum(sum(record.counts) for record in records) == 12 * CHUNK
     assert [record.seq for record in records] == sorted({record.seq for record in records})
 
 
@@ -215,3 +216,19 @@ def test_what_was_not_acknowledged_is_spilled_for_the_next_keeper(tmp_path: Path
     records = taken(next_one)
     assert [each.data for each in records] == said[1:]
     assert [each.seq for each in records] == list(range(2, len(said) + 1))
+
+
+def test_what_was_lost_is_counted_by_the_next_keeper_too(tmp_path: Path) -> None:
+    backlog = Backlog(str(tmp_path / "a"), 4 * PIECE_BYTES)
+    for place, chunk in enumerate(chunks(100)):
+        backlog.put(1 + place % 2, chunk)
+    backlog.spill()
+    next_one = Backlog(str(tmp_path / "a"), 4 * PIECE_BYTES)
+    next_one.adopt()
+    gone, *rest = taken(next_one)
+    assert gone.stream == LOST
+    told = Counter({1: gone.counts[0], 2: gone.counts[1]})
+    for record in rest:
+        assert (record.seq > gone.seq, record.offset) == (True, told[record.stream])
+        told[record.stream] += len(record.data)
+    assert told == {1: 50 * CHUNK, 2: 50 * CHUNK}
