@@ -11,6 +11,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server as Granian
 from litestar import Litestar
 
+from quarterdeck.api.ending import ended_by
 from quarterdeck.api.paths import keep_slashes
 from quarterdeck.model.errors import BadConfig, Unavailable
 
@@ -26,6 +27,7 @@ class HttpServer:
     def __init__(self, app: Litestar, address: str) -> None:
         self._app = app
         self.address = address
+        self._stopping = asyncio.Event()
         self._granian: Granian | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -34,7 +36,7 @@ class HttpServer:
         host, port = _free_port(self.address)
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._granian = Granian(
-            keep_slashes(self._app),
+            ended_by(keep_slashes(self._app), self._stopping),
             address=host,
             port=port,
             interface=Interfaces.ASGI,
@@ -52,9 +54,10 @@ class HttpServer:
         raise Unavailable("The HTTP server ended by itself.", hint="Its log says why.")
 
     async def stop(self) -> None:
-        """Stops listening; requests under way get `GRACE_S`."""
+        """Stops listening and ends live streams; requests under way get `GRACE_S`."""
         if self._granian is None or self._task is None:
             return
+        self._stopping.set()
         self._granian.stop()
         with suppress(asyncio.CancelledError, TimeoutError):
             async with asyncio.timeout(GRACE_S):
