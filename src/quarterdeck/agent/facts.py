@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from quarterdeck import __version__
+from quarterdeck.agent.boot import boot_id
 from quarterdeck.model.nodes import Facts
 
 
@@ -25,7 +26,7 @@ def gather_facts(*, ebpf_reason: str = "") -> Facts:
         memory_bytes=psutil.virtual_memory().total,
         addresses=_addresses(),
         machine_id=_line(Path("/etc/machine-id")),
-        boot_id=_line(Path("/proc/sys/kernel/random/boot_id")),
+        boot_id=boot_id(),
         agent_version=__version__,
         ebpf=not ebpf_reason,
         ebpf_reason=ebpf_reason,

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import msgspec
 
+from quarterdeck.agent.boot import boot_id
 from quarterdeck.link.private_files import write_private
 from quarterdeck.model.jobs import JobState
 from quarterdeck.model.struct import Wire
 
 log = logging.getLogger(__name__)
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Over(Wire, frozen=True, kw_only=True):
@@ -47,7 +46,6 @@ class Memory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._boot_id = _boot_id()
         self._told = self._load()
         self._writing = asyncio.Lock()
         self._dirty = False
@@ -74,7 +72,7 @@ class Memory:
             if not self._dirty:
                 return
             self._dirty = False
-            content = msgspec.msgpack.encode(_Content(boot_id=self._boot_id, services=self._told))
+            content = msgspec.msgpack.encode(_Content(boot_id=boot_id(), services=self._told))
             try:
                 await asyncio.to_thread(write_private, self._path, content)
             except OSError as error:
@@ -88,13 +86,6 @@ class Memory:
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("%s is damaged; services are taken for what they should be: %s", self._path, error)
             return {}
-        if content.boot_id == self._boot_id:
+        if content.boot_id == boot_id():
             return content.services
         return {name: msgspec.structs.replace(told, over=None) for name, told in content.services.items()}
-
-
-def _boot_id() -> str:
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""

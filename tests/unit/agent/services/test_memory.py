@@ -31,12 +31,10 @@ async def test_what_was_put_is_there_in_the_next_life(tmp_path: Path) -> None:
 async def test_after_a_restart_of_the_host_a_service_that_was_over_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, boot = tmp_path / "services.msgpack", tmp_path / "boot_id"
-    monkeypatch.setattr(module, "_BOOT_ID", boot)
-    boot.write_text("one\n")
+    file = tmp_path / "services.msgpack"
     await Memory(file).put("once", Told(program="1", over=OVER))
     assert Memory(file).get("once") == Told(program="1", over=OVER)
-    boot.write_text("two\n")
+    monkeypatch.setattr(module, "boot_id", lambda: "another")
     assert Memory(file).get("once") == Told(program="1")
 
 
