@@ -161,7 +161,7 @@ class Child:
         return self.swept and not self.outputs
 
     def describe(self) -> Header:
-        """As `list` and `started` say it."""
+        """As `hello` and `started` say it."""
         return {
             "id": self.id,
             "pid": self.pid,

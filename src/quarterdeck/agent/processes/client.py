@@ -229,10 +229,6 @@ class Keeper:
         """TERM for the whole tree, KILL when the grace is over; its exit tells when it is gone."""
         await self._send(frame({"t": "kill", "id": child_id, "grace_s": grace_s}))
 
-    async def signal(self, child_id: str, number: int) -> None:
-        """A signal to the child alone."""
-        await self._send(frame({"t": "signal", "id": child_id, "signal": number}))
-
     async def stop(self) -> None:
         """The keeper shall end as soon as it has no child."""
         await self._send(frame({"t": "stop"}))

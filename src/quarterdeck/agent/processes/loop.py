@@ -4,8 +4,8 @@ One thread, one epoll, the standard library only. It decides nothing: when somet
 long is the agent's business. One agent at a time; a tree ends with its first process, and an exit is told when all of
 its output was told and nobody of its tree is left. It ends when nothing runs and no agent is heard.
 
-    agent → keeper   hello · start · kill · signal · ack · list · stop
-    keeper → agent   hello · started · refused · children · output · lost · exit
+    agent → keeper   hello · start · kill · ack · stop
+    keeper → agent   hello · started · refused · output · lost · exit
 """
 
 from __future__ import annotations
@@ -330,25 +330,18 @@ class Keeper:
         child = self._children.get(str(header.get("id")))
         match header["t"]:
             case "hello":
-                self._say({"t": "hello", "version": VERSION, **self._me, "children": self._described()})
+                children = [each.describe() for each in self._children.values()]
+                self._say({"t": "hello", "version": VERSION, **self._me, "children": children})
             case "start":
                 self._start(header, body)
             case "kill" if child is not None:
                 self._end(child, float(header.get("grace_s", GRACE_S)))
-            case "signal" if child is not None:
-                if child.exit is None:
-                    os.kill(child.pid, int(header["signal"]))
             case "ack":
                 self._acknowledge(header["acks"])
-            case "list":
-                self._say({"t": "children", "children": self._described()})
             case "stop":
                 self._stopping = True
             case _:
-                return  # a child that is gone, or a word of a newer agent
-
-    def _described(self) -> list[Header]:
-        return [child.describe() for child in self._children.values()]
+                return  # a child that is gone, or a word of another agent
 
     def _acknowledge(self, acks: dict[str, int]) -> None:
         for child_id, seq in acks.items():
