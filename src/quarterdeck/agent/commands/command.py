@@ -47,14 +47,14 @@ class Command(Struct, frozen=True, kw_only=True):
     """One entry of the registry, which is a mapping from names to these."""
 
     run: Run
-    resume: Run | None = None  #: takes up a job that was running when the agent ended; without it, such a job is LOST
-    unbegun: Callable[[str, float], Awaitable[bool]] | None = (
-        None  #: of a job that was to begin after this (monotonic clock of this boot): whether it surely never did
-    )
-    end: Callable[[str], bool] | None = (
-        None  #: of a job that outlives the agent: ends it by its id, unless it is not there
-    )
-    immediate: bool = False  #: does not wait while `max_jobs` run: what ends things must not wait for them
+    #: takes up a job that was running when the agent ended; without it, such a job is LOST
+    resume: Run | None = None
+    #: of a job that was to begin after this (monotonic clock of this boot): whether it surely never did
+    unbegun: Callable[[str, float], Awaitable[bool]] | None = None
+    #: of a job that outlives the agent: ends it by its id, unless it is not there
+    end: Callable[[str], bool] | None = None
+    #: does not wait while `max_jobs` run: what ends things must not wait for them
+    immediate: bool = False
 
 
 class CommonArguments(Struct, frozen=True, kw_only=True):

@@ -83,8 +83,8 @@ class Seat:
         self._health = Health()
         self._watching: asyncio.Task[None] | None = None
         self._watched: HealthCheck | None = None
-        self._began = 0.0  #: of the run seen last, and the code of the one before
-        self._runs = 0
+        self._began = 0.0  #: of the run seen last
+        self._runs = 0  #: how many were seen of this process
         self._alive: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
