@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from quarterdeck.agent.messages.runs import Run, Source
 from quarterdeck.model.errors import StorageCorrupt, StorageFull
@@ -55,28 +55,31 @@ _FAR = 1 << 62
 #: by process; what is in it is the process manager's business
 Readings = Mapping[str, bytes | None]
 _NO_READINGS: Readings = {}
+#: SQLite's words: whether a file is made when there is none, is there already, or is only read
+Mode = Literal["rwc", "rw", "ro"]
 
 
 class MessageFile:
     """An open file. For one thread at a time."""
 
-    def __init__(self, path: Path, *, full: bool = False) -> None:
-        """Open it, or make it; `full`: it is there already, and to read it nothing is written."""
+    def __init__(self, path: Path, mode: Mode = "rwc") -> None:
+        """Open it; to open one that is there already nothing is written."""
         self.path = path
         self._sources: dict[Source, int] = {}
+        address = f"{path.absolute().as_uri()}?mode={mode}"
         with self._errors():
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
         try:
             with self._errors():
-                self._prepare(full=full)
+                self._prepare(mode)
         except BaseException:
             self._database.close()
             raise
 
-    def _prepare(self, *, full: bool) -> None:
+    def _prepare(self, mode: Mode) -> None:
         run = self._database.execute
         run("PRAGMA cache_size = -2048")  # KiB
-        if not full:
+        if mode == "rwc":
             run("PRAGMA journal_mode = WAL")
             run("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut what came since the last checkpoint
             run(f"PRAGMA journal_size_limit = {4 << 20}")

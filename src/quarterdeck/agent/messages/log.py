@@ -1,6 +1,7 @@
 """The node's message log: what processes printed goes in, is numbered, stored, forwarded, and can be found again.
 
-Owns the queue between the event loop and the one thread that stores: bounded in bytes. While that thread is only
+Owns the queue between the event loop and the one thread that stores: bounded in bytes; and a second thread that reads,
+so that a search through everything does not hold up what is printed meanwhile. While that thread is only
 slow, `put` waits, so that pipes fill and processes are slowed down: pressure is passed on. While the disk takes
 nothing, `put` does not wait, as a full disk must not stop a process: what then finds no room is counted for each job,
 and a message of level 8 in the log says how many, as soon as there is room. Forwarding goes on meanwhile.
@@ -22,8 +23,9 @@ import msgspec
 
 from quarterdeck.agent.messages.forward import Emit, Forwarder, Lose
 from quarterdeck.agent.messages.ids import MessageIds
+from quarterdeck.agent.messages.reader import PAGE_BYTES
 from quarterdeck.agent.messages.runs import Routing, Run, Source
-from quarterdeck.agent.messages.store import FILE_BYTES, PAGE_BYTES, TOTAL_BYTES, MessageStore
+from quarterdeck.agent.messages.store import FILE_BYTES, TOTAL_BYTES, MessageStore
 from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.messages import Level, MessageFilter, MessagePage
 
@@ -59,8 +61,10 @@ class MessageLog:
         self._ids = MessageIds(folder / "next_id", last_stored=self._store.last_id)
         self._forwarder = Forwarder(emit, lose)
         self._queue_bytes = queue_bytes
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="messages")
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="messages")
         self._writing = asyncio.Lock()
+        self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="messages-read")
+        self._reading = asyncio.Lock()
         self._waiting: deque[_Put] = deque()
         self._waiting_bytes = 0
         self._unstored: list[Run] = []  # numbered and forwarded; the disk refused them
@@ -122,7 +126,10 @@ class MessageLog:
     async def select(self, wanted: MessageFilter, *, page_bytes: int = PAGE_BYTES) -> MessagePage:
         """The next page of what matches, in about `page_bytes`; everything put before is in it."""
         await self.flush()
-        page = await self._in_thread(lambda: self._store.select(wanted, page_bytes=page_bytes))
+        async with self._reading:
+            page = await _on(self._read_thread, lambda: self._store.look(wanted, page_bytes=page_bytes))
+            if page is None:
+                page = await _on(self._write_thread, lambda: self._store.select(wanted, page_bytes=page_bytes))
         waiting, dropped = sum(map(len, self._unstored)), sum(self._dropped.values())
         if not (waiting and self._refused):  # else they are being stored in this moment
             return page
@@ -132,12 +139,13 @@ class MessageLog:
     async def readings(self) -> dict[str, bytes]:
         """How far each process was read, of those that are still to be read on, as `put` said."""
         await self.flush()
-        return await self._in_thread(self._store.readings)
+        return await _on(self._write_thread, self._store.readings)
 
     async def delete(self, wanted: MessageFilter) -> int:
         """Delete all that match; how many they were."""
         await self.flush()
-        return await self._in_thread(lambda: self._store.delete(wanted))
+        async with self._reading:  # nothing disappears from a page that is being found
+            return await _on(self._write_thread, lambda: self._store.delete(wanted))
 
     async def flush(self) -> None:
         """Store what was put so far, as far as the disk takes it."""
@@ -165,8 +173,10 @@ class MessageLog:
     async def close(self) -> None:
         """Store and forward everything that waits; what the disk does not take is lost, and said so."""
         await self.flush()
-        await self._in_thread(self._end)
-        self._thread.shutdown()
+        async with self._reading:
+            await _on(self._write_thread, self._end)
+        self._read_thread.shutdown()
+        self._write_thread.shutdown()
         lost = sum(map(len, self._unstored))
         if lost:
             log.error("%d messages were lost at shutdown: the disk takes no more", lost)
@@ -197,7 +207,7 @@ class MessageLog:
             size += taken[-1][0].size_bytes
         refused = self._refused
         try:
-            await self._in_thread(lambda: self._store_and_forward(taken))
+            await _on(self._write_thread, lambda: self._store_and_forward(taken))
         finally:
             self._waiting_bytes -= size
             self._handled += len(taken)
@@ -207,16 +217,7 @@ class MessageLog:
             for news in self._watchers:
                 news.set()
 
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        """Also when whoever waits is cancelled, the work is done when this returns."""
-        working = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        try:
-            return await asyncio.shield(working)
-        except asyncio.CancelledError:
-            await asyncio.wait({working})
-            raise
-
-    # ── on the thread ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── on the thread that writes ────────────────────────────────────────────────────────────────────────────────────
     def _store_and_forward(self, taken: list[_Put]) -> None:
         numbered = [(run.numbered(self._ids.take(len(run))), routing) for run, routing, _ in taken]
         self._readings |= {run.source.job_id: reading for run, _, reading in taken if reading != b""}
@@ -264,6 +265,16 @@ class MessageLog:
         self._forwarder.flush()
         self._store.close()
         self._ids.close()
+
+
+async def _on(thread: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
+    """Also when whoever waits is cancelled, the work is done when this returns."""
+    working = asyncio.get_running_loop().run_in_executor(thread, work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working})
+        raise
 
 
 def _may_want(wanted: MessageFilter, source: Source) -> bool:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from quarterdeck.agent.messages import log as module
-from quarterdeck.agent.messages.file import Readings
+from quarterdeck.agent.messages.file import MessageFile, Readings
 from quarterdeck.agent.messages.lines import LineParser
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.messages.runs import Routing, Run, Source
 from quarterdeck.agent.messages.store import MessageStore
 from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.losses import Loss
-from quarterdeck.model.messages import Level, LogLevels, MessageFilter
+from quarterdeck.model.messages import Level, LogLevels, Message, MessageFilter, MessagePage
 from quarterdeck.model.tables import Table
 from tests.support import until
 
 USUAL = Routing.of(LogLevels())
+SMALL = 256 * 1024
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +47,43 @@ class Disk:
             append(store, runs, readings)
 
         monkeypatch.setattr(MessageStore, "append", guarded)
+
+
+class SlowSearch:
+    """Holds up who looks into a file, the current one or a full one, until `go`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, current: bool) -> None:
+        self._began = threading.Event()
+        self._go = threading.Event()
+        select = MessageFile.select
+
+        def slow(file: MessageFile, wanted: MessageFilter, *, cursor: int | None) -> Iterator[tuple[int, Message]]:
+            if (file.path.name == "current.db") is current:
+                self._began.set()
+                self._go.wait()
+            return select(file, wanted, cursor=cursor)
+
+        monkeypatch.setattr(MessageFile, "select", slow)
+
+    async def began(self) -> None:
+        await until(self._began.is_set)
+
+    def go(self) -> None:
+        self._go.set()
+
+
+@asynccontextmanager
+async def searching(
+    log: MessageLog, wanted: MessageFilter, search: SlowSearch
+) -> AsyncIterator[asyncio.Task[MessagePage]]:
+    """While it is held up; then it goes on."""
+    looking = asyncio.create_task(log.select(wanted))
+    try:
+        await search.began()
+        yield looking
+    finally:
+        search.go()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
 def run(stream: bytes, job: str = "job") -> Run:
@@ -72,6 +111,17 @@ async def opened(folder: Path, forwarded: Forwarded | None = None, **limits: int
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
         await log.close()
+
+
+async def fill(log: MessageLog, count: int) -> None:
+    """Put messages of 1 kB, of which a small file takes about 200."""
+    for _ in range(count // 50):
+        await log.put(run((b"x" * 1000 + b"\n") * 50), USUAL)
+        await log.flush()
+
+
+def full_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.db"))
 
 
 async def texts(log: MessageLog, **wanted: str) -> list[str]:
@@ -189,3 +239,83 @@ async def test_how_far_a_process_was_read_is_stored_with_its_messages(tmp_path: 
         assert await log.readings() == {"a": b"third"}
     async with opened(tmp_path) as log:
         assert await log.readings() == {"a": b"third"}
+
+
+@pytest.mark.parametrize("text", ["", "nothing has this"])
+async def test_messages_are_stored_while_somebody_searches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    async with opened(tmp_path) as log:
+        await log.put(run(b"one\n"), USUAL)
+        await log.flush()
+        async with searching(log, MessageFilter(text=text), SlowSearch(monkeypatch, current=True)) as looking:
+            await log.put(run(b"two\n"), USUAL)
+            await log.flush()
+            assert log.stored == 2
+        page = await looking
+        assert [message.data for message in page.messages] == ([] if text else ["one"])
+        assert await texts(log, cursor=page.resume) == ["two"]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_a_page_is_of_one_state_though_files_are_renamed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest_first: bool
+) -> None:
+    async with opened(tmp_path, file_bytes=SMALL) as log:
+        await fill(log, 500)
+        wanted = MessageFilter(newest_first=newest_first)
+        async with searching(log, wanted, SlowSearch(monkeypatch, current=False)) as looking:
+            files = full_files(tmp_path)
+            await fill(log, 400)
+            assert len(full_files(tmp_path)) > len(files)
+        page = await looking
+        assert sorted(message.id for message in page.messages) == list(range(500))
+        after = await log.select(MessageFilter(cursor=page.resume))
+        assert [message.id for message in after.messages] == list(range(500, 900))
+
+
+async def test_nothing_disappears_from_a_page_that_is_being_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, file_bytes=SMALL) as log:
+        await fill(log, 500)
+        async with searching(log, MessageFilter(), SlowSearch(monkeypatch, current=False)) as looking:
+            deleting = asyncio.create_task(log.delete(MessageFilter()))
+            await log.flush()
+        assert len((await looking).messages) == 500
+        assert await deleting == 500
+        assert await texts(log) == []
+
+
+async def test_what_is_found_to_be_damaged_is_set_aside_and_the_rest_is_found(tmp_path: Path) -> None:
+    async with opened(tmp_path, file_bytes=SMALL) as log:
+        await fill(log, 500)
+        first, *_ = full_files(tmp_path)
+        first.write_bytes(b"no database")
+        page = await log.select(MessageFilter())
+        assert 0 < len(page.messages) < 500
+        assert page.messages[-1].id == 499
+        assert first.name in page.problems[0]
+        assert "set aside" in page.problems[0]
+        await log.put(run(b"one\n"), USUAL)
+        assert await texts(log, cursor=page.resume) == ["one"]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_pages_are_in_order_and_whole_while_files_fill_and_the_oldest_go(
+    tmp_path: Path, newest_first: bool
+) -> None:
+    async with opened(tmp_path, file_bytes=SMALL, total_bytes=4 * SMALL) as log:
+        filling = asyncio.create_task(fill(log, 10_000))
+        pages = 0
+        while not filling.done() or not pages:
+            page = await log.select(MessageFilter(newest_first=newest_first))
+            assert page.problems == ()
+            ids = [message.id for message in page.messages]
+            if newest_first:
+                assert ids == list(range(int(page.resume) - 1, int(page.resume) - 1 - len(ids), -1))
+            else:
+                assert ids == sorted(set(ids))
+            pages += 1
+        await filling
+        assert log.removed > 0
