@@ -1,7 +1,7 @@
 """What one session asks its agent about messages: many questions at one time, each with its number and one answer.
 
-Owns the numbers and who waits for which. A question ends with its answer, its time, or the link; nothing is asked
-again here.
+Owns the numbers, who waits for which, and what the link did not take yet: one message at most for each question that
+is open, here or at the agent. A question ends with its answer, its time, or the link; nothing is asked again here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Questions:
 
     def __init__(self, stream: Stream[FromAgent, ToAgent]) -> None:
         self._stream = stream
-        self._outbox = asyncio.Queue[AskMessages | StopAsking]()
+        self._unsent: dict[int, AskMessages | StopAsking] = {}
+        self._news = asyncio.Event()
         self._open: dict[int, asyncio.Future[MessagePage]] = {}
         self._over = False
 
@@ -44,7 +45,7 @@ class Questions:
             raise _gone()
         number = next(_numbers)
         answer = self._open[number] = asyncio.get_running_loop().create_future()
-        self._outbox.put_nowait(AskMessages(number=number, filter=_written(wanted), wait_s=wait_s))
+        self._say(AskMessages(number=number, filter=_written(wanted), wait_s=wait_s))
         try:
             async with asyncio.timeout(wait_s + ANSWER_S):
                 return await answer
@@ -56,7 +57,7 @@ class Questions:
         finally:
             del self._open[number]
             if not answer.done() or answer.cancelled():
-                self._outbox.put_nowait(StopAsking(number=number))
+                self._say(StopAsking(number=number))
             else:
                 answer.exception()  # taken note of, though the question was given up in the same moment
 
@@ -75,7 +76,10 @@ class Questions:
     async def run(self) -> None:
         """Send what is asked, until cancelled or the link is gone."""
         while True:
-            await self._stream.send(await self._outbox.get())
+            await self._news.wait()
+            self._news.clear()
+            while self._unsent:
+                await self._stream.send(self._unsent.pop(next(iter(self._unsent))))
 
     def end(self) -> None:
         """The link is over: so are all questions."""
@@ -83,6 +87,13 @@ class Questions:
         for answer in self._open.values():
             if not answer.done():
                 answer.set_exception(_gone())
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _say(self, message: AskMessages | StopAsking) -> None:
+        """When the link can take it. A question that is given up before it was sent needs no word at all."""
+        if self._unsent.pop(message.number, None) is None:
+            self._unsent[message.number] = message
+            self._news.set()
 
 
 def _is_sound(page: MessagePage) -> bool:
