@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
+from rich.segment import Segments
 from rich.table import Table
+from rich.text import Text
 
 from quarterdeck.model.errors import QuarterdeckError
 
 #: columns of a line that no person looks at: a pipe or a file gets rows unfolded
 _PIPE_WIDTH = 4096
-#: characters of what is shortened
-_SHORT = 60
+#: characters of what is shortened; columns that a cell of several words has at least
+_SHORT, _FOLDED = 60, 20
 console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 errors = Console(stderr=True, highlight=False)
 
@@ -33,7 +36,7 @@ _STATE_STYLES = {
     "TERMINATED": "red",
     "QUEUED": "yellow",
     "ACCEPTED": "yellow",
-    "RUNNING": "yellow",
+    "RUNNING": "green",
     "OK": "green",
     "ERROR": "red",
     "TIMEOUT": "red",
@@ -58,11 +61,29 @@ def show(items: Sequence[Any], columns: dict[str, Callable[[Any], object]], *, j
     if not items:
         errors.print(empty)
         return
+    rows = [[cell(read(item)) for read in columns.values()] for item in items]
+    print_rows([name.upper() for name in columns], rows)
+
+
+def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()) -> None:
+    """Prints a table of cells with markup; `right`: headings of the columns that end where they end.
+
+    On a narrow terminal only cells of several words are folded. Where that is not enough each row is one line, as in a
+    pipe, and the terminal breaks it: an id in pieces could not be copied.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in columns:
-        table.add_column(name.upper(), overflow="fold")
-    for item in items:
-        table.add_row(*(cell(read(item)) for read in columns.values()))
+    for place, heading in enumerate(headings):
+        words = any(" " in row[place] for row in rows)
+        widest = max(Text.from_markup(text).cell_len for text in (heading, *(row[place] for row in rows)))
+        table.add_column(
+            heading,
+            justify="right" if heading in right else "left",
+            overflow="fold",
+            no_wrap=not words,
+            min_width=min(widest, _FOLDED) if words else widest,
+        )
+    for row in rows:
+        table.add_row(*row)
     print_table(table)
 
 
@@ -86,8 +107,11 @@ def details(pairs: Iterable[tuple[str, object]]) -> None:
 
 def print_table(table: Table) -> None:
     """Prints it without the blanks that fill up the last column, where colours do not hide them."""
+    wide = console.options.update_width(_PIPE_WIDTH)
+    needed = Measurement.get(console, wide, table)
+    shown = console.options if needed.minimum <= console.width else wide
     with console.capture() as captured:
-        console.print(table)
+        console.print(Segments(console.render(table, shown)), soft_wrap=True, end="")
     text = captured.get()
     console.file.write("".join(f"{line.rstrip(' ')}\n" for line in text.split("\n")[:-1]))
     console.file.flush()  # before what standard error says of it

@@ -9,7 +9,6 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 from rich.markup import escape
-from rich.table import Table
 
 from quarterdeck.cli import output
 from quarterdeck.cli.arguments import Json, JsonLines, connect
@@ -61,12 +60,11 @@ def query(
     if output_format is Output.JSON:
         output.print_json(answer)
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in answer.columns:
-        table.add_column(column.name, justify="right" if _is_number(column.type) else "left", overflow="fold")
-    for row in answer.rows:
-        table.add_row(*(escape(_text(value)) for value in row))
-    output.print_table(table)
+    output.print_rows(
+        [escape(column.name) for column in answer.columns],
+        [[escape(_text(value)) for value in row] for row in answer.rows],
+        right=[escape(column.name) for column in answer.columns if _is_number(column.type)],
+    )
     _print_completeness(answer.completeness)
     output.errors.print(f"[dim]{len(answer.rows)} rows in {answer.elapsed_s:.3f} s, {answer.rows_read:,} read[/]")
 

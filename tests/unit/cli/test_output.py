@@ -105,3 +105,25 @@ def test_what_never_happened_has_no_age() -> None:
 )
 def test_sizes_are_in_words(count: int, text: str) -> None:
     assert output.size(count) == text
+
+
+IDENTITY = "409be240-3191-4c5c-b9bb-2845ffe7d919"
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (59, ["ID                                    COMMAND", f"{IDENTITY}  sleep for a long", " " * 38 + "while"]),
+        (50, ["ID                                    COMMAND", f"{IDENTITY}  sleep for a long while"]),
+    ],
+)
+def test_on_a_narrow_terminal_no_id_is_broken(width: int, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(output, "console", Console(file=written, width=width, highlight=False))
+    output.print_rows(["ID", "COMMAND"], [[IDENTITY, "sleep for a long while"]])
+    assert written.getvalue().splitlines() == lines
+
+
+def test_what_runs_is_green_and_what_failed_red() -> None:
+    assert output.cell("RUNNING") == "[green]RUNNING[/]"
+    assert output.cell("BACKOFF") == "[red]BACKOFF[/]"
