@@ -28,6 +28,7 @@ from quarterdeck.model.config import JobsConfig
 from quarterdeck.model.losses import Loss
 from quarterdeck.model.messages import Message, MessageFilter
 from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.model.processes import UsualSettings
 from quarterdeck.model.stats import StatSource
 from quarterdeck.model.tables import Table
 from tests.keeping import end
@@ -56,6 +57,7 @@ class Life:
             environment=Environment(self.templates, who=lambda: who, node="here"),
             measuring=Measuring(self.cgroups, feed=lambda source, lines: self.fed.append((source, bytes(lines)))),
             cgroups=self.cgroups,
+            usual=UsualSettings(),
             keeper=Keeper(home / "processes", linger_s=0.5),
         )
         self.jobs: Jobs | None = None

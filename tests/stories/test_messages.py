@@ -202,3 +202,18 @@ def test_a_node_that_does_not_allow_it_is_not_read(fleet: Fleet) -> None:
     lines, err = logs(fleet, "--job", job, "--level", "1-6")
     assert lines == []
     assert "closed: This node's configuration (agent.jobs.allow) has no get_msgs." in err
+
+
+def test_a_node_says_what_is_usual_and_a_program_may_be_told_otherwise(fleet: Fleet) -> None:
+    usual = {"LOGLEVELS": "1-9", "LOGLEVELS_DB": "7,8", "LOGLEVELS_AC": "1"}
+    fleet.join("quiet", environment={f"QD_AGENT_PROCESSES__{name}": value for name, value in usual.items()})
+    said = "echo 1::one; echo 7::seven; echo 8::eight; echo 11::eleven"
+    request = {"cmd": "sh", "args": ["-c", said], "domain": "usual"}
+    (as_usual,) = run_on(fleet, ["quiet"], "execute", **request)
+    (told,) = run_on(fleet, ["quiet"], "execute", **request, loglevels="*", loglevels_db="11", loglevels_ac="8")
+    for job, kept in ((as_usual, ["seven", "eight"]), (told, ["eleven"])):
+        (page,) = run_on(fleet, ["quiet"], "get_msgs", jobid=job.id)
+        assert [each.data for each in msgspec.json.decode(page.data, type=MessagePage).messages] == kept
+    expected = [[as_usual.id, "one"], [told.id, "eight"]]
+    query = "SELECT job_id, data FROM messages WHERE domain = 'usual' ORDER BY id"
+    eventually(lambda: fleet.rows(query) == expected, "what is forwarded")

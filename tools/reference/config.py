@@ -8,7 +8,7 @@ import msgspec
 
 from quarterdeck.cli.config import OTHERS, SECTIONS, SHORT, SYSTEM_FILE
 from quarterdeck.model.extensions import ExtensionConfig
-from tools.reference.markdown import annotations, code, comments, default, struct, summary, table
+from tools.reference.markdown import code, default, members, struct, summary, table
 
 _INTRODUCTION = f"""# Configuration
 
@@ -57,7 +57,7 @@ def _variable(section: str, key: str) -> str:
 
 
 def _keys(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    said, typed = comments(kind), annotations(kind)
+    said, typed = members(kind)
     for field in msgspec.structs.fields(kind):
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             yield from _keys(field.type, f"{prefix}{field.name}.")

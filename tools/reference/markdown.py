@@ -57,14 +57,20 @@ def annotations(kind: type) -> dict[str, str]:
     }
 
 
-def struct(kind: type[msgspec.Struct]) -> str:
-    """A table of a struct's keys, those that it inherits too: type, default, meaning."""
+def members(kind: type[msgspec.Struct]) -> tuple[dict[str, str], dict[str, str]]:
+    """The `comments` and `annotations` of a struct with those that it inherits."""
     said: dict[str, str] = {}
     typed: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if base.__module__.startswith("quarterdeck."):
             said |= comments(base)
             typed |= annotations(base)
+    return said, typed
+
+
+def struct(kind: type[msgspec.Struct]) -> str:
+    """A table of a struct's keys, those that it inherits too: type, default, meaning."""
+    said, typed = members(kind)
     rows = [
         (code(field.encode_name), code(typed[field.name]), default(field), said[field.name])
         for field in msgspec.structs.fields(kind)

@@ -166,6 +166,7 @@ class Work:
             ),
             measuring=Measuring(cgroups, feed=self._stats.feed),
             cgroups=cgroups,
+            usual=config.processes,
         )
         self._files = FileCommands(
             fetches=self._fetches, offers=self._offers, fill=templates.fill, who=lambda: self._identity.agent

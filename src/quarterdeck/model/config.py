@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quarterdeck.model.extensions import ExtensionConfig
+from quarterdeck.model.processes import UsualSettings
 from quarterdeck.model.stats import StatsConfig
 from quarterdeck.model.struct import Struct
 
@@ -39,6 +40,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     end_processes: bool = False  #: whether the programs it runs end with it, as under `qd up`; else they go on
     outbox: OutboxConfig = OutboxConfig()
     stats: StatsConfig = StatsConfig()
+    processes: UsualSettings = UsualSettings()  #: what programs are not told otherwise
     jobs: JobsConfig = JobsConfig()
     extensions: dict[str, ExtensionConfig] = {}  #: commands that this node has on top, by their names
 

@@ -131,9 +131,9 @@ LevelsWritten = str | int | tuple[int, ...]
 class LogLevels(Struct, frozen=True, kw_only=True):
     """Which of a process' messages go where; the names are those of a command's arguments."""
 
-    loglevels: LevelsWritten = "*"  #: processed at all; the rest is ignored
-    loglevels_db: LevelsWritten = "1-9,11,20-30"  #: kept on the node
-    loglevels_ac: LevelsWritten = "3,4,7-9"  #: forwarded to the server
+    loglevels: LevelsWritten = "*"  #: levels that are taken at all; the rest is ignored
+    loglevels_db: LevelsWritten = "1-9,11,20-30"  #: of these, levels that are kept on the node
+    loglevels_ac: LevelsWritten = "3,4,7-9"  #: and levels that are forwarded to the server
 
 
 class Message(Wire, frozen=True, kw_only=True):

@@ -11,8 +11,10 @@ import shlex
 from collections.abc import Iterable
 from enum import StrEnum
 
+import msgspec
+
 from quarterdeck.model.errors import BadInput
-from quarterdeck.model.messages import LevelsWritten, LogLevels
+from quarterdeck.model.messages import Levels, LevelsWritten, LogLevels
 from quarterdeck.model.struct import Struct
 
 #: of `max_time`: without limit, and remembered; of `max_restart`: without limit
@@ -55,6 +57,20 @@ class Limits(Struct, frozen=True, kw_only=True):
     pids: int | None = None  #: processes and threads
 
 
+class UsualSettings(LogLevels, frozen=True, kw_only=True):
+    """Of programs that are not told otherwise; a command, a service or an extension may say each by the same name."""
+
+    stats_interval: float = STATS_INTERVAL_S  #: seconds between looks at what a program uses
+
+    def __post_init__(self) -> None:
+        for name in LogLevels.__struct_fields__:
+            try:
+                Levels.parse(getattr(self, name))
+            except BadInput as error:
+                raise BadInput(f"{name}: {error.message}", hint=error.hint) from error
+        _check_interval(self.stats_interval)
+
+
 class ProcessSettings(Rules, frozen=True, kw_only=True):
     """What every program can be told, whatever starts it."""
 
@@ -67,10 +83,10 @@ class ProcessSettings(Rules, frozen=True, kw_only=True):
     cpus: float | None = None  #: 0.5 is half of one CPU
     pids: int | None = None  #: processes and threads of the tree
     grace: float = GRACE_S  #: seconds between TERM and KILL
-    stats_interval: float = STATS_INTERVAL_S  #: seconds between looks at what it uses
-    loglevels: LevelsWritten = LogLevels().loglevels  #: of what it prints, which is taken at all
-    loglevels_db: LevelsWritten = LogLevels().loglevels_db  #: of that, which is kept on the node
-    loglevels_ac: LevelsWritten = LogLevels().loglevels_ac  #: and which is forwarded to the server
+    stats_interval: float | None = None  #: seconds between looks at what it uses; default: as the node says, 30
+    loglevels: LevelsWritten | None = None  #: of what it prints, which is taken at all; default: as the node says, "*"
+    loglevels_db: LevelsWritten | None = None  #: of that, which is kept; default: as the node says, "1-9,11,20-30"
+    loglevels_ac: LevelsWritten | None = None  #: and which is forwarded; default: as the node says, "3,4,7-9"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,8 +96,8 @@ class ProcessSettings(Rules, frozen=True, kw_only=True):
             raise BadInput(f"pids is 1 or more, not {self.pids}.")
         if self.grace < 0:
             raise BadInput(f"grace is seconds, 0 or more, not {self.grace:g}.")
-        if self.stats_interval <= 0:
-            raise BadInput(f"stats_interval is seconds, more than 0, not {self.stats_interval:g}.")
+        if self.stats_interval is not None:
+            _check_interval(self.stats_interval)
         if self.memory is not None:
             parse_size(self.memory)
         if "\0" in self.user or "\0" in self.workingdir:
@@ -93,10 +109,10 @@ class ProcessSettings(Rules, frozen=True, kw_only=True):
         memory = None if self.memory is None else parse_size(self.memory)
         return Limits(memory_bytes=memory, cpus=self.cpus, pids=self.pids)
 
-    @property
-    def levels(self) -> LogLevels:
-        """Which of its messages go where."""
-        return LogLevels(loglevels=self.loglevels, loglevels_db=self.loglevels_db, loglevels_ac=self.loglevels_ac)
+    def complete(self, usual: UsualSettings) -> UsualSettings:
+        """Which of its messages go where and how often it is looked at: what it was told, else as `usual`."""
+        own = {name: getattr(self, name) for name in UsualSettings.__struct_fields__}
+        return msgspec.structs.replace(usual, **{name: value for name, value in own.items() if value is not None})
 
 
 class ExecuteArguments(ProcessSettings, frozen=True, kw_only=True):
@@ -153,6 +169,11 @@ def parse_size(written: int | str) -> int:
     if not isinstance(size, int) or size < 1:
         raise BadInput(f"{written!r} is not a size in bytes.", hint="Write a number, with K, M, G or T: 512M.")
     return size
+
+
+def _check_interval(seconds: float) -> None:
+    if not seconds > 0:
+        raise BadInput(f"stats_interval is seconds, more than 0, not {seconds:g}.")
 
 
 def program_line(words: Iterable[str]) -> str:

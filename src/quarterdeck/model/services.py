@@ -18,9 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.model.messages import Levels
 from quarterdeck.model.nodes import Selector
-from quarterdeck.model.processes import FOREVER, ProcessSettings
+from quarterdeck.model.processes import FOREVER, ProcessSettings, UsualSettings
 from quarterdeck.model.struct import Struct, Wire
 from quarterdeck.model.transitions import Transitions
 
@@ -126,8 +125,7 @@ class Service(ProcessSettings, frozen=True, kw_only=True, omit_defaults=True):
             raise BadInput(f"A variable of env has a name without '='; the service '{self.name}' has another.")
         _check_finite(self, f"The service '{self.name}'")
         super().__post_init__()
-        for written in (self.loglevels, self.loglevels_db, self.loglevels_ac):
-            Levels.parse(written)
+        self.complete(UsualSettings())
 
     @property
     def version(self) -> str:

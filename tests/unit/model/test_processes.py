@@ -9,7 +9,14 @@ import msgspec
 import pytest
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.model.processes import ExecuteArguments, Limits, ProcessSettings, parse_size, program_line
+from quarterdeck.model.processes import (
+    ExecuteArguments,
+    Limits,
+    ProcessSettings,
+    UsualSettings,
+    parse_size,
+    program_line,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +57,25 @@ def test_a_setting_out_of_its_range_is_refused(given: dict[str, Any]) -> None:
 
 def test_a_whole_number_of_seconds_is_a_time() -> None:
     assert msgspec.convert({"cmd": "true", "max_time": -1}, ExecuteArguments).remembered
+
+
+def test_what_a_program_is_told_overrules_what_is_usual_on_its_node() -> None:
+    usual = UsualSettings(stats_interval=5, loglevels_ac="1-9", loglevels_db="*")
+    assert ProcessSettings().complete(usual) == usual
+    assert ProcessSettings(stats_interval=120, loglevels_ac="", loglevels=[7]).complete(usual) == UsualSettings(  # type: ignore[arg-type]
+        stats_interval=120,
+        loglevels_ac="",
+        loglevels=[7],
+        loglevels_db="*",  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"loglevels": "x"}, {"loglevels_db": 0}, {"loglevels_ac": "1-99"}, {"stats_interval": 0}]
+)
+def test_what_is_usual_must_make_sense_and_the_setting_is_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=next(iter(wrong))):
+        UsualSettings(**wrong)
 
 
 def test_limits_are_of_the_whole_tree() -> None:

@@ -36,9 +36,7 @@ def test_it_runs_for_ever_and_is_started_again_without_limit() -> None:
 
 
 def test_what_is_written_as_it_is_by_default_is_the_same_version() -> None:
-    written = read(
-        max_time=-1, max_restart=-1, grace=10, env={}, after=[], health=None, selector={}, loglevels_ac="3,4,7-9"
-    )
+    written = read(max_time=-1, max_restart=-1, grace=10, env={}, after=[], health=None, selector={})
     assert (written, written.version) == (read(), read().version)
     checked, explicit = read(health={"tcp": "h:1"}), read(health={"tcp": "h:1", "interval": 10, "status": 200})
     assert checked.version == explicit.version

@@ -19,7 +19,7 @@ from quarterdeck.agent.processes.output import RunOutput
 from quarterdeck.agent.processes.supervision import Ending, Outcome, Supervised
 from quarterdeck.model.jobs import JobState
 from quarterdeck.model.messages import Level
-from quarterdeck.model.processes import FOREVER, Phase, ProcessSettings
+from quarterdeck.model.processes import FOREVER, Phase, ProcessSettings, UsualSettings
 from quarterdeck.model.struct import Struct
 
 _STATES = {
@@ -56,6 +56,8 @@ class Ended(Struct, frozen=True, kw_only=True):
 class Hands(Protocol):
     """What a kept process has done for it."""
 
+    usual: UsualSettings  #: what it is not told otherwise
+
     def launch(self, kept: Kept) -> None:
         """Start it; `running` or `refused` is called then."""
         ...
@@ -75,7 +77,9 @@ class Kept:
     def __init__(self, process: Process, *, hands: Hands, changed: Callable[[], None] = lambda: None) -> None:
         self.process = process
         self.source = Source(process.id, process.settings.domain, process.settings.name)
-        self.routing = Routing.of(process.settings.levels)
+        told = process.settings.complete(hands.usual)
+        self.routing = Routing.of(told)
+        self.stats_interval = told.stats_interval
         self.output = RunOutput(self.source, self.routing)
         self.pid: int | None = None  #: while it runs
         self.began = 0.0  #: of its last run, seconds since the epoch

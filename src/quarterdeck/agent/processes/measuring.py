@@ -1,15 +1,15 @@
 """What processes use, and the samples that they print: both go to the statsd aggregator, off the event loop.
 
-Every `stats_interval` a process' whole tree is looked at, and the sums of those with one command, domain and name are
-gauges: `_cpu_` (per cent of one CPU), `_rss_`, `_vms_`, `_swap_` (bytes), `_threads_`, `_fds_`, `_read_bytes_` and
-`_written_bytes_` (bytes since they began). Owns the looks; the tally is the aggregator's.
+Every `stats_interval` a process' whole tree is looked at, and what was found last of all that share its command,
+domain and name is summed up as gauges: `_cpu_` (per cent of one CPU), `_rss_`, `_vms_`, `_swap_` (bytes), `_threads_`,
+`_fds_`, `_read_bytes_` and `_written_bytes_` (bytes since they began). Owns the looks; the tally is the aggregator's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -38,7 +38,7 @@ class Measuring:
         self._asked = Stats(counters)
         self._looking = asyncio.Lock()
         self._asked_before: set[str] = set()
-        self._seen: set[str] = set()  # looked at once: the next look knows what was used since
+        self._found: dict[str, ProcessStats] = {}  # at the last look; the first does not know how much CPU is used
         self._samples: dict[StatSource, list[bytes]] = {}
         self._news = asyncio.Event()
 
@@ -49,7 +49,7 @@ class Measuring:
 
     def forget(self, process_id: str) -> None:
         """It is over."""
-        self._seen.discard(process_id)
+        self._found.pop(process_id, None)
         self._asked_before.discard(process_id)
         self._stats.forget(process_id)
         self._asked.forget(process_id)
@@ -96,22 +96,27 @@ class Measuring:
     async def _look_around(self, running: Callable[[], tuple[Kept, ...]]) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            now = time.monotonic()
-            kept = {each.id: each for each in running()}
-            due = self._stats.due(map(_measured, kept.values()), now=now)
-            if due:
-                found = await asyncio.to_thread(self._stats.look, due, now=now)
-                again = [each for each in found if each.id in self._seen]
-                self._seen.update(each.id for each in found)
-                await asyncio.to_thread(self._feed_looks, again, {id_: each.process for id_, each in kept.items()})
+            await self.look_around(running(), now=time.monotonic())
 
-    def _feed_looks(self, looks: Sequence[ProcessStats], processes: dict[str, Process]) -> None:
-        by_command: dict[str, list[ProcessStats]] = {}
-        for look in looks:
-            by_command.setdefault(processes[look.id].cmd, []).append(look)
-        for cmd, found in by_command.items():
-            for each in together(found):
-                self._feed(StatSource(cmd=cmd, domain=each.domain, name=each.name), _gauges(each))
+    async def look_around(self, running: Iterable[Kept], *, now: float) -> None:
+        """Look at those that are due, and feed what they use together with others of their command, domain and name."""
+        kept = {each.id: each for each in running}
+        due = self._stats.due(map(_measured, kept.values()), now=now)
+        if not due:
+            return
+        found = await asyncio.to_thread(self._stats.look, due, now=now)
+        alike: dict[StatSource, list[ProcessStats]] = {
+            _source(kept[each.id].process): [] for each in found if each.id in self._found
+        }
+        self._found.update((each.id, each) for each in found)
+        for each in kept.values():
+            if (source := _source(each.process)) in alike and each.id in self._found:
+                alike[source].append(self._found[each.id])
+        await asyncio.to_thread(self._feed_looks, alike)
+
+    def _feed_looks(self, alike: Mapping[StatSource, Sequence[ProcessStats]]) -> None:
+        for source, found in alike.items():
+            self._feed(source, _gauges(together(found)))
 
 
 def _source(process: Process) -> StatSource:
@@ -125,7 +130,7 @@ def _measured(kept: Kept) -> Measured:
         pid=kept.pid or 0,
         domain=settings.domain,
         name=settings.name,
-        stats_interval=settings.stats_interval,
+        stats_interval=kept.stats_interval,
         also=tuple(kept.output.meter),
     )
 

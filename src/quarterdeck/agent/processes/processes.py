@@ -29,7 +29,7 @@ from quarterdeck.agent.processes.readings import Past, Reading, recall
 from quarterdeck.agent.processes.supervision import Ending
 from quarterdeck.model.errors import AlreadyExists, NotInstalled, QuarterdeckError
 from quarterdeck.model.messages import Level, LogLevels
-from quarterdeck.model.processes import ProcessSettings, ProcessStats
+from quarterdeck.model.processes import ProcessSettings, ProcessStats, UsualSettings
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class Processes:
         environment: Environment,
         measuring: Measuring,
         cgroups: Cgroups,
+        usual: UsualSettings,
         keeper: Keeper | None = None,
     ) -> None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,6 +73,7 @@ class Processes:
         self._environment = environment
         self._measuring = measuring
         self._cgroups = cgroups
+        self.usual = usual
         self._keeper = keeper or Keeper(home)
         self._kept: dict[str, Kept] = {}
         self._children: dict[str, Child] = {}  # found at the start, and not yet claimed
@@ -241,11 +243,10 @@ class Processes:
             while self._handed:
                 await self._told(*self._handed.pop(0))
             for process_id, told in by_process.items():
-                kept = self._kept.get(process_id)
-                if kept is None:
-                    self._unclaimed.setdefault(process_id, []).extend(told)
-                else:
+                if kept := self._kept.get(process_id):
                     await self._told(kept, told)
+                else:
+                    self._unclaimed.setdefault(process_id, []).extend(told)
 
     def _claimed(self, kept: Kept, child: Child) -> None:
         """This belongs to it, and what that told until now."""
@@ -367,11 +368,10 @@ class Processes:
         self._begin(kept)
 
     def _begin(self, kept: Kept) -> None:
-        child = self._children.pop(kept.id, None)
-        if child is None:
+        if child := self._children.pop(kept.id, None):
+            self._claimed(kept, child)
+        else:
             kept.begin()
-            return
-        self._claimed(kept, child)
 
     async def _disown_others(self, known: frozenset[str], *, services: bool) -> None:
         await self.ready()

@@ -1,4 +1,4 @@
-"""What processes use: each one's whole tree, and the sum of those with the same domain and name.
+"""What processes use: each one's whole tree, and the sum of several.
 
 A look reads each process of the host once at most, whatever number of trees there are: the kernel's counters of a
 tree's cgroups first (they know those that have ended too), `/proc` by psutil for the rest and where there are no
@@ -7,6 +7,7 @@ cgroups. CPU is per cent of one CPU since the look before. It says what it found
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -96,14 +97,9 @@ class Stats:
         )
 
 
-def together(stats: Iterable[ProcessStats]) -> list[ProcessStats]:
-    """One for each domain and name: the sum of all that share it; its id is `domain/name`."""
-    sums: dict[tuple[str, str], ProcessStats] = {}
-    for each in stats:
-        key = each.domain, each.name
-        before = sums.get(key, ProcessStats(id="/".join(key), domain=each.domain, name=each.name))
-        sums[key] = _add(before, each)
-    return list(sums.values())
+def together(stats: Iterable[ProcessStats]) -> ProcessStats:
+    """The sum of one or more; the rest is the first one's."""
+    return functools.reduce(_add, stats)
 
 
 def _add(one: ProcessStats, other: ProcessStats) -> ProcessStats:

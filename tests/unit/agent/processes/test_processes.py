@@ -22,7 +22,7 @@ from quarterdeck.model.errors import NotInstalled, QuarterdeckError, Unavailable
 from quarterdeck.model.jobs import JobState
 from quarterdeck.model.messages import MessageFilter
 from quarterdeck.model.nodes import AgentIdentity
-from quarterdeck.model.processes import ProcessSettings
+from quarterdeck.model.processes import ProcessSettings, UsualSettings
 from tests.support import until
 
 
@@ -98,6 +98,7 @@ class Rig:
             environment=Environment(Templates(home), who=lambda: who, node="here"),
             measuring=Measuring(cgroups, feed=_nothing),
             cgroups=cgroups,
+            usual=UsualSettings(),
             keeper=cast("Keeper", keeper),
         )
         self.tasks = [asyncio.create_task(self.messages.keep()), asyncio.create_task(self.processes.run())]

@@ -138,7 +138,7 @@ def test_a_process_is_due_at_once_then_after_its_interval_and_anew_when_forgotte
     assert stats.due(both, now=1.0) == [seldom]
 
 
-def test_together_sums_what_shares_domain_and_name() -> None:
+def test_together_is_the_sum() -> None:
     one = ProcessStats(
         id="1", domain="d", name="n", processes=1, threads=2, descriptors=3, cpu=4.5, cpu_s=5.5, rss=6, vms=7, swap=8,
         memory=9, read_bytes=10, written_bytes=11,
@@ -147,19 +147,11 @@ def test_together_sums_what_shares_domain_and_name() -> None:
         id="2", domain="d", name="n", processes=10, threads=20, descriptors=30, cpu=40.0, cpu_s=50.0, rss=60, vms=70,
         swap=80, memory=None, read_bytes=100, written_bytes=110,
     )  # fmt: skip
-    alone = ProcessStats(id="3", domain="d", name="other", processes=1)
-    summed, other = together([one, alone, two])
-    assert summed == ProcessStats(
-        id="d/n", domain="d", name="n", processes=11, threads=22, descriptors=33, cpu=44.5, cpu_s=55.5, rss=66, vms=77,
+    assert together([one, two]) == ProcessStats(
+        id="1", domain="d", name="n", processes=11, threads=22, descriptors=33, cpu=44.5, cpu_s=55.5, rss=66, vms=77,
         swap=88, memory=9, read_bytes=110, written_bytes=121,
     )  # fmt: skip
-    assert other == ProcessStats(id="d/other", domain="d", name="other", processes=1)
-    assert together([]) == []
-
-
-def test_together_keeps_apart_what_only_reads_alike() -> None:
-    summed = together([ProcessStats(id="1", domain="a", name="b/c"), ProcessStats(id="2", domain="a/b", name="c")])
-    assert [(each.domain, each.name) for each in summed] == [("a", "b/c"), ("a/b", "c")]
+    assert together([two]) == two
 
 
 def test_descriptors_are_those_of_proc(family: subprocess.Popen[bytes]) -> None:

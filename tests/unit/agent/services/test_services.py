@@ -25,6 +25,7 @@ from quarterdeck.agent.services import reading, seat
 from quarterdeck.agent.services.services import Services
 from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.messages import Level
+from quarterdeck.model.processes import UsualSettings
 from quarterdeck.model.services import DesiredService, Service, ServiceState
 
 #: each may come after those before it
@@ -34,6 +35,8 @@ Step = tuple[str, object]
 
 class FakeProcesses:
     """Starts and ends at once, in the loop's next turn; says which it started while another was not there."""
+
+    usual = UsualSettings()
 
     def __init__(self) -> None:
         self.kept: dict[str, Kept] = {}
