@@ -166,7 +166,7 @@ def test_ctrl_c_ends_the_program_on_every_node(fleet: Fleet) -> None:
     with Qd(fleet, "run", "--all", *sh("echo begin; sleep 617.25")) as running:
         for _ in range(3):
             assert running.line().endswith("begin\n")
-        assert len(_running("617.25")) == 3
+        eventually(lambda: len(_running("617.25")) == 3, "what comes after the first word to run")
         running.interrupt()
         code, _, err = running.end()
     assert code == 130
