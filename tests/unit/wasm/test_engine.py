@@ -69,12 +69,12 @@ def test_the_ticker_sleeps_when_nothing_is_called() -> None:
 
     engine.wasmtime.increment_epoch = count
     with engine.ticker:
-        time.sleep(3.5 * TICK_S)
-    assert ticks >= 1
-    time.sleep(2 * TICK_S)
-    before = ticks
-    time.sleep(5 * TICK_S)
-    assert ticks == before
+        while not ticks:
+            time.sleep(TICK_S)
+    before = 0
+    while ticks != before:  # one may still be on its way
+        before = ticks
+        time.sleep(5 * TICK_S)
     engine.close()
 
 
