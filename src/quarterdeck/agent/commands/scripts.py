@@ -48,12 +48,12 @@ def _command(processes: Processes, files: ScriptFiles) -> Command:
                 outcome = await run(job)
             except asyncio.CancelledError:
                 if processes.get(job.id) is None:  # else the agent ends: the process goes on, and needs its file
-                    files.release(job.id)
+                    await files.release(job.id)
                 raise
             except Exception:
-                files.release(job.id)
+                await files.release(job.id)
                 raise
-            files.release(job.id)
+            await files.release(job.id)
             return outcome
 
         return until_over

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -45,11 +45,11 @@ class ScriptFiles:
 
         `NotFound`: the server has none; `BadInput`: it came damaged, or no such user; `StorageFull`, `Unavailable`.
         """
-        other = _other(user)
+        other = await asyncio.to_thread(_other, user)
         path = self._folder / sha256
         held = self._held.setdefault(job_id, set())
         held.add(path)
-        async with self._locks.setdefault(sha256, asyncio.Lock()):  # many jobs may begin at once
+        async with self._lock(path):  # many jobs may begin at once
             if not await asyncio.to_thread(_is_whole, path):
                 kept = await self._fetch(sha256, f"script of the job {job_id}")
                 await asyncio.to_thread(self._link, kept, path)
@@ -60,15 +60,18 @@ class ScriptFiles:
             await asyncio.to_thread(self._copy, path, copy, other)
             return copy
 
-    def release(self, job_id: str) -> None:
+    async def release(self, job_id: str) -> None:
         """This job is over: what no other holds goes."""
         gone = self._held.pop(job_id, set[Path]())
-        held = {path for paths in self._held.values() for path in paths}
-        old = time.time() - UNUSED_S
-        for folder in {path.parent for path in gone}:
-            for path in folder.iterdir() if folder.is_dir() else ():
-                if path not in held and (path in gone or _is_older(path, old)):
-                    path.unlink(missing_ok=True)
+        left = await asyncio.to_thread(_older, {path.parent for path in gone}, time.time() - UNUSED_S)
+        for path in gone | left:
+            async with self._lock(path):  # who holds it now finds it, or makes it again
+                if not any(path in held for held in self._held.values()):
+                    await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    def _lock(self, path: Path) -> asyncio.Lock:
+        """Of a script, of its copies, and of those that have not taken their names yet."""
+        return self._locks.setdefault(path.stem, asyncio.Lock())
 
     def _link(self, kept: Path, path: Path) -> None:
         fresh = path.with_name(f"{path.name}.new")
@@ -107,6 +110,11 @@ def _other(name: str) -> User | None:
         return None
     user = User.named(name)
     return None if user.uid == os.geteuid() else user
+
+
+def _older(folders: Iterable[Path], than: float) -> set[Path]:
+    """What is in these folders and was changed before this time."""
+    return {path for folder in folders if folder.is_dir() for path in folder.iterdir() if _is_older(path, than)}
 
 
 def _is_older(path: Path, than: float) -> bool:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from quarterdeck.agent.scripts import files as module
 from quarterdeck.agent.scripts.files import UNUSED_S, ScriptFiles
 from quarterdeck.model.errors import NotFound, StorageFull
+from tests.support import until
 
 SOURCE = b"echo ahoy\n"
 SHA256 = hashlib.sha256(SOURCE).hexdigest()
@@ -50,10 +53,10 @@ async def test_it_stays_until_the_last_job_is_over(files: ScriptFiles, cache: Ca
     assert (path.name, path.read_bytes(), cache.asked) == (SHA256, SOURCE, ["script of the job one"])
     assert path.parent.stat().st_mode & 0o777 == 0o700
     (cache.folder / SHA256).unlink()
-    files.release("one")
+    await files.release("one")
     assert path.read_bytes() == SOURCE
-    files.release("two")
-    files.release("two")
+    await files.release("two")
+    await files.release("two")
     assert list(path.parent.iterdir()) == []
 
 
@@ -63,7 +66,7 @@ async def test_many_jobs_may_begin_at_once(files: ScriptFiles, cache: Cache) -> 
     assert len(set(paths)) == len(cache.asked) == 1
     for id_ in ids:
         assert paths[0].read_bytes() == SOURCE
-        files.release(id_)
+        await files.release(id_)
     assert list(paths[0].parent.iterdir()) == []
 
 
@@ -77,8 +80,52 @@ async def test_one_that_takes_its_place_meanwhile_is_not_missed(
         return iter([folder / name for name in (*os.listdir(folder), fresh.name)])  # noqa: PTH208
 
     monkeypatch.setattr(Path, "iterdir", listed)
-    files.release("one")
+    await files.release("one")
     assert not path.exists()
+
+
+async def test_one_that_is_held_while_it_goes_is_made_again(
+    files: ScriptFiles, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await files.hold("one", SHA256, user="")
+    began, go = threading.Event(), threading.Event()
+    unlink = Path.unlink
+
+    def slow(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == SHA256:
+            began.set()
+            go.wait()
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", slow)
+    releasing = asyncio.create_task(files.release("one"))
+    await until(began.is_set)
+    holding = asyncio.create_task(files.hold("two", SHA256, user=""))
+    await asyncio.sleep(0)
+    go.set()
+    await releasing
+    assert (await holding).read_bytes() == SOURCE
+    assert path.exists()
+    assert len(cache.asked) == 2
+
+
+async def test_a_directory_of_users_that_is_slow_stops_nobody_else(
+    files: ScriptFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(name: str) -> None:
+        if name:
+            asked.set()
+            answer.wait()
+
+    monkeypatch.setattr(module, "_other", slow)
+    holding = asyncio.create_task(files.hold("one", SHA256, user="somebody"))
+    await until(asked.is_set)
+    assert (await files.hold("two", SHA256, user="")).read_bytes() == SOURCE
+    assert not holding.done()
+    answer.set()
+    await holding
 
 
 async def test_a_damaged_one_is_asked_for_again(files: ScriptFiles, cache: Cache) -> None:
@@ -94,7 +141,7 @@ async def test_what_a_killed_agent_left_goes_when_it_is_old(files: ScriptFiles, 
     for left in (old, new):
         left.write_text("")
     os.utime(old, (0, new.stat().st_mtime - UNUSED_S - 60))
-    files.release("one")
+    await files.release("one")
     assert list(path.parent.iterdir()) == [new]
 
 
@@ -122,5 +169,5 @@ async def test_a_full_disk_and_a_script_that_is_not_there_are_errors_in_words(
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(StorageFull):
         await files.hold("two", SHA256, user="")
-    files.release("one")
-    files.release("two")
+    await files.release("one")
+    await files.release("two")
