@@ -15,7 +15,6 @@ from quarterdeck.model.errors import QuarterdeckError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-
 #: how long after a round with company the next is expected to have some, and the longest that it waits for it
 EXPECT_S, COMPANY_LIMIT_S = 0.1, 0.012
 

@@ -61,7 +61,7 @@ ROUND, COMPANY_S = 200, 0.002
 class Made(NamedTuple):
     """A command that was made of a request, its number, and on how many nodes."""
 
-    place: int  #: of the request among those of its transaction
+    position: int  #: of the request among those of its transaction
     number: int
     jobs: int
 
@@ -127,8 +127,8 @@ class Asking:
         async with self._database.write() as transaction:
             weighed = await self._weigh_all(transaction, asks)
             new = [
-                (place, each.command, each.chosen)
-                for place, each in enumerate(weighed)
+                (position, each.command, each.chosen)
+                for position, each in enumerate(weighed)
                 if not isinstance(each, QuarterdeckError)
             ]
             here = self._links.here({target.key for _, _, chosen in new for target in chosen})
@@ -136,14 +136,18 @@ class Asking:
             numbers = await rows.add_all(transaction, stored, here=here) if new else []
             if beside is not None:
                 made = zip(new, numbers, strict=True)
-                await beside(transaction, [Made(place, number, len(chosen)) for (place, _, chosen), number in made])
+                await beside(
+                    transaction, [Made(position, number, len(chosen)) for (position, _, chosen), number in made]
+                )
             noted = [
-                _entry(asks[place].action, command, chosen) for place, command, chosen in new if asks[place].action
+                _entry(asks[position].action, command, chosen)
+                for position, command, chosen in new
+                if asks[position].action
             ]
             await self._ledger.audit.add(transaction, noted)
         answers = [each if isinstance(each, QuarterdeckError) else _asked(*each) for each in weighed]
-        for (place, _, _), number in zip(new, numbers, strict=True):
-            watch, asked = asks[place].watch, answers[place]
+        for (position, _, _), number in zip(new, numbers, strict=True):
+            watch, asked = asks[position].watch, answers[position]
             if watch is not None and isinstance(asked, Asked):
                 self._ledger.begin(watch, number, {job.key: job for job, *_ in asked.jobs})
         self._offer(

@@ -30,7 +30,6 @@ LOOK_S = 10.0
 #: pages that wait for the follower
 _PAGES = 4
 
-
 log = logging.getLogger(__name__)
 
 

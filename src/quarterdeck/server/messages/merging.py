@@ -1,7 +1,7 @@
-"""Messages from many places as one list: each place gives pages in its own order, and what two places have comes once.
+"""Messages from many sources as one list: each gives pages in its own order, and what two of them have comes once.
 
-Owns the order (time, node, id), what is a duplicate, and how much is read ahead of each place: little of each while
-there are many, more of one that turns out to have most. Knows nothing of links and tables.
+Owns the order (time, node, id), what is a duplicate, and how much is read ahead of each source: little of each
+while there are many, more of one that turns out to have most. Knows nothing of links and tables.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from quarterdeck.model.messages import NodeMessage
 from quarterdeck.store.telemetry.messages import RowPlace, place_of
 
-#: messages of a place's first page, when there are many places
+#: messages of a source's first page, when there are many sources
 FIRST_MESSAGES = 16
-#: texts of one answer, in characters; the first message has its place however long it is
+#: texts of one answer, in characters; the first message is in it however long it is
 ANSWER_CHARACTERS = 8 * 1024 * 1024
 
 
-class Place(ABC):
+class Source(ABC):
     """Where messages are, in an order. Keeps those that were read ahead."""
 
     def __init__(self) -> None:
@@ -65,25 +65,25 @@ class Place(ABC):
         return message
 
 
-#: the key of a place's head, turned round where the newest come first, and which place it is
+#: the key of a source's head, turned round where the newest come first, and which source it is
 _Entry = tuple[tuple[int, ...], int]
 
 
-async def merge(places: Sequence[Place], *, limit: int, newest_first: bool) -> tuple[list[NodeMessage], bool]:
-    """The next `limit` messages of all places, and whether there are more. Of duplicates that of the earlier place."""
+async def merge(sources: Sequence[Source], *, limit: int, newest_first: bool) -> tuple[list[NodeMessage], bool]:
+    """The next `limit` messages of all sources, and whether there are more. Of duplicates that of the earlier one."""
     found: list[NodeMessage] = []
     seen: set[RowPlace] = set()
     size = 0
-    for place in places:
-        place.start_with(max(FIRST_MESSAGES, min(limit, 2 * limit // max(1, len(places)))))
-    await asyncio.gather(*(place.fill(limit) for place in places))
-    heads = ((place.head, number) for number, place in enumerate(places))
+    for source in sources:
+        source.start_with(max(FIRST_MESSAGES, min(limit, 2 * limit // max(1, len(sources)))))
+    await asyncio.gather(*(source.fill(limit) for source in sources))
+    heads = ((source.head, number) for number, source in enumerate(sources))
     heap = [_entry(head, number, newest_first=newest_first) for head, number in heads if head is not None]
     heapq.heapify(heap)
     while heap:
         number = heap[0][1]
-        place = places[number]
-        head = place.head
+        source = sources[number]
+        head = source.head
         assert head is not None
         who = place_of(head)
         if who not in seen:
@@ -92,13 +92,13 @@ async def merge(places: Sequence[Place], *, limit: int, newest_first: bool) -> t
                 return found, True
             found.append(head)
             seen.add(who)
-        place.take()
-        if place.head is None:
-            await place.fill(limit)
-        if place.head is None:
+        source.take()
+        if source.head is None:
+            await source.fill(limit)
+        if source.head is None:
             heapq.heappop(heap)
         else:
-            heapq.heapreplace(heap, _entry(place.head, number, newest_first=newest_first))
+            heapq.heapreplace(heap, _entry(source.head, number, newest_first=newest_first))
     return found, False
 
 

@@ -20,7 +20,7 @@ from quarterdeck.model.nodes import Node, NodeKey, Selector
 from quarterdeck.server.messages import cursors as tokens
 from quarterdeck.server.messages.cursors import Reached
 from quarterdeck.server.messages.following import Followed, Start, follow, of_node, trouble
-from quarterdeck.server.messages.merging import Place, merge
+from quarterdeck.server.messages.merging import Source, merge
 from quarterdeck.server.selection import no_match
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import jobs, nodes
@@ -72,7 +72,7 @@ class Messages:
         chosen = await self._choose(selector, wanted)
         asked = _NodeQuestion(self, wanted, self._links.here(chosen.keys))
         reached = before.cursors if before is not None else {}
-        places = [
+        on_nodes = [
             _OnNode(asked, key, name, reached.get(key, ""))
             for key, name in chosen.names.items()
             if before is None or key in reached
@@ -80,12 +80,12 @@ class Messages:
         table = _Forwarded(self._store, wanted, chosen)
         if before is not None:
             table.go_on(before.table)
-        messages, more = await merge([*places, table], limit=wanted.limit, newest_first=wanted.newest_first)
+        messages, more = await merge([*on_nodes, table], limit=wanted.limit, newest_first=wanted.newest_first)
         since_ms = int(self._clock() * 1000) if before is None else before.since_ms
         return FoundMessages(
             messages=tuple(messages),
-            cursor=_cursor(places, table, newest_first=wanted.newest_first, since_ms=since_ms) if more else None,
-            resume=_resume(places, since_ms) if before is None or not wanted.newest_first else "",
+            cursor=_cursor(on_nodes, table, newest_first=wanted.newest_first, since_ms=since_ms) if more else None,
+            resume=_resume(on_nodes, since_ms) if before is None or not wanted.newest_first else "",
             problems=tuple(asked.problems()),
         )
 
@@ -184,7 +184,7 @@ class _NodeQuestion:
         return [*named, *self._said]
 
 
-class _OnNode(Place):
+class _OnNode(Source):
     """The messages that one node has."""
 
     def __init__(self, question: _NodeQuestion, key: NodeKey, name: str, cursor: str) -> None:
@@ -215,7 +215,7 @@ class _OnNode(Place):
             self.resume = self.reached
 
 
-class _Forwarded(Place):
+class _Forwarded(Source):
     """The messages in the table."""
 
     def __init__(self, store: TelemetryStore, wanted: MessageFilter, chosen: _Chosen) -> None:
@@ -255,14 +255,14 @@ class _Forwarded(Place):
         self.reached = place_of(message)
 
 
-def _cursor(places: Sequence[_OnNode], table: _Forwarded, *, newest_first: bool, since_ms: int) -> str:
-    left = tuple((place.key.gid, place.key.nid, int(place.reached)) for place in places if not place.exhausted)
+def _cursor(on_nodes: Sequence[_OnNode], table: _Forwarded, *, newest_first: bool, since_ms: int) -> str:
+    left = tuple((each.key.gid, each.key.nid, int(each.reached)) for each in on_nodes if not each.exhausted)
     row = None if table.exhausted else table.reached
     return tokens.write(Reached(newest_first=newest_first, since_ms=since_ms, nodes=left, table=row))
 
 
-def _resume(places: Sequence[_OnNode], since_ms: int) -> str:
-    behind = tuple((place.key.gid, place.key.nid, int(place.resume)) for place in places if place.resume)
+def _resume(on_nodes: Sequence[_OnNode], since_ms: int) -> str:
+    behind = tuple((each.key.gid, each.key.nid, int(each.resume)) for each in on_nodes if each.resume)
     return tokens.write(Reached(newest_first=False, since_ms=since_ms, nodes=behind))
 
 

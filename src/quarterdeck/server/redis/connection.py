@@ -27,7 +27,7 @@ BLOCK_S = 5
 _ANSWER_S = 10
 #: seconds between tries: the first time, and at most
 _BACKOFF_S, _BACKOFF_LIMIT_S = 0.1, 5.0
-
+#: until what was cancelled and goes on is cancelled again
 _CANCEL_AGAIN_S = 0.5
 
 #: one command with its arguments

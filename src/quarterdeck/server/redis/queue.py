@@ -135,8 +135,8 @@ class CommandQueue:
             await rows.add_all(
                 transaction,
                 {
-                    number: rows.Queued(requests[place].digest, requests[place].tags, jobs)
-                    for place, number, jobs in made
+                    number: rows.Queued(requests[position].digest, requests[position].tags, jobs)
+                    for position, number, jobs in made
                 },
             )
 

@@ -1,4 +1,4 @@
-"""Merged messages: in order, each once, page by page, whatever the places and the size of pages."""
+"""Merged messages: in order, each once, page by page, whatever the sources and the size of pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quarterdeck.model.messages import NodeMessage
 from quarterdeck.server.messages import merging
-from quarterdeck.server.messages.merging import Place, merge
+from quarterdeck.server.messages.merging import Source, merge
 from quarterdeck.store.telemetry.messages import RowPlace, place_of
 
 
@@ -18,7 +18,7 @@ def message(epoch: int, id: int, nid: int = 1, data: str = "") -> NodeMessage:  
     return NodeMessage(id=id, job_id="job", epoch=epoch, level=1, data=data, gid=1, nid=nid)
 
 
-class Shelf(Place):
+class Shelf(Source):
     """Messages in a list; knows how far it was read."""
 
     def __init__(self, messages: Sequence[NodeMessage]) -> None:
@@ -55,11 +55,11 @@ async def test_pages_have_everything_once_and_in_order(
     every = [sorted(each, key=place_of, reverse=newest_first) for each in (*held, table)]
     rest, found = every, list[RowPlace]()
     while True:
-        places = [Shelf(each) for each in rest]
-        page, more = await merge(places, limit=limit, newest_first=newest_first)
+        sources = [Shelf(each) for each in rest]
+        page, more = await merge(sources, limit=limit, newest_first=newest_first)
         assert len(page) <= limit
         found += map(place_of, page)
-        rest = [place.messages[place.reached :] for place in places]
+        rest = [source.messages[source.reached :] for source in sources]
         if not more:
             break
         assert page
@@ -67,7 +67,7 @@ async def test_pages_have_everything_once_and_in_order(
     assert found == sorted(expected, reverse=newest_first)
 
 
-async def test_of_two_that_are_the_same_that_of_the_earlier_place_is_taken() -> None:
+async def test_of_two_that_are_the_same_that_of_the_earlier_source_is_taken() -> None:
     (found,), more = await merge(
         [Shelf([message(1, 1, data="whole")]), Shelf([message(1, 1, data="half")])], limit=10, newest_first=False
     )
@@ -85,10 +85,10 @@ async def test_the_order_of_one_node_holds_though_its_clock_jumped_back() -> Non
     assert [each.id for each in found if each.nid == 1] == [1, 2, 3]
 
 
-async def test_of_many_places_little_is_read_ahead_and_more_of_one_that_has_most() -> None:
-    places = [Shelf([message(number, number, nid) for number in range(5)]) for nid in range(100)]
+async def test_of_many_sources_little_is_read_ahead_and_more_of_one_that_has_most() -> None:
+    sources = [Shelf([message(number, number, nid) for number in range(5)]) for nid in range(100)]
     rich = Shelf([message(number, number, 1000) for number in range(2000)])
-    found, more = await merge([*places, rich], limit=1000, newest_first=False)
+    found, more = await merge([*sources, rich], limit=1000, newest_first=False)
     assert (len(found), more) == (1000, True)
     assert rich.asked[0] < 100
     assert len(rich.asked) < 6
@@ -96,8 +96,8 @@ async def test_of_many_places_little_is_read_ahead_and_more_of_one_that_has_most
 
 async def test_an_answer_is_bounded_in_bytes_but_never_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "ANSWER_CHARACTERS", 100)
-    place = Shelf([message(number, number, data="x" * 60) for number in range(3)])
-    page, more = await merge([place], limit=10, newest_first=False)
-    assert (len(page), more, place.reached) == (1, True, 1)
+    source = Shelf([message(number, number, data="x" * 60) for number in range(3)])
+    page, more = await merge([source], limit=10, newest_first=False)
+    assert (len(page), more, source.reached) == (1, True, 1)
     page, more = await merge([Shelf([message(1, 1, data="x" * 1000)])], limit=10, newest_first=False)
     assert (len(page), more) == (1, False)
