@@ -94,7 +94,8 @@ def _send(method: str, path: str, returns: Any, body: object = None, *, timeout_
     return Call(method=method, path=PREFIX + path, returns=returns, body=data, timeout_s=timeout_s)
 
 
-def _segment(name: str) -> str:
+def segment(name: str) -> str:
+    """A name as one part of a path, whatever is in it."""
     return quote(name, safe="")
 
 
@@ -117,17 +118,17 @@ def list_nodes(selector: Selector) -> Call[list[Node]]:
 
 def show_node(node: str) -> Call[Node]:
     """One node by name, nid or gid/nid."""
-    return _get(f"/nodes/{_segment(node)}", Node)
+    return _get(f"/nodes/{segment(node)}", Node)
 
 
 def label_node(node: str, labels: Mapping[str, str | None]) -> Call[Node]:
     """Sets labels; None removes one."""
-    return _send("PATCH", f"/nodes/{_segment(node)}/labels", Node, dict(labels))
+    return _send("PATCH", f"/nodes/{segment(node)}/labels", Node, dict(labels))
 
 
 def remove_node(node: str) -> Call[None]:
     """Ends a node: its agent is TERMINATED and its certificate revoked."""
-    return _send("DELETE", f"/nodes/{_segment(node)}", None)
+    return _send("DELETE", f"/nodes/{segment(node)}", None)
 
 
 def list_agents() -> Call[list[AgentRecord]]:
@@ -148,7 +149,7 @@ def list_join_tokens() -> Call[list[JoinToken]]:
 
 def revoke_join_token(token_id: str) -> Call[None]:
     """Makes an unused join token worthless."""
-    return _send("DELETE", f"/tokens/join/{_segment(token_id)}", None)
+    return _send("DELETE", f"/tokens/join/{segment(token_id)}", None)
 
 
 def create_api_token(name: str, role: Role, *, expires_s: float | None = None) -> Call[NewApiToken]:
@@ -163,7 +164,7 @@ def list_api_tokens() -> Call[list[ApiToken]]:
 
 def revoke_api_token(token_id: str) -> Call[None]:
     """Ends an API token at once."""
-    return _send("DELETE", f"/tokens/api/{_segment(token_id)}", None)
+    return _send("DELETE", f"/tokens/api/{segment(token_id)}", None)
 
 
 # ── modules ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -179,23 +180,23 @@ def list_modules() -> Call[list[Module]]:
 
 def show_module(module: str) -> Call[Module]:
     """One module by name or id."""
-    return _get(f"/modules/{_segment(module)}", Module)
+    return _get(f"/modules/{segment(module)}", Module)
 
 
 def deploy_module(module: str, selector: Selector, settings: Mapping[str, SettingValue]) -> Call[Module]:
     """Runs a module on the nodes that match, now and whenever one joins later."""
     body = DeployModule(selector=selector, settings=dict(settings))
-    return _send("POST", f"/modules/{_segment(module)}/deploy", Module, body)
+    return _send("POST", f"/modules/{segment(module)}/deploy", Module, body)
 
 
 def undeploy_module(module: str) -> Call[Module]:
     """Stops a module everywhere. Its rows stay."""
-    return _send("POST", f"/modules/{_segment(module)}/undeploy", Module)
+    return _send("POST", f"/modules/{segment(module)}/undeploy", Module)
 
 
 def delete_module(module: str) -> Call[None]:
     """Forgets a module that is not deployed. Its rows stay until their retention ends."""
-    return _send("DELETE", f"/modules/{_segment(module)}", None)
+    return _send("DELETE", f"/modules/{segment(module)}", None)
 
 
 def list_instances(module: str | None = None) -> Call[list[Instance]]:
@@ -217,17 +218,17 @@ def list_commands(*, limit: int = 100) -> Call[list[Command]]:
 
 def show_command(command_id: str) -> Call[CommandWithJobs]:
     """One command with what became of it on every node."""
-    return _get(f"/commands/{_segment(command_id)}", CommandWithJobs)
+    return _get(f"/commands/{segment(command_id)}", CommandWithJobs)
 
 
 def kill_command(command_id: str, nodes: Sequence[str] = ()) -> Call[CommandWithJobs]:
     """Ends the jobs of a command that have no result yet, on these nodes or on all."""
-    return _send("POST", f"/commands/{_segment(command_id)}/kill", CommandWithJobs, KillCommand(nodes=tuple(nodes)))
+    return _send("POST", f"/commands/{segment(command_id)}/kill", CommandWithJobs, KillCommand(nodes=tuple(nodes)))
 
 
 def rerun_command(command_id: str) -> Call[CommandWithJobs]:
     """A new command: the same, on the nodes of the old one's jobs."""
-    return _send("POST", f"/commands/{_segment(command_id)}/rerun", CommandWithJobs)
+    return _send("POST", f"/commands/{segment(command_id)}/rerun", CommandWithJobs)
 
 
 def list_jobs(*, node: str | None = None, state: JobState | None = None, limit: int = 100) -> Call[list[Job]]:
@@ -271,12 +272,12 @@ def list_schedules() -> Call[list[Schedule]]:
 
 def enable_schedule(name: str, *, enabled: bool) -> Call[Schedule]:
     """Enables or disables a schedule."""
-    return _send("PATCH", f"/schedules/{_segment(name)}", Schedule, ChangeSchedule(enabled=enabled))
+    return _send("PATCH", f"/schedules/{segment(name)}", Schedule, ChangeSchedule(enabled=enabled))
 
 
 def delete_schedule(name: str) -> Call[None]:
     """Forgets a schedule. What it asked for goes on."""
-    return _send("DELETE", f"/schedules/{_segment(name)}", None)
+    return _send("DELETE", f"/schedules/{segment(name)}", None)
 
 
 # ── services ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -292,31 +293,31 @@ def list_services() -> Call[list[ServiceInfo]]:
 
 def show_service(service: str) -> Call[ServiceWithNodes]:
     """One service with what it does on every node."""
-    return _get(f"/services/{_segment(service)}", ServiceWithNodes)
+    return _get(f"/services/{segment(service)}", ServiceWithNodes)
 
 
 def remove_service(service: str) -> Call[None]:
     """Ends a service everywhere."""
-    return _send("DELETE", f"/services/{_segment(service)}", None)
+    return _send("DELETE", f"/services/{segment(service)}", None)
 
 
 def restart_service(service: str, nodes: Sequence[str] = ()) -> Call[CommandWithJobs]:
     """Stops a service and starts it anew, where it runs or on these nodes."""
     body = RestartService(nodes=tuple(nodes))
-    return _send("POST", f"/services/{_segment(service)}/restart", CommandWithJobs, body)
+    return _send("POST", f"/services/{segment(service)}/restart", CommandWithJobs, body)
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 def file_status(sha256: str) -> Call[FileStatus]:
     """How much of a content the server has."""
-    return _get(f"/files/{_segment(sha256)}/status", FileStatus)
+    return _get(f"/files/{segment(sha256)}/status", FileStatus)
 
 
 def upload_file(sha256: str, *, offset: int, size: int, name: str) -> Call[FileStatus]:
     """Sends a content from `offset` on; the body comes beside this."""
     return Call(
         method="PUT",
-        path=f"{PREFIX}/files/{_segment(sha256)}",
+        path=f"{PREFIX}/files/{segment(sha256)}",
         returns=FileStatus,
         query={"offset": str(offset), "size": str(size), "name": name},
         content_type="application/octet-stream",
@@ -335,7 +336,7 @@ def list_transfers() -> Call[list[Transfer]]:
 
 def delete_file(sha256: str) -> Call[None]:
     """Removes a content from the server."""
-    return _send("DELETE", f"/files/{_segment(sha256)}", None)
+    return _send("DELETE", f"/files/{segment(sha256)}", None)
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────

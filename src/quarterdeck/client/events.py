@@ -7,11 +7,10 @@ connection was lost.
 from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
-from quarterdeck.client.calls import PREFIX, message_query
+from quarterdeck.client.calls import PREFIX, message_query, segment
 from quarterdeck.model.jobs import Job
 from quarterdeck.model.messages import FoundMessages, MessageFilter
 from quarterdeck.model.nodes import Selector
@@ -65,7 +64,7 @@ class TailStream(Stream[TailRows]):
     """A table's new rows."""
 
     def __init__(self, table: str, *, where: str = "") -> None:
-        super().__init__(f"/tables/{quote(table, safe='')}/tail", where=where)
+        super().__init__(f"/tables/{segment(table)}/tail", where=where)
 
     def arguments(self, token: str) -> dict[str, Any]:
         """As of every stream; this one's cursor is in its query."""
@@ -86,7 +85,7 @@ class JobStream(Stream[Job]):
     """What becomes of a command."""
 
     def __init__(self, command_id: str) -> None:
-        super().__init__(f"/commands/{quote(command_id, safe='')}/events")
+        super().__init__(f"/commands/{segment(command_id)}/events")
 
     def event(self, kind: str, data: str, cursor: str) -> list[Job]:
         """A job as it is now."""
@@ -100,7 +99,7 @@ class OutputStream(Stream[Job | NodeMessages]):
     """What becomes of a command, and what it prints. Events without an id wait for the next that has one."""
 
     def __init__(self, command_id: str, *, follow: bool = True) -> None:
-        path = f"/commands/{quote(command_id, safe='')}/output"
+        path = f"/commands/{segment(command_id)}/output"
         super().__init__(path, follow="" if follow else "false")
         self._live = follow
         self._waiting: list[Job | NodeMessages] = []

@@ -11,9 +11,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import quote
 
-from quarterdeck.client.calls import PREFIX
+from quarterdeck.client.calls import PREFIX, segment
 from quarterdeck.model.errors import BadInput, InUse, QuarterdeckError, StorageFull, TimedOut, Unavailable
 from quarterdeck.model.files import FileStatus
 
@@ -133,7 +132,7 @@ class Download:
     def request(self, token: str) -> dict[str, Any]:
         """What httpx's `stream` takes to go on."""
         headers = {"Authorization": f"Bearer {token}", "Range": f"bytes={self.at}-"}
-        path = f"{PREFIX}/files/{quote(self._status.sha256, safe='')}"
+        path = f"{PREFIX}/files/{segment(self._status.sha256)}"
         return {"method": "GET", "url": path, "headers": headers, "timeout": SILENCE_S}
 
     def write(self, data: bytes) -> None:
