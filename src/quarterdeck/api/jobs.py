@@ -64,8 +64,8 @@ async def follow_command(
 
 
 async def _events(changes: AsyncIterator[Change]) -> AsyncIterator[ServerSentEventMessage]:
-    async for job, cursor in changes:
-        yield ServerSentEventMessage(event="job", id=cursor, data=one_line(job))
+    async for job, number in changes:
+        yield ServerSentEventMessage(event="job", id=str(number), data=one_line(job))
     yield ServerSentEventMessage(event="end", data="{}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quarterdeck.model.errors import QuarterdeckError
+from quarterdeck.model.moments import utc
 
 #: columns of a line that no person looks at: a pipe or a file gets rows unfolded
 _PIPE_WIDTH = 4096
@@ -158,7 +158,7 @@ def duration(seconds: float) -> str:
 
 def moment(timestamp: float | None) -> str:
     """A time as UTC text, or nothing."""
-    return "" if timestamp is None else datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return "" if timestamp is None else utc(timestamp)
 
 
 def shortened(text: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +16,7 @@ import msgspec
 from quarterdeck.link.messages import InstanceReport, StatsReport
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.modules import Instance, InstanceState, InstanceStats, InstanceStatus, ModuleState
+from quarterdeck.model.moments import utc
 from quarterdeck.model.nodes import AgentIdentity, AgentState, NodeKey
 from quarterdeck.server.coalescer import Coalescer
 from quarterdeck.server.desired import Desired
@@ -84,7 +84,7 @@ class Instances:
                 reason="The node's agent has not said yet what became of it.",
             )
         if shown.agent_state is not AgentState.ONLINE:
-            since = datetime.fromtimestamp(shown.seen_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            since = utc(shown.seen_at)
             notice = f"The node's agent is {shown.agent_state}, last heard at {since}; it resumes when it is back."
             status = msgspec.structs.replace(status, reason=f"{notice} {status.reason}".strip())
         return msgspec.structs.replace(instance, status=status)

@@ -13,7 +13,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -22,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from quarterdeck.link.messages import ServiceReport
 from quarterdeck.model.errors import BadInput, Conflict, InUse, NoSuchNodes, NotFound, QuarterdeckError, TooLarge
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand
+from quarterdeck.model.moments import utc
 from quarterdeck.model.nodes import AgentIdentity, AgentState, NodeKey, Selector
 from quarterdeck.model.services import (
     TEXT_LIMIT,
@@ -217,7 +217,7 @@ class Services:
                 reason="The node's agent has not said yet what became of it." if sent else "The node was not told yet.",
             )
         if shown.agent_state is not AgentState.ONLINE:
-            since = datetime.fromtimestamp(shown.seen_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            since = utc(shown.seen_at)
             notice = f"The node's agent is {shown.agent_state}, last heard at {since}."
             status = msgspec.structs.replace(status, reason=f"{notice} {status.reason}".strip())
         return ServiceOnNode(

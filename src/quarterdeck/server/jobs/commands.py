@@ -11,7 +11,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +24,7 @@ from quarterdeck.model.errors import (
     Unavailable,
 )
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, is_id
+from quarterdeck.model.moments import utc
 from quarterdeck.model.nodes import AgentState, Selector
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.jobs.asking import Asking, Beside
@@ -53,10 +53,10 @@ PAGE_JOBS = 200
 
 
 class Change(NamedTuple):
-    """A job as it is now, and the cursor to go on after it."""
+    """A job as it is now, and the number of that change: where to go on after it."""
 
     job: Job
-    cursor: str
+    number: int
 
 
 class Commands:
@@ -190,7 +190,7 @@ class Commands:
                     ended = found[-1].ended if found else await rows.has_ended(transaction, number)
                 for shown in found:
                     after = shown.change
-                    yield Change(_read(shown), str(after))
+                    yield Change(_read(shown), after)
                 if len(found) == PAGE_JOBS:
                     continue
                 if ended:
@@ -265,7 +265,7 @@ def _read(shown: Shown) -> Job:
     job = shown.job
     if job.state not in rows.UNFINISHED or shown.agent_state in {None, AgentState.ONLINE}:
         return job
-    since = datetime.fromtimestamp(shown.seen_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    since = utc(shown.seen_at)
     return msgspec.structs.replace(job, reason=f"The node is offline since {since}. {job.reason}".rstrip())
 
 

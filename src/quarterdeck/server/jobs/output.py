@@ -75,7 +75,7 @@ class Output:
 
 async def _once(jobs: tuple[Job, ...]) -> AsyncGenerator[Change]:
     for job in jobs:
-        yield Change(job, "0")
+        yield Change(job, 0)
 
 
 class _Node:
@@ -192,7 +192,7 @@ class _Following:
     async def _produce(self, changes: AsyncIterator[Change]) -> None:
         try:
             async for job, number in changes:
-                await self._changed(job, int(number))
+                await self._changed(job, number)
             while self._readers:
                 await asyncio.wait(self._readers)
             await self._queue.put(None)
@@ -260,7 +260,7 @@ class _Following:
                     return _rest(node, error)
                 away = away or isinstance(error, TimedOut)
                 await self._say(node, error, away=away)
-                await self._pause(node, away=away)
+                await self._pause(node, over=over, away=away)
                 continue
             if page is None:
                 continue
@@ -305,8 +305,9 @@ class _Following:
             )
             await self._queue.put(_Page(node.key, told, ""))
 
-    async def _pause(self, node: _Node, *, away: bool) -> None:
-        if node.over.is_set():
+    async def _pause(self, node: _Node, *, over: bool, away: bool) -> None:
+        """`over`: whether the job was when the node was asked. Only then was it asked for the rest."""
+        if over:
             node.tries += 1
             await asyncio.sleep(RETRY_S)
             return

@@ -183,7 +183,7 @@ async def test_a_follower_resumes_after_any_event_and_hears_of_the_end(fleet: Se
     changes = await fleet.commands.follow("c")
     first = await anext(changes)
     assert (first.job.node_name, first.job.state) == ("web-1", JobState.QUEUED)
-    resumed = await fleet.commands.follow("c", first.cursor)
+    resumed = await fleet.commands.follow("c", str(first.number))
     assert (await anext(resumed)).job.node_name == "web-2"
     waiting = asyncio.ensure_future(anext(resumed))
     await answer(fleet, agents[1], JobResult(id="c", state=JobState.OK))

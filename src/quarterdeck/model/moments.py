@@ -1,0 +1,10 @@
+"""Moments as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def utc(moment: float) -> str:
+    """Seconds since the epoch as "2026-11-21 10:00:00 UTC"."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
