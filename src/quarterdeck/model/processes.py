@@ -32,7 +32,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     """How one process is kept."""
 
     max_time: float = 0.0  #: seconds; 0 without limit; -1 without limit, and remembered
-    max_restart: int = 0  #: how often it is started again when it fails; -1: without limit
+    max_restart: int = 0  #: restarts when it fails; a run of 5 minutes clears the count; -1: without limit
     recurring_period: float = 0.0  #: seconds from the end of a run to the next; 0: once
 
     def __post_init__(self) -> None:

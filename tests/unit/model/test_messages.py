@@ -6,7 +6,16 @@ import msgspec
 import pytest
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.model.messages import Level, Levels, LogLevels, Mark, Message, MessageFilter, MessagePage
+from quarterdeck.model.messages import (
+    RESULT_LEVELS,
+    Level,
+    Levels,
+    LogLevels,
+    Mark,
+    Message,
+    MessageFilter,
+    MessagePage,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +55,12 @@ def test_a_set_of_levels_is_written_as_short_as_it_can_be(written: str) -> None:
 
 
 def test_the_levels_are_the_documents() -> None:
+    ordinary = ["STDOUT", "STDERR", "PUBLIC", "OPERATOR", "LOG", "STRUCTURED_LOG", "WARNING", "OPS_ERROR", "CRITICAL"]
+    assert [level.name for level in Level if level < Level.STATSD] == ordinary
     assert [int(level) for level in Level] == [*range(1, 12), 20, 21, 22, 23, 30]
+    results = {20: "RESULT_JSON", 21: "RESULT_YAML", 22: "RESULT_TOML", 23: "RESULT_HRD", 30: "JOB_JSON"}
+    assert {int(level): level.name for level in RESULT_LEVELS} == results
+    assert Level.STATSD == 10
     assert Level.CRITICAL in Levels.parse("1-9")
 
 

@@ -61,6 +61,7 @@ def test_a_whole_number_of_seconds_is_a_time() -> None:
 
 def test_what_a_program_is_told_overrules_what_is_usual_on_its_node() -> None:
     usual = UsualSettings(stats_interval=5, loglevels_ac="1-9", loglevels_db="*")
+    assert UsualSettings().stats_interval == 30.0
     assert ProcessSettings().complete(usual) == usual
     assert ProcessSettings(stats_interval=120, loglevels_ac="", loglevels=[7]).complete(usual) == UsualSettings(  # type: ignore[arg-type]
         stats_interval=120,
