@@ -176,6 +176,10 @@ def _check(request: CreateSchedule) -> None:
         raise BadInput("A schedule has either a cron line or a period.", hint="Give one of the two.")
     if request.cron:
         cron.parse(request.cron, request.timezone)
+    elif request.timezone != "UTC":
+        raise BadInput(
+            f"A period knows no timezone; found '{request.timezone}'.", hint="Give a cron line, or no timezone."
+        )
     elif not 1 <= request.period_s <= PERIOD_LIMIT_S:
         raise BadInput(f"A period is 1 to {PERIOD_LIMIT_S} s; found {request.period_s}.")
     if request.command.id:

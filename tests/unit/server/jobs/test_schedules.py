@@ -173,6 +173,7 @@ async def test_disabled_it_asks_for_nothing_and_enabled_again_makes_up_for_nothi
         CreateSchedule(name="a", command=PING),
         CreateSchedule(name="a", command=PING, period_s=1, cron="* * * * * *"),
         CreateSchedule(name="a", command=PING, period_s=-1),
+        CreateSchedule(name="a", command=PING, period_s=1, timezone="Europe/Brussels"),
         CreateSchedule(name="a", command=PING, period_s=10**18),
         CreateSchedule(name="a", command=PING, cron="0 0 0 30 2 *"),
         CreateSchedule(name="a", command=CreateCommand(cmd="ping", id="x"), period_s=1),
