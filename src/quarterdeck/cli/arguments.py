@@ -30,19 +30,19 @@ def connect() -> Generator[Client]:
 
 def selector(on: Iterable[str], node: Iterable[str], gid: int | None) -> Selector:
     """The selector that --on, --node and --gid describe."""
-    return Selector(labels=dict(key_value(text, "label") for text in on), nodes=tuple(node), gid=gid)
+    return Selector(labels=dict(key_value(text, "a label") for text in on), nodes=tuple(node), gid=gid)
 
 
 def settings(given: Iterable[str]) -> dict[str, SettingValue]:
     """Settings of --set name=value: numbers, true/false, [lists] and text, as they look."""
-    return {name: _setting_value(text) for name, text in (key_value(item, "setting") for item in given)}
+    return {name: _setting_value(text) for name, text in (key_value(item, "a setting") for item in given)}
 
 
 def key_value(text: str, what: str) -> tuple[str, str]:
     """The two halves of "key=value"."""
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise BadInput(f"Expected a {what} as key=value, found '{text}'.")
+        raise BadInput(f"Expected {what} as key=value, found '{text}'.")
     return key, value
 
 

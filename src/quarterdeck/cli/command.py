@@ -105,7 +105,7 @@ def asked(
 
 def arguments(given: Iterable[str]) -> dict[str, Any]:
     """Arguments of --arg name=value: what is JSON is read as JSON, anything else is text; @FILE is a file's text."""
-    return {name: _value(text) for name, text in (key_value(item, "argument") for item in given)}
+    return {name: _value(text) for name, text in (key_value(item, "an argument") for item in given)}
 
 
 def _value(text: str) -> Any:

@@ -54,7 +54,9 @@ def push(
     when they are back, as long as the server keeps it.
     """
     if not local.is_file():
-        raise BadInput(f"{local} is not a file." if local.exists() else f"There is no file {local}.", hint=_TAR)
+        raise (
+            BadInput(f"{local} is not a file.", hint=_TAR) if local.exists() else BadInput(f"There is no file {local}.")
+        )
     expires_s = where.expires_s
     with connect() as client:
         selector = where.chosen(client)

@@ -75,7 +75,7 @@ def label(node: NodeName, /, *labels: Annotated[str, Parameter(help="key=value t
         if text.endswith("-") and "=" not in text:
             changes[text[:-1]] = None
         else:
-            key, value = key_value(text, "label")
+            key, value = key_value(text, "a label")
             changes[key] = value
     with connect() as client:
         found = client.label_node(node, changes)

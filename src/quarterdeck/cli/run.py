@@ -55,7 +55,7 @@ class How:
         said = {
             "max_time": None if self.timeout is None else parse_duration(self.timeout),
             "workingdir": self.cwd,
-            "env": dict(key_value(text, "variable") for text in self.env),
+            "env": dict(key_value(text, "a variable") for text in self.env),
             "user": self.user,
             "memory": None if self.memory is None else parse_size(self.memory),
             "cpus": self.cpus,

@@ -65,7 +65,7 @@ def agent(
         "server": server,
         "token": token,
         "name": name,
-        "labels": dict(key_value(text, "label") for text in label) or None,
+        "labels": dict(key_value(text, "a label") for text in label) or None,
     }
     settings = config.load(AgentConfig, flags=flags, file=config_file).config
     become(settings)

@@ -32,7 +32,7 @@ def create(
     json: Json = False,
 ) -> None:
     """Create a one-time token with which one new node joins."""
-    labels = dict(key_value(text, "label") for text in label)
+    labels = dict(key_value(text, "a label") for text in label)
     request = CreateJoinToken(gid=gid, nid=nid, labels=labels, expires_s=parse_duration(expires))
     with connect() as client:
         made = client.create_join_token(request)

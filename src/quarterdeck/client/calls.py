@@ -72,7 +72,7 @@ def failure(status: int, body: bytes) -> QuarterdeckError:
 def unreachable(url: str, error: Exception) -> Unavailable:
     """The error for a server that does not answer."""
     return Unavailable(
-        f"No server answers at {url}: {error}.",
+        f"No server answers at {url}: {str(error).rstrip('.')}.",
         hint="Start one with `qd up`, or say where it is with QD_HTTP.",
     )
 

@@ -150,7 +150,10 @@ class Tokens:
         expected = stored.secret_sha256 if stored is not None else _hash("")
         matches = hmac.compare_digest(_hash(secret), expected)
         if stored is None or not matches or not token.startswith(PREFIX):
-            raise Unauthenticated("The bearer token is not one of this server's.", hint="See `qd token --help`.")
+            raise Unauthenticated(
+                "The bearer token is not one of this server's.",
+                hint="Make one where the server runs (`qd token api create`), and set QD_TOKEN to it.",
+            )
         if stored.info.expires_at is not None and stored.info.expires_at <= self._clock():
             raise TokenExpired(f"The API token '{stored.info.name}' has expired.", hint="Ask for a new one.")
         return stored.info

@@ -41,7 +41,7 @@ def test_the_last_of_two_settings_of_a_name_wins() -> None:
 @pytest.mark.parametrize("text", ["", "name", "=value"])
 def test_half_a_pair_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match=f"Expected a label as key=value, found '{text}'"):
-        key_value(text, "label")
+        key_value(text, "a label")
 
 
 def test_a_selector_is_all_that_was_given() -> None:
