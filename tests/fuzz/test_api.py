@@ -15,7 +15,7 @@ from quarterdeck.server.server import Server
 from tests.fleet import Fleet
 
 #: routes whose answer does not end
-ENDLESS = {"tailTable", "followMessage"}
+ENDLESS = {"tailTable", "followMessages"}
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ async def upload_file(
     return status
 
 
-@get("/files", operation_id="listFile", role=Role.OPERATOR)
+@get("/files", operation_id="listFiles", role=Role.OPERATOR)
 async def list_files(server: NamedDependency[Server]) -> list[StoredFile]:
     """The contents that the server keeps, that last used first."""
     return await server.files.list()
@@ -86,7 +86,7 @@ async def download_file(
     )
 
 
-@get("/transfers", operation_id="listTransfer", role=Role.OPERATOR)
+@get("/transfers", operation_id="listTransfers", role=Role.OPERATOR)
 async def list_transfers(server: NamedDependency[Server]) -> list[Transfer]:
     """How far files are on their way to nodes and from them; those that moved in the last 30 seconds."""
     return server.transfers.list()

@@ -37,14 +37,14 @@ async def create_command(
     return made
 
 
-@get("/commands", operation_id="listCommand", role=Role.VIEWER)
+@get("/commands", operation_id="listCommands", role=Role.VIEWER)
 async def list_commands(server: NamedDependency[Server], limit: FromQuery[int] = 100) -> list[Command]:
     """What was asked of nodes, newest first."""
     return await server.commands.list(limit=limit)
 
 
-@get("/commands/{command:str}", operation_id="getCommand", role=Role.VIEWER)
-async def get_command(server: NamedDependency[Server], command: FromPath[str]) -> CommandWithJobs:
+@get("/commands/{command:str}", operation_id="showCommand", role=Role.VIEWER)
+async def show_command(server: NamedDependency[Server], command: FromPath[str]) -> CommandWithJobs:
     """One command with what became of it on every node."""
     return await server.commands.show(command)
 
@@ -110,7 +110,7 @@ async def rerun_command(server: NamedDependency[Server], request: Asked, command
     return made
 
 
-@get("/jobs", operation_id="listJob", role=Role.VIEWER)
+@get("/jobs", operation_id="listJobs", role=Role.VIEWER)
 async def list_jobs(
     server: NamedDependency[Server],
     node: FromQuery[str | None] = None,
@@ -128,7 +128,7 @@ def _asked(made: CommandWithJobs) -> str:
 ROUTES = (
     create_command,
     list_commands,
-    get_command,
+    show_command,
     follow_command,
     follow_output,
     kill_command,

@@ -25,7 +25,7 @@ Nodes = Annotated[list[str] | None, QueryParameter(name="node", description="nam
 Labels = Annotated[list[str] | None, QueryParameter(name="on", description="label=value, all must match; repeatable")]
 
 
-@get("/messages", operation_id="listMessage", role=Role.VIEWER)
+@get("/messages", operation_id="listMessages", role=Role.VIEWER)
 async def list_messages(
     server: NamedDependency[Server],
     *,
@@ -62,7 +62,7 @@ async def list_messages(
     return await server.messages.select(_selector(nodes, labels, gid), wanted, cursor=cursor)
 
 
-@get("/messages/events", operation_id="followMessage", role=Role.VIEWER)
+@get("/messages/events", operation_id="followMessages", role=Role.VIEWER)
 async def follow_messages(
     server: NamedDependency[Server],
     *,

@@ -23,7 +23,7 @@ async def create_schedule(server: NamedDependency[Server], request: Asked, data:
     return await server.schedules.create(data, request.user)
 
 
-@get("/schedules", operation_id="listSchedule", role=Role.VIEWER)
+@get("/schedules", operation_id="listSchedules", role=Role.VIEWER)
 async def list_schedules(server: NamedDependency[Server]) -> list[Schedule]:
     """Every schedule: when it is due, and what came of it last."""
     return await server.schedules.list()
