@@ -32,6 +32,7 @@ from quarterdeck.model.processes import UsualSettings
 from quarterdeck.model.stats import StatSource
 from quarterdeck.model.tables import Table
 from tests.keeping import end
+from tests.support import until
 from tests.unit.agent.jobs.rig import Server
 
 
@@ -110,6 +111,14 @@ class Life:
 
     def shell(self, id_: str, script: str, **settings: Any) -> None:
         self.execute(id_, "/bin/sh", "-c", script, **settings)
+
+    async def printed(self, job_id: str, text: str, *, times: int = 1) -> None:
+        """Wait until a job has printed this so often."""
+
+        async def enough() -> bool:
+            return sum(text in message.data for message in await self.log(job_id)) >= times
+
+        await until(enough)
 
     async def log(self, job_id: str, **wanted: Any) -> list[Message]:
         """All of a job's messages."""

@@ -17,6 +17,7 @@ from quarterdeck.model.jobs import CreateCommand, JobState, is_final
 from quarterdeck.model.nodes import AgentState, Selector
 from quarterdeck.model.services import ServiceOnNode, ServiceState
 from tests.fleet import Fleet, eventually, free_port
+from tests.keeping import runs
 
 #: answers every request with the word it was told, and says once a second that it lives
 ANSWERING = """
@@ -71,14 +72,6 @@ def running(fleet: Fleet, service: str, node: str, *, but: Callable[[ServiceOnNo
         return eventually(look, f"{service} to run on {node}")
     except AssertionError as error:
         raise AssertionError(f"{error}; it is {on(fleet, service, node)}\n{fleet.agents[node].tail()}") from None
-
-
-def alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def answer(port: int) -> str:
@@ -201,7 +194,7 @@ def test_a_node_runs_what_it_was_told_last_while_the_server_is_away(fleet: Fleet
     fleet.server.kill()
     fleet.agents["one"].kill()
     os.kill(shop, signal.SIGKILL)
-    eventually(lambda: not alive(shop), "it to be gone")
+    eventually(lambda: not runs(shop), "it to be gone")
     fleet.agents["one"].start()
     eventually(lambda: answers(port), "the service to be back, without a server")
     fleet.start_server()
@@ -219,7 +212,7 @@ def test_a_restart_is_a_job_and_gives_another_process(fleet: Fleet, shop: int) -
 
     assert eventually(over, "the restart to end") is JobState.OK
     assert running(fleet, "web", "one") != shop
-    assert not alive(shop)
+    assert not runs(shop)
     wrong = qd(fleet, "restart", "wob")
     assert wrong.returncode == 4
     assert "Did you mean web?" in wrong.stderr
@@ -232,7 +225,7 @@ def test_a_changed_service_is_replaced_and_the_other_is_left_alone(fleet: Fleet,
     assert running(fleet, "web", "one", but=lambda found: found.status.pid == shop) != shop
     assert answer(port) == "aye"
     assert running(fleet, "db", "one") == db
-    assert not alive(shop)
+    assert not runs(shop)
 
 
 @pytest.mark.usefixtures("shop")
@@ -245,7 +238,7 @@ def test_what_a_service_prints_is_filed_under_it(fleet: Fleet) -> None:
 
 def test_a_label_moves_it(fleet: Fleet, port: int, shop: int) -> None:
     qd(fleet, "apply", str(write(fleet, port, word="moved", on='deck = "quarter"')))
-    eventually(lambda: not alive(shop), "the old process to end")
+    eventually(lambda: not runs(shop), "the old process to end")
     eventually(lambda: on(fleet, "web", "one") is None, "it to be gone from one")
     fleet.client.label_node("two", {"deck": "quarter"})
     running(fleet, "web", "two")
@@ -265,7 +258,7 @@ def test_what_others_come_after_stays_and_what_is_removed_leaves_no_process(flee
     assert "'web' comes after 'db'" in refused.stderr
     assert qd(fleet, "rm", "web").returncode == 0
     assert qd(fleet, "rm", "db").returncode == 0
-    eventually(lambda: not alive(shop) and not alive(db), "both to end")
+    eventually(lambda: not runs(shop) and not runs(db), "both to end")
     eventually(lambda: not _processes(str(fleet.folder)), "no process to be left")
     assert fleet.client.list_services() == []
 
@@ -279,5 +272,5 @@ def test_a_node_that_is_removed_ends_its_services_and_jobs(fleet: Fleet, port: i
     fleet.client.create_command(CreateCommand(cmd="execute", args=args, selector=Selector(nodes=("three",))))
     job = int(eventually(lambda: own.exists() and own.read_text(), "the job's program to begin"))
     fleet.client.remove_node("three")
-    eventually(lambda: not alive(pid), "the removed node's service to end")
-    eventually(lambda: not alive(job), "the removed node's job to end")
+    eventually(lambda: not runs(pid), "the removed node's service to end")
+    eventually(lambda: not runs(job), "the removed node's job to end")

@@ -10,13 +10,11 @@ import pytest
 from quarterdeck.agent.commands.extensions import extension_commands
 from quarterdeck.model.extensions import ExtensionConfig
 from quarterdeck.model.jobs import JobState
-from tests.node_life import Life, clean_up
+from tests.node_life import Life
 
 
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncGenerator[Life]:
-    home = tmp_path / "node"
-    home.mkdir()
+async def node(home: Path, tmp_path: Path) -> AsyncGenerator[Life]:
     extensions = {
         "say": ExtensionConfig(
             binary="$root/bin/sh",
@@ -34,7 +32,6 @@ async def node(tmp_path: Path) -> AsyncGenerator[Life]:
     life.start(commands=commands, allow=("s[al]*", "gone", "execute"))
     yield life
     await life.end()
-    await clean_up(home)
 
 
 async def test_the_program_gets_its_arguments_data_folder_and_variables(node: Life, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from quarterdeck.agent.scripts.files import SHARED, ScriptFiles
 from quarterdeck.link.messages import ArtefactChunk, FromAgent, WantArtefact
 from quarterdeck.model.jobs import JobResult, JobState
 from quarterdeck.model.messages import Level
-from tests.node_life import Life, clean_up
+from tests.node_life import Life
 from tests.support import require, until
 
 PYTHON, LUA, SHELL = "execute_js_py", "execute_js_lua", "execute_sh"
@@ -84,12 +84,6 @@ async def alive(
             link.cancel()
             await asyncio.gather(link, return_exceptions=True)
         await node.life.end()
-
-
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncGenerator[Path]:
-    yield tmp_path / "node"
-    await clean_up(tmp_path / "node")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,27 +14,13 @@ import pytest
 from quarterdeck.model.jobs import JobState
 from quarterdeck.model.messages import MESSAGES_TABLE, Level
 from tests.keeping import runs
-from tests.node_life import Life, clean_up, life
+from tests.node_life import Life, life
 from tests.support import until
-
-
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Path]:
-    folder = tmp_path / "node"
-    await asyncio.to_thread(folder.mkdir)
-    yield folder
-    await clean_up(folder)
 
 
 def in_(folder: Path) -> dict[str, str]:
     """The setting of a program that works in this folder."""
     return {"workingdir": str(folder)}
-
-
-async def printed(node: Life, job_id: str, text: str, *, times: int = 1) -> None:
-    """Wait until a job has printed this so often."""
-    while sum(text in message.data for message in await node.log(job_id)) < times:  # noqa: ASYNC110 (it has no event)
-        await asyncio.sleep(0.02)
 
 
 async def test_what_lasts_or_recurs_starts_again_when_its_keeper_was_lost_or_the_host_restarted(home: Path) -> None:
@@ -44,13 +29,13 @@ async def test_what_lasts_or_recurs_starts_again_when_its_keeper_was_lost_or_the
         node.shell("again", "echo turn; exec sleep 600", recurring_period=0.05)
         node.shell("once", "echo up; exec sleep 600", max_restart=3)
         for id_ in ("lasting", "again", "once"):
-            await printed(node, id_, "")
+            await node.printed(id_, "")
         keeper = node.processes._keeper.pid  # pyright: ignore[reportPrivateUsage]
         node.killed = True
     os.kill(keeper, signal.SIGKILL)
     async with life(home) as node:
-        await printed(node, "lasting", "up", times=2)
-        await printed(node, "again", "turn", times=2)
+        await node.printed("lasting", "up", times=2)
+        await node.printed("again", "turn", times=2)
         assert [each.level for each in await node.log("lasting")] == [Level.STDOUT] * 2, "it is no failure of its own"
         node.server.kill("lasting", "again", "once")
         for id_ in ("lasting", "again", "once"):
@@ -60,10 +45,10 @@ async def test_what_lasts_or_recurs_starts_again_when_its_keeper_was_lost_or_the
 async def test_what_recurs_goes_on_in_the_next_life(home: Path) -> None:
     async with life(home) as node:
         node.shell("again", "echo turn", recurring_period=0.2)
-        await printed(node, "again", "turn")
+        await node.printed("again", "turn")
     async with life(home) as node:
         before = len(await node.log("again"))
-        await printed(node, "again", "turn", times=before + 2)
+        await node.printed("again", "turn", times=before + 2)
         node.server.kill("again")
         assert (await node.server.result("again")).state is JobState.KILLED
 
@@ -72,7 +57,7 @@ async def test_failed_runs_are_counted_over_the_agents_lives(home: Path) -> None
     os.mkfifo(home / "go")
     async with life(home) as node:
         node.shell("bad", "echo run; [ -e second ] && read line < go; touch second; exit 1", max_restart=1, **in_(home))
-        await printed(node, "bad", "run", times=2)
+        await node.printed("bad", "run", times=2)
         node.killed = True
     async with life(home) as node:
         await asyncio.to_thread((home / "go").write_text, "\n")
@@ -99,10 +84,10 @@ async def test_a_clock_that_is_set_while_the_agent_is_away_neither_ends_a_proces
     monkeypatch.setattr(time, "time", lambda: wall() + moved)
     async with life(home) as node:
         node.shell("a", "echo one; read line < go; echo two; read line < go; echo three", max_time=900, **in_(home))
-        await printed(node, "a", "one")
+        await node.printed("a", "one")
         moved = hours * 3600.0
         await asyncio.to_thread((home / "go").write_text, "\n")
-        await printed(node, "a", "two")
+        await node.printed("a", "two")
         node.killed = True
     moved *= 2
     async with life(home) as node:
@@ -156,14 +141,14 @@ async def test_a_keeper_that_is_killed_costs_its_jobs_and_nothing_else(home: Pat
         node.shell("tried", "echo up; exec sleep 600", max_restart=1)
         node.shell("lasting", "echo up; exec sleep 600", max_time=-1)
         for id_ in ("once", "tried", "lasting"):
-            await printed(node, id_, "up")
+            await node.printed(id_, "up")
         pids = [kept.pid for kept in node.processes.running()]
         os.kill(node.processes._keeper.pid, signal.SIGKILL)  # pyright: ignore[reportPrivateUsage]
         once = await node.server.result("once")
         assert (once.state, once.streams[0]) == (JobState.LOST, "up\n")
         assert once.reason.startswith("Its keeper ended before it")
-        await printed(node, "lasting", "up", times=2)
-        await printed(node, "tried", "up", times=2)
+        await node.printed("lasting", "up", times=2)
+        await node.printed("tried", "up", times=2)
         assert not any(pid is not None and runs(pid) for pid in pids)
         node.execute("next", "true")
         assert (await node.server.result("next")).state is JobState.OK
@@ -175,7 +160,7 @@ async def test_a_keeper_that_is_killed_costs_its_jobs_and_nothing_else(home: Pat
 async def test_what_a_killed_keeper_could_not_write_down_is_told_to_be_lost(home: Path) -> None:
     async with life(home) as node:
         node.shell("once", "echo up; exec sleep 600")
-        await printed(node, "once", "up")
+        await node.printed("once", "up")
         for file in (home / "processes" / "children").iterdir():
             file.unlink()  # as if the disk had been full
         (pid,) = (kept.pid for kept in node.processes.running())

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,28 +18,9 @@ from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.jobs import JobState
 from quarterdeck.model.messages import Level, Mark
 from quarterdeck.model.processes import Phase, ProcessSettings
-from tests.node_life import Life, clean_up, life
+from tests.keeping import runs
+from tests.node_life import life
 from tests.support import require, until
-
-
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Path]:
-    folder = tmp_path / "node"
-    yield folder
-    await clean_up(folder)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
-async def printed(node: Life, job_id: str, text: str, *, times: int = 1) -> None:
-    """Wait until a job has printed this so often."""
-    while sum(text in message.data for message in await node.log(job_id)) < times:  # noqa: ASYNC110 (it has no event)
-        await asyncio.sleep(0.02)
 
 
 async def test_a_result_says_all_that_came_of_a_program(home: Path) -> None:
@@ -134,7 +114,7 @@ async def test_time_and_kill_end_the_whole_tree_and_the_result_keeps_what_it_pri
     async with life(home) as node:
         node.shell("late", "echo begun; sleep 600 & echo $!; wait", max_time=0.3)
         node.shell("deaf", "trap '' TERM; echo $$; while :; do sleep 600; done", grace=0.2)
-        await printed(node, "deaf", "")
+        await node.printed("deaf", "")
         node.server.kill("deaf")
         late, deaf = await node.server.result("late"), await node.server.result("deaf")
         assert (late.state, late.code) == (JobState.TIMEOUT, -signal.SIGTERM)
@@ -142,8 +122,8 @@ async def test_time_and_kill_end_the_whole_tree_and_the_result_keeps_what_it_pri
         begun, child = late.streams[0].split()
         assert begun == "begun"
         assert (deaf.state, deaf.code, deaf.reason) == (JobState.KILLED, -9, "It was ended by request.")
-        assert not alive(int(child))
-        assert not alive(int(deaf.streams[0]))
+        assert not runs(int(child))
+        assert not runs(int(deaf.streams[0]))
 
 
 async def test_what_fails_is_started_again_so_often_and_then_says_so(home: Path) -> None:
@@ -167,12 +147,12 @@ async def test_what_recurs_or_lasts_starts_again_after_killall_and_not_after_a_k
         node.shell("lasting", "echo up; sleep 600", max_time=-1)
         node.shell("once", "echo up; sleep 600")
         for id_ in ("again", "lasting", "once"):
-            await printed(node, id_, "")
+            await node.printed(id_, "")
         node.server.offer("all", cmd="killall")
         assert json.loads((await node.server.result("all")).data)["killed"] >= 2
         assert (await node.server.result("once")).state is JobState.KILLED
-        await printed(node, "lasting", "up", times=2)
-        await printed(node, "again", "turn", times=3)
+        await node.printed("lasting", "up", times=2)
+        await node.printed("again", "turn", times=3)
         node.server.kill("lasting", "again")
         for id_ in ("again", "lasting"):
             assert (await node.server.result(id_)).state is JobState.KILLED
@@ -207,8 +187,8 @@ async def test_the_next_life_takes_up_what_runs_and_what_ended_meanwhile(home: P
         node.shell("ends", "echo before; read line < end; echo after", workingdir=str(home))
         os.mkfifo(home / "go")
         os.mkfifo(home / "end")
-        await printed(node, "goes-on", "one")
-        await printed(node, "ends", "before")
+        await node.printed("goes-on", "one")
+        await node.printed("ends", "before")
         began = node.processes.running()[0].began * 1000
     await asyncio.to_thread((home / "end").write_text, "\n")
     async with life(home) as node:
@@ -244,13 +224,13 @@ async def test_what_lasts_is_started_again_when_it_cannot_be_taken_up(home: Path
     async with life(home) as node:
         node.shell("lasting", "echo up; sleep 600", max_time=-1)
         node.shell("once", "echo up; sleep 600")
-        await printed(node, "lasting", "up")
-        await printed(node, "once", "up")
+        await node.printed("lasting", "up")
+        await node.printed("once", "up")
         ran = await node.processes.end_all()
         assert ran == 2
         assert (await node.server.result("once")).reason == "It was ended with the agent."
     async with life(home) as node:
-        await printed(node, "lasting", "up", times=2)
+        await node.printed("lasting", "up", times=2)
         node.server.kill("lasting")
         assert (await node.server.result("lasting")).state is JobState.KILLED
 
@@ -261,9 +241,9 @@ async def test_a_process_that_nobody_knows_is_ended(home: Path) -> None:
         await until(lambda: kept.pid is not None)
         pid = kept.pid
         assert pid is not None
-    assert alive(pid)
+    assert runs(pid)
     async with life(home):
-        await until(lambda: not alive(pid))
+        await until(lambda: not runs(pid))
 
 
 async def test_samples_and_looks_are_fed_to_statsd(home: Path) -> None:
@@ -304,7 +284,7 @@ async def test_a_fork_bomb_is_held_and_ended(home: Path) -> None:
             await asyncio.sleep(0.01)
         node.server.kill("bomb")
         assert (await node.server.result("bomb")).state is JobState.KILLED
-        assert not any(map(alive, pids))
+        assert not any(map(runs, pids))
 
 
 async def test_a_full_disk_stops_no_program_and_no_result(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +302,7 @@ async def test_a_full_disk_stops_no_program_and_no_result(home: Path, monkeypatc
         node.shell("chatty", "i=0; while [ $i -lt 40000 ]; do echo line $i; i=$((i+1)); done")
         assert (await node.server.result("chatty")).state is JobState.OK
         full = False
-        await printed(node, "chatty", "line 39999")
+        await node.printed("chatty", "line 39999")
         assert [each.data for each in await node.log("chatty")] == [f"line {number}" for number in range(40_000)]
 
 

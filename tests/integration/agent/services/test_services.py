@@ -18,7 +18,8 @@ from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import Conflict, NotFound
 from quarterdeck.model.services import DesiredService, HealthCheck, Service, ServiceState, ServiceStatus
 from tests.fleet import free_port
-from tests.node_life import Life, clean_up, life
+from tests.keeping import runs
+from tests.node_life import Life, life
 
 DEADLINE_S = 30.0
 T = TypeVar("T")
@@ -101,20 +102,6 @@ async def node(home: Path, *, allow: tuple[str, ...] = ("*",), killed: bool = Fa
 def _nothing(_: object) -> None: ...
 
 
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncGenerator[Path]:
-    yield tmp_path
-    await clean_up(tmp_path)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def shell(name: str, script: str, **more: object) -> Service:
     return Service(name=name, command=("/bin/sh", "-c", script), **more)  # pyright: ignore[reportArgumentType]
 
@@ -131,7 +118,7 @@ async def test_a_service_runs_is_started_again_when_it_is_killed_and_leaves_noth
         here.apply()
         await here.gone("web")
         assert status.pid is not None
-        assert not alive(status.pid)
+        assert not runs(status.pid)
         assert here.living.processes.kept() == ()
 
 
@@ -170,16 +157,16 @@ async def test_the_next_life_takes_up_what_runs_and_replaces_what_is_another(hom
         here.apply(same, other, once, lost)
         pids = {name: await here.running(name) for name in ("same", "other", "lost")}
         await here.state("once", S.STOPPED)
-    assert all(map(alive, pids.values()))
+    assert all(map(runs, pids.values()))
     async with node(home) as here:
         here.apply(same, Service(name="other", command=(*SLEEP, "2")), once)
         assert await here.running("same") == pids["same"]
         status = await here.state("other", S.RUNNING)
         assert status.pid != pids["other"]
         assert (await here.state("once", S.STOPPED)).reason == "It ran to its end."
-        await here.until(lambda: not alive(pids["other"]) and not alive(pids["lost"]), "the old ones to be gone")
+        await here.until(lambda: not runs(pids["other"]) and not runs(pids["lost"]), "the old ones to be gone")
         assert (home / "once").read_text() == "x\n"
-        assert alive(pids["same"])
+        assert runs(pids["same"])
 
 
 async def test_a_change_of_the_check_or_of_the_order_leaves_the_process_alone(home: Path) -> None:
@@ -198,7 +185,7 @@ async def test_a_change_of_the_check_or_of_the_order_leaves_the_process_alone(ho
         assert await here.running("web") == pid
         here.apply(Service(name="db", command=SLEEP), Service(name="web", command=SLEEP, env={"A": "1"}))
         await here.where("web", lambda s: s.pid not in (None, pid), "another process")
-        assert not alive(pid)
+        assert not runs(pid)
 
 
 async def test_one_that_is_not_well_is_started_again_until_it_failed_too_often(home: Path) -> None:
@@ -215,7 +202,7 @@ async def test_one_that_is_not_well_is_started_again_until_it_failed_too_often(h
         assert here.seen.count(("web", S.UNHEALTHY)) == 2
         assert any("no flag" in found for found in here.found)
         assert failed.pid is None
-        assert not alive(pid)
+        assert not runs(pid)
         assert "not started again" in failed.reason
         (critical,) = await here.living.log("service/web", levels="9")
         assert "It is not started again" in critical.data
@@ -278,7 +265,7 @@ async def test_a_restart_is_a_new_process_and_of_none_an_error(home: Path) -> No
         status = await here.services.restart("web")
         assert status.state is S.RUNNING
         assert status.pid != pid
-        assert not alive(pid)
+        assert not runs(pid)
         with pytest.raises(NotFound):
             await here.services.restart("wob")
 
@@ -307,10 +294,10 @@ async def test_a_check_that_hangs_ends_with_its_service(home: Path) -> None:
         here.apply(hanging(home))
         await here.until((home / "check").exists, "the check to run")
         check = int((home / "check").read_text())
-        assert alive(check)
+        assert runs(check)
         here.apply()
         await here.gone("web")
-        await here.until(lambda: not alive(check) and not here.living.processes.kept(), "the check to be gone")
+        await here.until(lambda: not runs(check) and not here.living.processes.kept(), "the check to be gone")
 
 
 async def test_a_check_of_an_agent_that_was_killed_is_ended_by_the_next(home: Path) -> None:
@@ -320,10 +307,10 @@ async def test_a_check_of_an_agent_that_was_killed_is_ended_by_the_next(home: Pa
         await here.until((home / "check").exists, "the check to run")
         check = int((home / "check").read_text())
         (home / "check").unlink()
-    assert alive(check)
+    assert runs(check)
     async with node(home) as here:
         here.apply(service)
-        await here.until(lambda: not alive(check), "the old check to be gone")
+        await here.until(lambda: not runs(check), "the old check to be gone")
 
 
 async def test_services_that_wait_for_one_another_wait_and_can_be_taken_away(home: Path) -> None:
