@@ -43,6 +43,12 @@ def from_fault(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
     return _respond(request, to_problem(QuarterdeckError(f"The server failed ({type(error).__name__}); see its log.")))
 
 
+def from_depth(request: Request[Any, Any, Any], error: RecursionError) -> Response[Problem]:
+    """A body in a body in a body, which no reader of JSON goes through to its end."""
+    log.info("%s %s was not read: %s", request.method, request.url.path, error)
+    return _respond(request, to_problem(BadInput("The body is nested too deeply.")))
+
+
 def _details(extra: Any) -> tuple[str, ...]:
     """The fields that did not fit, as Litestar lists them."""
     if not isinstance(extra, list):
@@ -51,4 +57,9 @@ def _details(extra: Any) -> tuple[str, ...]:
     return tuple(" ".join(str(row[key]) for key in ("key", "message") if key in row) for row in rows)
 
 
-HANDLERS: Any = {QuarterdeckError: from_error, HTTPException: from_http, Exception: from_fault}
+HANDLERS: Any = {
+    QuarterdeckError: from_error,
+    HTTPException: from_http,
+    RecursionError: from_depth,
+    Exception: from_fault,
+}

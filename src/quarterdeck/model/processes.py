@@ -19,6 +19,8 @@ from quarterdeck.model.struct import Struct
 
 #: of `max_time`: without limit, and remembered; of `max_restart`: without limit
 FOREVER = -1
+#: sizes and counts are below this
+INTEGER_LIMIT = 1 << 63
 #: how often a process is looked at, unless its stats_interval says otherwise
 STATS_INTERVAL_S = 30.0
 #: between TERM and KILL
@@ -165,10 +167,11 @@ class Phase(StrEnum):
 def parse_size(written: int | str) -> int:
     """Bytes in 1048576, "512M" or "1.5G" (powers of 1024); `BadInput` on anything else, and on none at all."""
     match = _SIZE.fullmatch(written.strip()) if isinstance(written, str) else None
-    size = int(float(match[1]) * _UNITS[match[2].upper()]) if match else written
-    if not isinstance(size, int) or size < 1:
-        raise BadInput(f"{written!r} is not a size in bytes.", hint="Write a number, with K, M, G or T: 512M.")
-    return size
+    size = float(match[1]) * _UNITS[match[2].upper()] if match else written
+    if isinstance(size, str) or not 1 <= size < INTEGER_LIMIT:
+        hint = "Write a number, with K, M, G or T: 512M."
+        raise BadInput(f"{repr(written)[:100]} is not a size in bytes.", hint=hint)
+    return int(size)
 
 
 def _check_interval(seconds: float) -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.nodes import Selector
-from quarterdeck.model.processes import FOREVER, ProcessSettings, UsualSettings
+from quarterdeck.model.processes import FOREVER, INTEGER_LIMIT, ProcessSettings, UsualSettings
 from quarterdeck.model.struct import Struct, Wire
 from quarterdeck.model.transitions import Transitions
 
@@ -88,7 +88,7 @@ class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise BadInput("The status of a health check is that of http; found it without.")
         if not 100 <= self.status <= 599:
             raise BadInput(f"The status of a health check is 100 to 599, not {self.status}.")
-        _check_finite(self, "A health check")
+        _check_numbers(self, "A health check")
         if not self.interval > 0 or not self.timeout > 0:
             raise BadInput("The interval and the timeout of a health check are seconds, more than 0.")
         if self.failures < 1:
@@ -123,7 +123,7 @@ class Service(ProcessSettings, frozen=True, kw_only=True, omit_defaults=True):
             raise BadInput(f"The service '{self.name}' holds a NUL byte, which no program can be given.")
         if any(not key or "=" in key for key in self.env):
             raise BadInput(f"A variable of env has a name without '='; the service '{self.name}' has another.")
-        _check_finite(self, f"The service '{self.name}'")
+        _check_numbers(self, f"The service '{self.name}'")
         super().__post_init__()
         self.complete(UsualSettings())
 
@@ -294,12 +294,14 @@ def differing(one: Service, other: Service) -> tuple[str, ...]:
     return tuple(field for field in one.__struct_fields__ if getattr(one, field) != getattr(other, field))
 
 
-def _check_finite(struct: msgspec.Struct, what: str) -> None:
-    """JSON has no other numbers."""
+def _check_numbers(struct: msgspec.Struct, what: str) -> None:
+    """JSON has no other numbers, and no node can be told of one that takes more than 64 bits."""
     for field in struct.__struct_fields__:
         value = getattr(struct, field)
         if isinstance(value, float) and not math.isfinite(value):
             raise BadInput(f"{what} has {field} = {value}, which is no number of seconds or CPUs.")
+        if isinstance(value, int) and not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
+            raise BadInput(f"{what} has a number of {value.bit_length()} bits for {field}; 63 is the most.")
 
 
 def _check_url(url: str) -> None:

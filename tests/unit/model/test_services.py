@@ -123,6 +123,15 @@ def test_numbers_are_finite() -> None:
         HealthCheck(tcp="a:1", interval=float("inf"))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"memory": 10**400}, {"pids": 1 << 64}, {"max_restart": 1 << 63}, {"health": {"tcp": "a:1", "failures": 1 << 64}}],
+)
+def test_what_no_node_can_be_told_of_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(BadInput):
+        read(**given)
+
+
 def test_addresses_are_hosts_and_ports() -> None:
     assert parse_address("127.0.0.1:80") == ("127.0.0.1", 80)
     assert parse_address("[::1]:80") == ("::1", 80)
