@@ -175,7 +175,8 @@ class Kept:
         state = self._state.ended(self._loop.time(), code=code, jitter=random.random())  # noqa: S311
         rules = state.rules
         if state.exhausted and (rules.max_restart > 0 or rules.max_time == FOREVER):
-            text = f"It is not started again: it failed {rules.max_restart + 1} times. The last time: {why or 'ended'}."
+            often = f"{rules.max_restart + 1} times. The last time" if rules.max_restart else "once"
+            text = f"It is not started again: it failed {often}: {why.rstrip('.') or 'ended'}."
             self._hands.note(self, Level.CRITICAL, text)
         self._set(state)
 

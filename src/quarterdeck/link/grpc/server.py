@@ -85,7 +85,7 @@ class GrpcServerWire:
             port = server.add_secure_port(self.address, _dynamic_credentials(credentials, watch))
         except RuntimeError as error:
             raise BadConfig(
-                f"The link cannot listen on {self.address}: {error}.",
+                f"The link cannot listen on {self.address}.",  # gRPC prints why, and says nothing else
                 hint="Is another server running? Choose another address with --link or QD_LINK.",
             ) from error
         watch.port = port

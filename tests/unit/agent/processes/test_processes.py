@@ -175,6 +175,8 @@ async def test_a_start_that_is_refused_is_a_failed_run(rig: Rig) -> None:
     over = await once.over()
     assert (over.state, over.code, over.reason) == (JobState.ERROR, None, "There is no program 'true'. Install it.")
     assert "failed 2 times" in (await tried.over()).critical
+    lasting = await rig.keep("lasting", max_time=-1).over()
+    assert lasting.critical == f"It is not started again: it failed once: {over.reason}"
     assert once.problem == over.reason
 
 
