@@ -342,7 +342,9 @@ class Processes:
             self._messages.hurry()
             await free.acknowledged.wait()
         try:
-            await self._keeper.start(self._start(kept), started=lambda child: kept.running(child, run=run))
+            # a directory of users may take seconds to answer
+            start = await asyncio.to_thread(self._start, kept) if kept.process.settings.user else self._start(kept)
+            await self._keeper.start(start, started=lambda child: kept.running(child, run=run))
         except Exception as error:  # noqa: BLE001 (whatever it is: whoever waits for the program is to hear of it)
             kept.refused(str(error) if isinstance(error, QuarterdeckError) else f"A fault of the agent: {error!r}.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.processes.cgroups import Cgroups
-from quarterdeck.agent.processes.client import Child, Event, Exit, Exited, Keeper, Output, Start, StartRefused
+from quarterdeck.agent.processes.client import Child, Event, Exit, Exited, Keeper, Output, Start, StartRefused, User
 from quarterdeck.agent.processes.environment import Environment, Templates
 from quarterdeck.agent.processes.kept import Kept, Process
 from quarterdeck.agent.processes.measuring import Measuring
@@ -284,3 +285,25 @@ async def test_where_there_can_be_no_keeper_each_start_says_so(rig: Rig) -> None
         over = await rig.keep("a").over()
         assert (over.state, over.reason) == (JobState.ERROR, "There is no keeper on this system.")
         rig.processes.release("a")
+
+
+async def test_a_directory_of_users_that_is_slow_holds_up_its_own_process_only(
+    rig: Rig, keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(_name: str) -> User:
+        asked.set()
+        answer.wait()
+        return User(uid=1, gid=1)
+
+    monkeypatch.setattr(User, "named", slow)
+    kept = rig.keep("a", user="somebody")
+    await until(asked.is_set)
+    rig.keep("b")
+    await until(lambda: [start.id for start in keeper.starts] == ["b"])
+    kept.tell(Ending.KILLED)
+    answer.set()
+    await until(lambda: keeper.kills)
+    assert [start.id for start in keeper.starts] == ["b", "a"]
+    assert keeper.kills == ["a"]
