@@ -15,6 +15,7 @@ from litestar.static_files import create_static_files_router  # pyright: ignore[
 from quarterdeck import __version__
 from quarterdeck.api import about, files, jobs, messages, modules, nodes, problems, schedules, services, tables, tokens
 from quarterdeck.api.access import PUBLIC, Access
+from quarterdeck.api.followers import Followers
 from quarterdeck.api.paths import WholeNames
 from quarterdeck.server.server import Server
 
@@ -42,7 +43,7 @@ def create_app(server: Server) -> Litestar:
             ),
         ],
         dependencies={"server": Provide(provide_server, sync_to_thread=False)},
-        middleware=[WholeNames(), Access(server)],
+        middleware=[WholeNames(), Access(server), Followers(server)],
         exception_handlers=problems.HANDLERS,
         openapi_config=_openapi(),
         logging_config=None,

@@ -65,6 +65,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     insert_rows: int = 250_000  #: rows that are inserted at once without waiting
     query_memory_bytes: int = 1_000_000_000  #: memory one query may use
     store_memory_bytes: int = 1_000_000_000  #: memory the embedded store may use
+    live_streams: int = 100  #: live streams (server-sent events) that one API token may have open; more are refused
     audit_entries: int = 100_000  #: newest entries of the audit log that are kept
     commands_kept: int = 10_000  #: newest commands that are over and kept, with their jobs and results
     files_bytes: int = 10 * 1024**3  #: what files may take on disk; the longest unused make room for others

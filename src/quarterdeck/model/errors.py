@@ -22,6 +22,7 @@ QuarterdeckError                internal            500  a fault of ours
 │   ├── IllegalTransition       illegal_transition  409
 │   └── DeployFailed            deploy_failed       409  a module that does not run everywhere it should
 ├── TooLarge                    too_large           413
+│   └── TooMany                 too_many            429
 ├── TimedOut                    timed_out           504
 └── Unavailable                 unavailable         503
     ├── StorageFull             storage_full        507
@@ -179,6 +180,12 @@ class TooLarge(QuarterdeckError):
     """More was sent or asked for than the limit allows."""
 
     code, http_status, grpc_status, exit_code = "too_large", 413, "RESOURCE_EXHAUSTED", 6
+
+
+class TooMany(TooLarge):
+    """More is open at one time than the limit allows."""
+
+    code, http_status = "too_many", 429
 
 
 class TimedOut(QuarterdeckError):
