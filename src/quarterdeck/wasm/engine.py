@@ -13,7 +13,6 @@ import os
 import tempfile
 import threading
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import wasmtime
@@ -85,7 +84,7 @@ class Engine:
     def _entry(self, wasm: bytes) -> Path | None:
         if self._cache is None:
             return None
-        name = f"{hashlib.sha256(wasm).hexdigest()}.wasmtime-{version('wasmtime')}-{os.uname().machine}"
+        name = f"{hashlib.sha256(wasm).hexdigest()}.{_release()}-{os.uname().machine}"
         return self._cache / name
 
     def _cached(self, entry: Path) -> wasmtime.Module | None:
@@ -103,6 +102,16 @@ class Engine:
             return wasmtime.Module.deserialize(self._engine, code)
         except wasmtime.WasmtimeError:  # made on a CPU with other features: compile for this one
             return None
+
+
+def _release() -> str:
+    """Which wasmtime this is, "wasmtime-49.0.0", by the folder that its installer left beside it.
+
+    importlib.metadata would look in the same place, and holds 1.6 MB for as long as the process lives. What another
+    major release compiled is refused by the library itself.
+    """
+    found = sorted(path.stem for path in Path(wasmtime.__file__).parents[1].glob("wasmtime-*.dist-info"))
+    return found[-1] if found else "wasmtime"
 
 
 class Ticker:

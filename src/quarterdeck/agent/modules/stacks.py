@@ -82,8 +82,9 @@ class Stacks:
         flat, owner_of = addresses[used], np.repeat(owners, np.diff(offsets))
         names: list[str] = []  # of each address of each owner once
         places = np.zeros(len(flat), np.intp)
-        for owner in np.unique(owner_of).tolist():
-            where = np.flatnonzero(owner_of == owner)
+        distinct_owners, owner_index = np.unique(owner_of, return_inverse=True)
+        for index, owner in enumerate(distinct_owners.tolist()):
+            where = np.flatnonzero(owner_index == index)
             distinct, inverse = np.unique(flat[where], return_inverse=True)
             places[where] = inverse + len(names)
             names += self._symbolizer.kernel(distinct) if owner == _KERNEL else self._symbolizer.user(owner, distinct)

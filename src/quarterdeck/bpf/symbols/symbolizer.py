@@ -65,8 +65,8 @@ class Symbolizer:
         names = [hex(address) for address in unique.tolist()]
         maps = self._current_maps(pid)
         held_by = maps.find(unique)
-        held: list[int] = np.unique(held_by[held_by >= 0]).tolist()
-        for index in held:
+        held: set[int] = set(held_by[held_by >= 0].tolist())
+        for index in sorted(held):
             positions = np.flatnonzero(held_by == index)
             found = self._name_mapped(pid, maps.mappings[index], unique[positions])
             for position, name in zip(positions.tolist(), found, strict=True):
