@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -17,9 +18,12 @@ from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.messages.runs import Routing, Run, Source
 from quarterdeck.agent.messages.store import MessageStore
 from quarterdeck.model.errors import StorageFull
+from quarterdeck.model.jobs import JobState
 from quarterdeck.model.messages import LogLevels, Message, MessageFilter
 from tests.disks import MB, SmallDisk
 from tests.faults.conftest import MakeDisk
+from tests.node_life import clean_up, life
+from tests.support import until
 
 SMALL = 256 * 1024
 
@@ -145,6 +149,37 @@ async def test_processes_go_on_while_the_disk_is_full_and_the_log_says_what_is_m
     assert f"{log.dropped} messages were dropped here: the disk took no more." in {message.data for message in last}
     assert log.stored == 4000 - log.dropped + 2
     await log.close()
+
+
+async def test_what_an_agent_took_and_could_not_store_before_it_was_killed_is_said_to_be_lost(
+    small_disk: MakeDisk, tmp_path: Path
+) -> None:
+    home = tmp_path / "node"
+    disk = small_disk(home / "messages", 2 * MB)
+    os.mkfifo(home / "go")
+    script = "echo before; read _ < go; head -c 3000000 /dev/zero | tr '\\0' x; echo; read _ < go; echo after"
+    try:
+        async with life(home) as node:
+            node.shell("job", script, workingdir=str(home))
+            await node.printed("job", "before")
+            disk.fill()
+            await asyncio.to_thread((home / "go").write_text, "\n")
+            (kept,) = node.processes.kept()
+            await until(lambda: kept.output.heard[0] == 3_000_008)
+            await node.messages.written()
+            node.killed = True
+        disk.clear()
+        async with life(home) as node:
+            await asyncio.to_thread((home / "go").write_text, "\n")
+            assert (await node.server.result("job")).state is JobState.OK
+            await node.printed("job", "bytes that it printed are lost")
+            log = [message.data for message in await node.log("job")]
+    finally:
+        await clean_up(home)
+    assert log[0] == "before"
+    assert "after" in log
+    (lost,) = [int(data.split()[0]) for data in log if "are lost" in data]
+    assert lost + sum(data.count("x") for data in log) in {3_000_000, 3_000_001}
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all" * 1000, b"SQLite format 3\0" + b"\xff" * 8192])

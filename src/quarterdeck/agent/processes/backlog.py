@@ -114,6 +114,11 @@ class Backlog:
         """The number of the newest record."""
         return self._seq
 
+    @property
+    def offsets(self) -> tuple[int, int]:
+        """Bytes of standard output and of standard error that came, lost ones counted."""
+        return self._offsets[0], self._offsets[1]
+
     def put(self, stream: int, data: bytes) -> None:
         """Keep what was read of a stream."""
         last = self._tail[-1] if self._tail else None

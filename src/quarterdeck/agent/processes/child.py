@@ -183,7 +183,8 @@ class Child:
     def exit_frame(self) -> Header:
         """The last thing that is said of it."""
         exit_ = self.exit or {}
-        return {"t": "exit", "id": self.id, "seq": self.backlog.last_seq + 1, "killed": self.killed, **exit_}
+        told = {"seq": self.backlog.last_seq + 1, "printed": self.backlog.offsets, "killed": self.killed}
+        return {"t": "exit", "id": self.id, **told, **exit_}
 
     def save(self, told: Header) -> None:
         """Write what a later keeper must know. A full disk must not keep a program from running."""

@@ -84,6 +84,7 @@ class Exited(Wire, frozen=True, kw_only=True, tag_field="t", tag="exit"):
     seq: int
     code: int | None  #: -n: signal n ended it; None: not known, the keeper was lost
     ended: float  #: seconds since the epoch
+    printed: tuple[int, int] = (0, 0)  #: bytes of standard output and of standard error, as far as is known
     killed: bool = False  #: it was asked to end
     lost: bool = False  #: its keeper died before it: what was left of it was killed, output may be missing
     survivors: int = 0  #: processes of its tree that could not be killed: they hang in the kernel

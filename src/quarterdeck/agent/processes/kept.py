@@ -108,6 +108,10 @@ class Kept:
         """Where it is by its rules."""
         return self._state
 
+    def reading(self, seq: int) -> bytes:
+        """How far its output was read, up to the keeper's record `seq`: to be stored with its messages."""
+        return self.output.reading(began=self.began, seq=seq).packed()
+
     @property
     def code(self) -> int | None:
         """Exit code of its last run; -n: signal n ended it."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from quarterdeck.agent.messages.lines import LineParser, Lines, ParserState
+from quarterdeck.agent.messages.lines import LineParser, Lines
 from quarterdeck.agent.messages.runs import Routing, Run, Source
+from quarterdeck.agent.processes.client import Event, Exited, OutputLost
 from quarterdeck.agent.processes.client import Output as Bytes
+from quarterdeck.agent.processes.readings import Past, Reading
 from quarterdeck.model.jobs import RESULT_LINES
-from quarterdeck.model.messages import RESULT_LEVELS, Level, Mark, Message
+from quarterdeck.model.messages import RESULT_LEVELS, Level, Mark
 
 #: what a result keeps of a stream, whatever a line is
 TAIL_BYTES = 1024 * 1024
@@ -95,6 +97,23 @@ class RunOutput:
         self.meter: list[int] = []  #: processes that are to be measured with it
         self.samples: list[bytes] = []  #: statsd, until somebody takes it
         self.messages = 0  #: so many are kept on the node
+        self.heard = (0, 0)  #: bytes of standard output and of standard error that were told, also as lost
+
+    def missed(self, event: Event) -> int:
+        """Bytes that this says are lost, or that nobody who is left was told before it."""
+        out, err = heard = self.heard
+        match event:
+            case Bytes(stream=1):
+                out = event.offset
+                self.heard = out + len(event.data), err
+            case Bytes():
+                err = event.offset
+                self.heard = out, err + len(event.data)
+            case OutputLost():
+                out, err = self.heard = out + event.bytes[0], err + event.bytes[1]
+            case Exited():
+                out, err = event.printed
+        return max(0, out - heard[0]) + max(0, err - heard[1])
 
     def take(self, stream: int, chunk: bytes) -> Run:
         """More of a stream."""
@@ -105,25 +124,25 @@ class RunOutput:
         """It has ended: what it left unfinished."""
         return [self._found(stream, self._parsers[stream].end()) for stream in _STREAMS]
 
-    @property
-    def parsers(self) -> tuple[ParserState, ParserState]:
-        """What is unfinished on both streams."""
-        return self._parsers[1].state, self._parsers[2].state
+    def reading(self, *, began: float, seq: int) -> Reading:
+        """How far it was read: up to the keeper's record `seq`."""
+        parsers = self._parsers[1].state, self._parsers[2].state
+        return Reading(began=began, seq=seq, parsers=parsers, heard=self.heard, messages=self.messages)
 
-    def recall(self, parsers: tuple[ParserState, ParserState], past: Iterable[Message], *, count: int = 0) -> None:
-        """Go on where an earlier life stopped; `past`: the last of the `count` messages of this run, oldest first.
+    def recall(self, past: Past) -> None:
+        """Go on where an earlier life stopped.
 
         Which stream a marked message came on is not known any more: it is taken for standard output.
         """
-        self.messages = count
-        for message in past:
+        self.messages, self.heard = past.reading.messages, past.reading.heard
+        for message in past.messages:
             stream = 2 if message.level == Level.STDERR else 1
             text = message.raw or message.data.encode()
             self._tails[stream].add(_as_printed(message.level, text, message.marks))
             if message.level in _RESULTS or message.level == Level.CRITICAL:
                 last = self._critical if message.level == Level.CRITICAL else self._data
                 last.add(stream, message.level, text, message.marks)
-        for stream, state in zip(_STREAMS, parsers, strict=True):
+        for stream, state in zip(_STREAMS, past.reading.parsers, strict=True):
             self._parsers[stream].restore(state)
             self._tails[stream].add(state[2] + state[0])
 

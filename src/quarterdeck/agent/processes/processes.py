@@ -25,7 +25,7 @@ from quarterdeck.agent.processes.environment import Environment
 from quarterdeck.agent.processes.kept import Kept, Process
 from quarterdeck.agent.processes.measuring import Measuring
 from quarterdeck.agent.processes.output import joined
-from quarterdeck.agent.processes.readings import Past, Reading, recall
+from quarterdeck.agent.processes.readings import Past, recall
 from quarterdeck.agent.processes.supervision import Ending
 from quarterdeck.model.errors import AlreadyExists, NotInstalled, QuarterdeckError
 from quarterdeck.model.messages import Level, LogLevels
@@ -253,7 +253,7 @@ class Processes:
         kept.running(child)
         past = self._pasts.pop(kept.id, None)
         if past is not None:
-            kept.output.recall(past.reading.parsers, past.messages, count=past.reading.messages)
+            kept.output.recall(past)
             self._read[kept.id] = past.reading.seq
         if told := self._unclaimed.pop(kept.id, None):
             self._handed.append((kept, told))
@@ -266,17 +266,19 @@ class Processes:
             if event.seq <= read and not isinstance(event, Exited):
                 self._ack(kept.id, event.seq)  # an earlier life stored it
                 continue
-            if isinstance(event, Output):
-                output.append(event)
-                continue
-            await self._printed(kept, output)
-            output = []
-            if isinstance(event, OutputLost):
-                self._ack(kept.id, event.seq)
-                text = f"{sum(event.bytes)} bytes that it printed are lost: the agent was away, or its disk was full."
+            if not isinstance(event, Output):
+                await self._printed(kept, output)
+                output = []
+            if missed := kept.output.missed(event):
+                text = f"{missed} bytes that it printed are lost: the agent was away, or its disk was full."
                 self.note(kept, Level.OPS_ERROR, text)
-            else:
-                await self._exited(kept, event)
+            match event:
+                case Output():
+                    output.append(event)
+                case OutputLost():
+                    self._ack(kept.id, event.seq)
+                case Exited():
+                    await self._exited(kept, event)
         await self._printed(kept, output)
 
     async def _printed(self, kept: Kept, output: list[Output]) -> None:
@@ -285,7 +287,7 @@ class Processes:
             await self._put(kept, kept.output.take(stream, chunk))
         if output:
             run = kept.output.take(*chunks[-1])
-            await self._put(kept, run, reading=self._reading(kept, output[-1].seq))
+            await self._put(kept, run, reading=kept.reading(output[-1].seq))
             self._unstored[kept.id] = self._unstored.get(kept.id, 0) + sum(len(chunk) for _, chunk in chunks)
             self._ack(kept.id, output[-1].seq)
             if self._unstored[kept.id] >= HURRY_BYTES:
@@ -293,18 +295,13 @@ class Processes:
 
     async def _exited(self, kept: Kept, exit_: Exited) -> None:
         for run in kept.output.end():
-            await self._put(kept, run, reading=self._reading(kept, exit_.seq))
+            await self._put(kept, run, reading=kept.reading(exit_.seq))
         self._read.pop(kept.id, None)
         self._exits[kept.id] = exit_.seq
         self._free[kept.id] = _Exit(exit_.seq)
         kept.exited(exit_)
         if kept.down:
             self._forget_exit(kept.id)
-
-    @staticmethod
-    def _reading(kept: Kept, seq: int) -> bytes:
-        output = kept.output
-        return Reading(began=kept.began, seq=seq, parsers=output.parsers, messages=output.messages).packed()
 
     async def _put(self, kept: Kept, run: Run, *, reading: bytes = b"") -> None:
         if kept.output.samples:

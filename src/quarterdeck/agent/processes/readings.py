@@ -24,6 +24,7 @@ class Reading(Wire, frozen=True, kw_only=True):
     began: float  #: of the run, as the keeper says
     seq: int  #: the last of the keeper's records that was taken
     parsers: tuple[ParserState, ParserState]  #: of standard output and standard error
+    heard: tuple[int, int] = (0, 0)  #: bytes of both that were told until then
     messages: int = 0  #: of this run that are kept; a clock that was set back says not which these are
 
     def packed(self) -> bytes:

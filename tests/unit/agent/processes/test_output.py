@@ -7,8 +7,9 @@ import tracemalloc
 import pytest
 
 from quarterdeck.agent.messages.runs import Routing, Source
+from quarterdeck.agent.processes.client import Exited, Output, OutputLost
 from quarterdeck.agent.processes.output import METERED, TAIL_BYTES, RunOutput, Tail
-from quarterdeck.agent.processes.readings import Reading
+from quarterdeck.agent.processes.readings import Past, Reading
 from quarterdeck.model.messages import Level, LogLevels, Message
 
 
@@ -72,7 +73,7 @@ def test_messages_are_counted_that_the_node_keeps() -> None:
     run.end()
     assert run.messages == 2
     again = output()
-    again.recall(run.parsers, [], count=2)
+    again.recall(Past(run.reading(began=1.0, seq=7), []))
     again.take(1, b"three\n")
     assert again.messages == 3
 
@@ -94,14 +95,14 @@ def test_levels_that_are_not_processed_leave_no_trace() -> None:
 def test_another_life_goes_on_where_one_stopped() -> None:
     first = output()
     first.take(1, b"one\n5:::\nin a block\nunfin")
-    reading = Reading.unpacked(Reading(began=1.0, seq=7, parsers=first.parsers).packed())
+    reading = Reading.unpacked(first.reading(began=1.0, seq=7).packed())
     assert reading is not None
     past = [
         Message(id=0, job_id="job", epoch=0, level=1, data="one"),
         Message(id=1, job_id="job", epoch=0, level=20, data="{}"),
     ]
     second = output()
-    second.recall(reading.parsers, past)
+    second.recall(Past(reading, past))
     run = second.take(1, b"ished\n:::\ntwo\n")
     assert (run.levels, run.texts) == ([Level.LOG, Level.STDOUT], [b"in a block\nunfinished", b"two"])
     assert second.data == ("{}", 20)
@@ -111,3 +112,22 @@ def test_another_life_goes_on_where_one_stopped() -> None:
 
 def test_a_damaged_reading_is_none() -> None:
     assert Reading.unpacked(b"\x00damaged") is None
+
+
+def test_what_was_told_to_a_life_that_could_not_store_it_is_counted_as_lost() -> None:
+    def told(stream: int, offset: int, size: int) -> Output:
+        return Output(id="job", seq=1, stream=stream, offset=offset, data=b"x" * size)
+
+    first = output()
+    assert [first.missed(told(1, 0, 10)), first.missed(told(2, 0, 5)), first.missed(told(1, 10, 10))] == [0, 0, 0]
+    reading = first.reading(began=1.0, seq=3)
+    assert first.missed(told(1, 20, 30)) == 0
+    second = output()
+    second.recall(Past(reading, []))
+    assert second.missed(told(1, 50, 1)) == 30
+    assert second.missed(OutputLost(id="job", seq=1, bytes=(4, 5))) == 9
+    assert second.missed(told(2, 10, 1)) == 0
+    assert second.missed(Exited(id="job", seq=1, code=0, ended=0.0, printed=(55, 13))) == 2
+    third = output()
+    third.recall(Past(second.reading(began=1.0, seq=9), []))
+    assert third.missed(Exited(id="job", seq=1, code=None, ended=0.0, lost=True)) == 0, "its keeper knows no more"
