@@ -86,7 +86,7 @@ def asked(
     *,
     arg: Iterable[str],
     data: str,
-    selector: Selector,
+    selector: Selector = Selector(),
     any: bool,
     expires: str | None,
     id: str = "",

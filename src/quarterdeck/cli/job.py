@@ -13,8 +13,8 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 
 from quarterdeck.cli import output, results, schedule
-from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector
-from quarterdeck.cli.command import Any_, Arg, Cmd, Data, Detach, Expires, Id, Prefix, asked
+from quarterdeck.cli.arguments import Json, connect
+from quarterdeck.cli.command import Arg, Cmd, Data, Detach, Id, Prefix, Where, asked
 from quarterdeck.cli.lines import NodeLines
 from quarterdeck.cli.results import View
 from quarterdeck.model.errors import NoSuchNodes
@@ -36,23 +36,19 @@ def start(
     arg: Arg = (),
     data: Data = "",
     id: Id = "",
-    on: On = (),
-    node: OnNode = (),
-    gid: OnGrid = None,
-    any: Any_ = False,
-    expires: Expires = None,
+    where: Where = Where(),
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Run a command on the nodes that match (all, when none are named), and print what comes of it.
+    """Run a command on nodes, and print what comes of it: qd job start get_os_info --on role=web
 
     This is for built-in commands and extensions; to run a program there is `qd run`.
 
     The exit code is 0 only if it is OK on every node (docs/guide/running.md). Ctrl-C stops following; the jobs go on.
     """
-    request = asked(cmd, arg=arg, data=data, id=id, selector=selector(on, node, gid), any=any, expires=expires)
+    request = asked(cmd, arg=arg, data=data, id=id, any=where.any, expires=where.expires)
     with connect() as client:
-        made = client.create_command(request)
+        made = client.create_command(msgspec.structs.replace(request, selector=where.chosen(client)))
         if not detach:
             results.follow(client, made, View(json=json))
             return

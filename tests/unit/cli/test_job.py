@@ -16,7 +16,7 @@ from quarterdeck.cli.command import arguments
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobResult, JobState
 from quarterdeck.model.messages import Message
-from quarterdeck.model.nodes import Selector
+from quarterdeck.model.nodes import AgentState, Node, Selector
 from quarterdeck.model.output import NodeMessages
 
 
@@ -38,6 +38,12 @@ class FakeClient:
         self.asked: list[Any] = []
         self.follows: list[bool] = []
         self.commands: list[Command] = []
+
+    def list_nodes(self) -> list[Node]:
+        return [
+            Node(gid=1, nid=job.nid, name=job.node_name, agent_id=job.node_name, state=AgentState.ONLINE)
+            for job in self.first
+        ]
 
     def create_command(self, request: CreateCommand) -> CommandWithJobs:
         self.asked.append(request)
@@ -104,12 +110,21 @@ def test_start_asks_what_the_arguments_say(monkeypatch: pytest.MonkeyPatch) -> N
     )
 
 
+def test_where_there_are_several_nodes_it_is_to_be_said_on_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([done("a"), done("bb")])
+    assert run(client, "start", "execute", "--arg", "cmd=reboot", monkeypatch=monkeypatch) == 2
+    assert "would run on all 2 nodes" in capsys.readouterr().err
+    assert not client.asked
+
+
 def test_results_are_printed_as_they_come_behind_their_node(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = [a_job("a", JobState.QUEUED), a_job("bb", JobState.QUEUED, reason="offline since noon")]
     client = FakeClient(first, [a_job("a", JobState.RUNNING), done("a"), done("bb")])
-    assert run(client, "start", "ping", monkeypatch=monkeypatch) == 0
+    assert run(client, "start", "ping", "--all", monkeypatch=monkeypatch) == 0
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         "a OK 7 ms", "a  | {", 'a  |   "pong": true', "a  | }",
@@ -128,7 +143,7 @@ def test_one_result_that_is_not_ok_makes_the_exit_code_1(
         [a_job("a", JobState.QUEUED), a_job("bb", JobState.QUEUED)],
         [done("a"), done("bb", state, data="", reason="[why] it is so")],
     )
-    assert run(client, "start", "ping", monkeypatch=monkeypatch) == 1
+    assert run(client, "start", "ping", "--all", monkeypatch=monkeypatch) == 1
     out, err = capsys.readouterr()
     assert f"bb {state} 7 ms: [why] it is so" in out
     assert f"1 OK, 1 {state} on 2 nodes" in err
@@ -138,7 +153,7 @@ def test_a_result_that_says_json_and_is_not_is_shown_as_it_came(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = FakeClient([a_job("a", JobState.QUEUED)], [done("a", data="{half")])
-    assert run(client, "start", "ping", monkeypatch=monkeypatch) == 0
+    assert run(client, "start", "ping", "--all", monkeypatch=monkeypatch) == 0
     assert "a | {half" in capsys.readouterr().out
 
 
@@ -146,7 +161,7 @@ def test_ctrl_c_stops_following_and_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = FakeClient([a_job("a", JobState.QUEUED), a_job("bb", JobState.QUEUED)], [done("a"), KeyboardInterrupt()])
-    assert run(client, "start", "ping", monkeypatch=monkeypatch) == 130
+    assert run(client, "start", "ping", "--all", monkeypatch=monkeypatch) == 130
     err = capsys.readouterr().err
     assert "1 node had no result yet" in err
     assert "qd job show one --follow" in err
