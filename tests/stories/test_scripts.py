@@ -72,7 +72,17 @@ def cached(fleet: Fleet, node: str) -> list[Path]:
 def test_a_file_is_run_on_every_node_and_sent_to_each_once(fleet: Fleet, tmp_path: Path) -> None:
     file = tmp_path / "greet.py"
     file.write_text(GREETING)
-    arguments = ["job", "start", "execute_js_py", "--arg", f"script=@{file}", "--data", '{"who": "Vasa"}', "--json"]
+    arguments = [
+        "job",
+        "start",
+        "execute_js_py",
+        "--all",
+        "--arg",
+        f"script=@{file}",
+        "--data",
+        '{"who": "Vasa"}',
+        "--json",
+    ]
     ran = qd(fleet, *arguments)
     assert ran.returncode == 0, ran.stderr
     command = json.loads(ran.stdout)
