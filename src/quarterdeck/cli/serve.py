@@ -82,8 +82,8 @@ async def _serve(settings: ServerConfig) -> None:
     await deck.start()
     try:
         http = HttpServer(create_app(deck), settings.http)
-        await http.start()
         try:
+            await http.start()
             await deck.publish(http.address)
             await http.ended()
         finally:
