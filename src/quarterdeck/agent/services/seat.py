@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -85,6 +86,7 @@ class Seat:
         self._watched: HealthCheck | None = None
         self._began = 0.0  #: of the run seen last
         self._runs = 0  #: how many were seen of this process
+        self._begun = asyncio.Event()  #: another was seen
         self._alive: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -246,6 +248,7 @@ class Seat:
         kept = self._kept
         if kept is not None and kept.pid is not None and kept.began != self._began:
             self._runs, self._began = self._runs + 1, kept.began
+            self._begun.set()
         self._set(
             self._read(),
             pid=kept.pid if kept else None,
@@ -308,8 +311,9 @@ class Seat:
         """For ever: look, and end the process when it is not well. A run that is over takes its failures along."""
         run, failures = 0.0, 0
         while True:
+            self._begun.clear()
             if not _runs(kept):
-                await asyncio.sleep(min(EAGER_S, check.interval))
+                await self._begun.wait()
                 continue
             if kept.began != run:
                 run, failures = kept.began, 0
@@ -319,7 +323,9 @@ class Seat:
                 continue
             failures = self._found(found, failures, check, kept)
             eager = self._health.well is None and self._starts(check, kept)
-            await asyncio.sleep(min(EAGER_S, check.interval) if eager else check.interval)
+            with suppress(TimeoutError):  # a new run is looked at when it begins
+                async with asyncio.timeout(min(EAGER_S, check.interval) if eager else check.interval):
+                    await self._begun.wait()
 
     def _starts(self, check: HealthCheck, kept: Kept) -> bool:
         return self._loop.time() - kept.state.began < check.start_period

@@ -211,6 +211,16 @@ async def test_one_that_is_not_well_is_started_again_until_it_failed_too_often(h
         assert await here.running("web") != pid
 
 
+async def test_a_new_run_is_checked_when_it_begins_however_seldom_checks_are(home: Path) -> None:
+    check = HealthCheck(command=("/bin/true",), interval=1000)
+    async with node(home) as here:
+        here.apply(Service(name="web", command=SLEEP, health=check))
+        pid = await here.running("web")
+        os.kill(pid, signal.SIGKILL)
+        again = await here.where("web", lambda s: s.state is S.RUNNING and s.pid != pid, "it to run again")
+        assert again.restarts == 1
+
+
 async def test_a_port_and_a_url_tell_whether_it_is_well(home: Path) -> None:
     port, other = free_port(), free_port()
     server = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1")
