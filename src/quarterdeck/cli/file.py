@@ -195,7 +195,7 @@ def _follow(client: Client, made: CommandWithJobs, done: Print, *, json: bool) -
         output.print_json(client.show_command(made.id))
     else:
         states = results.counts(Counter(job.state for job in jobs))
-        output.errors.print(f"[dim]{states} on {results.nodes(len(jobs))}[/]")
+        output.errors.print(f"[dim]{states} on {output.counted(len(jobs), 'node')}[/]")
     if any(job.state is not JobState.OK for job in jobs):
         sys.exit(results.EXIT_NOT_OK)
 

@@ -127,7 +127,7 @@ def deploy(
             f"{deployed.name} runs on {len(instances) - len(failed)} of {len(instances)} nodes.",
             hint="The server keeps trying; see `qd module instances`.",
         )
-    output.console.print(f"{deployed.name} runs on {len(instances)} node(s), filling: {tables}")
+    output.console.print(f"{deployed.name} runs on {output.counted(len(instances), 'node')}, filling: {tables}")
 
 
 def _wait(client: Client, module: Module, timeout_s: float) -> list[Instance]:

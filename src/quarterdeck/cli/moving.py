@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Self
 
-from quarterdeck.cli import output, results
+from quarterdeck.cli import output
 from quarterdeck.cli.progress import Progress
 from quarterdeck.client import Client
 from quarterdeck.model.errors import QuarterdeckError
@@ -59,7 +59,7 @@ class Moving:
     def line(self, transfers: Iterable[Transfer]) -> str:
         """ "put_file: 2 of 3 nodes, 41 % of 300.0 MiB"."""
         waiting = {key for key, job in self.jobs.items() if not is_final(job.state)}
-        done = f"{self._command.cmd}: {len(self.jobs) - len(waiting)} of {results.nodes(len(self.jobs))}"
+        done = f"{self._command.cmd}: {len(self.jobs) - len(waiting)} of {output.counted(len(self.jobs), 'node')}"
         moving = [each for each in transfers if (each.gid, each.nid) in waiting and self._is_ours(each)]
         size = sum(each.size for each in moving)
         if not size:

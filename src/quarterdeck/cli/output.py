@@ -137,6 +137,11 @@ def print_error(error: QuarterdeckError) -> None:
         errors.print(f"[bold]hint:[/] {escape(error.hint)}", soft_wrap=True)
 
 
+def counted(count: int, noun: str) -> str:
+    """ "1 node", "1,204 rows"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def age(timestamp: float | None) -> str:
     """How long ago, e.g. "5s", "3m", "2h", "4d"."""
     if not timestamp:

@@ -160,7 +160,7 @@ class _Following:
         took = time.monotonic() - self._began
         states = counts(Counter(job.state for job in self.jobs.values()))
         said = f"{took * 1000:.0f} ms" if took < 1 else f"{took:.1f} s"
-        output.errors.print(f"[dim]{states} on {nodes(len(self.jobs))} in {said}[/]")
+        output.errors.print(f"[dim]{states} on {output.counted(len(self.jobs), 'node')} in {said}[/]")
         if self._view.states:
             return
         failed: dict[tuple[JobState, str], list[str]] = {}
@@ -211,7 +211,7 @@ class _Following:
         left = sum(not is_final(job.state) for job in self.jobs.values())
         ending = "they were told to end" if self.interrupted else "the jobs go on"
         output.errors.print(
-            f"\nNo longer following; {nodes(left)} had no result yet, and {ending}.\n"
+            f"\nNo longer following; {output.counted(left, 'node')} had no result yet, and {ending}.\n"
             f"Follow again: qd job show {self._command.id} --follow\n"
             f"End them:     qd job kill {self._command.id}",
             soft_wrap=True,
@@ -257,15 +257,10 @@ def counts(states: Mapping[JobState, int]) -> str:
     return ", ".join(f"{states[state]} {state}" for state in JobState if states.get(state))
 
 
-def nodes(count: int) -> str:
-    """ "1 node", "3 nodes"."""
-    return f"{count} node" if count == 1 else f"{count} nodes"
-
-
 def print_accepted(made: CommandWithJobs, *, json: bool) -> None:
     """That the server has it."""
     if json:
         output.print_json(made)
         return
-    output.console.print(f"{made.id}: {made.cmd} on {nodes(len(made.jobs))}")
+    output.console.print(f"{made.id}: {made.cmd} on {output.counted(len(made.jobs), 'node')}")
     output.errors.print(f"Follow it with `qd job show {made.id} --follow`.", soft_wrap=True)

@@ -135,7 +135,7 @@ def logs(
 def _print_applied(applied: AppliedServices) -> None:
     for change in applied.changes:
         sign, fields = _SIGNS[change.change], f" ({', '.join(change.fields)})" if change.fields else ""
-        where = "" if change.change is Change.REMOVED else f" on {results.nodes(change.nodes)}"
+        where = "" if change.change is Change.REMOVED else f" on {output.counted(change.nodes, 'node')}"
         output.console.print(f"{sign} {change.name}: {change.change}{fields}{where}", markup=False)
     if applied.dry_run:
         output.errors.print("Nothing was changed: this was a dry run.")

@@ -66,7 +66,8 @@ def query(
         right=[escape(column.name) for column in answer.columns if _is_number(column.type)],
     )
     _print_completeness(answer.completeness)
-    output.errors.print(f"[dim]{len(answer.rows)} rows in {answer.elapsed_s:.3f} s, {answer.rows_read:,} read[/]")
+    rows = output.counted(len(answer.rows), "row")
+    output.errors.print(f"[dim]{rows} in {answer.elapsed_s:.3f} s, {answer.rows_read:,} read[/]")
 
 
 def tables(*, json: Json = False) -> None:
@@ -123,8 +124,8 @@ def _print_completeness(completeness: Completeness) -> None:
         output.errors.print("[yellow]cut:[/] there are more rows; raise --max-rows or add a LIMIT")
     for lost in completeness.lost:
         output.errors.print(
-            f"[yellow]incomplete:[/] {lost.rows:,} rows of {lost.table} were lost on {lost.nodes} node(s): "
-            f"{lost.reason}"
+            f"[yellow]incomplete:[/] {output.counted(lost.rows, 'row')} of {lost.table} lost on "
+            f"{output.counted(lost.nodes, 'node')}: {lost.reason}"
         )
     if completeness.offline_nodes:
         names = ", ".join(completeness.offline_nodes[:5])

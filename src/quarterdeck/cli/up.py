@@ -101,7 +101,7 @@ def down(*, home: Home = None) -> None:
         else:
             os.kill(running.pid, signal.SIGTERM)
             _until(lambda: find_running(folder) is None, DOWN_S, f"process {running.pid} to end")
-    with_it = f", and {programs} program{'s' * (programs > 1)} that the agent ran" if programs else ""
+    with_it = f", and {output.counted(programs, 'program')} that the agent ran" if programs else ""
     output.console.print(f"Stopped{with_it}.")
 
 
