@@ -1,0 +1,103 @@
+/** The start of the page: a sign-in code of its address is used, then the page is drawn. */
+import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { RouterProvider } from '@tanstack/react-router';
+import { App as AntApp, ConfigProvider, theme } from 'antd';
+import { StrictMode, useEffect } from 'react';
+import { createRoot } from 'react-dom/client';
+import { ApiError } from '../kit/api';
+import { codeOf, meQuery, signIn } from '../kit/login';
+import { Gate } from './Gate';
+import { router } from './router';
+import './page.css';
+import { useDark } from './theme';
+
+const queries = new QueryClient({
+  queryCache: new QueryCache({
+    onError: (error) => {
+      if (error instanceof ApiError && error.status === 401) queries.setQueryData(meQuery.queryKey, null);
+    },
+  }),
+  defaultOptions: {
+    queries: {
+      retry: (failures, error) => failures < 2 && error instanceof ApiError && error.passing,
+      staleTime: 2000,
+      networkMode: 'always', // the server may be on this machine
+    },
+  },
+});
+
+const SHAPE = { borderRadius: 6, fontSize: 14 };
+/** Colours whose text has a contrast of at least 4.5 on their backgrounds. */
+const LIGHT = {
+  algorithm: theme.defaultAlgorithm,
+  token: {
+    ...SHAPE,
+    colorPrimary: '#0958d9',
+    colorInfo: '#0958d9',
+    colorLink: '#0958d9',
+    colorSuccess: '#237804',
+    colorSuccessBg: '#f0faeb',
+    colorSuccessBorder: '#a9dc8f',
+    colorWarning: '#925400',
+    colorWarningBg: '#fff7e0',
+    colorWarningBorder: '#ecc96f',
+    colorError: '#cf1322',
+    colorErrorBg: '#fff1f0',
+    colorErrorBorder: '#ffbcb6',
+    colorInfoBg: '#e8f3ff',
+    colorTextTertiary: 'rgba(0, 0, 0, 0.62)',
+    colorTextDescription: 'rgba(0, 0, 0, 0.62)',
+    colorTextPlaceholder: 'rgba(0, 0, 0, 0.58)',
+  },
+};
+const DARK = {
+  algorithm: theme.darkAlgorithm,
+  token: {
+    ...SHAPE,
+    colorLink: '#69a8f5',
+    colorError: '#f37370',
+    colorTextTertiary: 'rgba(255, 255, 255, 0.62)',
+    colorTextDescription: 'rgba(255, 255, 255, 0.62)',
+    colorTextPlaceholder: 'rgba(255, 255, 255, 0.55)',
+  },
+};
+
+function Root({ refused }: { refused: Error | undefined }) {
+  const dark = useDark();
+  useEffect(() => {
+    document.documentElement.dataset.theme = dark ? 'dark' : 'light';
+  }, [dark]);
+  return (
+    <ConfigProvider theme={dark ? DARK : LIGHT}>
+      <AntApp>
+        <QueryClientProvider client={queries}>
+          <Gate refused={refused}>
+            <RouterProvider router={router} />
+          </Gate>
+        </QueryClientProvider>
+      </AntApp>
+    </ConfigProvider>
+  );
+}
+
+/** Use the code in the address, and remove it from there; return why it was refused, if it was. */
+async function takeCode(): Promise<Error | undefined> {
+  const code = codeOf(location.hash);
+  if (!code) return undefined;
+  history.replaceState(null, '', location.pathname + location.search);
+  try {
+    await signIn({ code });
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+const place = document.getElementById('root');
+if (!place) throw new Error('index.html has no #root');
+const refused = await takeCode();
+createRoot(place).render(
+  <StrictMode>
+    <Root refused={refused} />
+  </StrictMode>,
+);

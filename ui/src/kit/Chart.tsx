@@ -1,0 +1,89 @@
+/** Series over time, drawn by uPlot in the colours of the theme. */
+import { theme } from 'antd';
+import { useEffect, useRef } from 'react';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { bytes, short } from './format';
+
+export interface Series {
+  name: string;
+  /** One value for each of the chart's times; null where there is none. */
+  values: (number | null)[];
+}
+
+interface ChartProps {
+  /** Seconds since the epoch, ascending. */
+  times: number[];
+  series: Series[];
+  unit?: string;
+  height?: number;
+  label: string;
+}
+
+export const COLOURS = ['#3c89e8', '#49aa19', '#d89614', '#d32029', '#854eca', '#13a8a8', '#cb2b83', '#8c8c8c'];
+
+/** Units that an axis has room for; others are in the legend. */
+const SHORT_UNITS = new Set(['bytes', '%', 's']);
+
+function written(value: number, unit: string): string {
+  if (unit === 'bytes') return bytes(value);
+  if (unit === '%') return `${short(value)} %`;
+  return unit ? `${short(value)} ${unit}` : short(value);
+}
+
+export function Chart({ times, series, unit = '', height = 180, label }: ChartProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const { token } = theme.useToken();
+  const drawn = useRef<uPlot>(null);
+  const names = series.map((each) => each.name).join('\0');
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new values are set on the chart that is there, below
+  useEffect(() => {
+    if (!place.current) return;
+    const axis = {
+      stroke: token.colorTextSecondary,
+      grid: { stroke: token.colorBorderSecondary, width: 1 },
+      ticks: { show: false },
+    };
+    const plot = new uPlot(
+      {
+        width: place.current.clientWidth,
+        height,
+        axes: [
+          axis,
+          {
+            ...axis,
+            size: 72,
+            values: (_, ticks) => ticks.map((tick) => written(tick, SHORT_UNITS.has(unit) ? unit : '')),
+          },
+        ],
+        scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
+        cursor: { y: false },
+        legend: { live: true },
+        series: [
+          { value: (_, time) => (time == null ? '' : new Date(time * 1000).toLocaleTimeString()) },
+          ...series.map((each, index) => ({
+            label: each.name,
+            stroke: COLOURS[index % COLOURS.length],
+            width: 1.5,
+            fill: series.length === 1 ? `${COLOURS[0]}22` : undefined,
+            points: { show: times.length < 3 },
+            value: (_: uPlot, value: number | null) => (value == null ? '' : written(value, unit)),
+          })),
+        ],
+      },
+      [times, ...series.map((each) => each.values)],
+      place.current,
+    );
+    drawn.current = plot;
+    const observer = new ResizeObserver(([entry]) => entry && plot.setSize({ width: entry.contentRect.width, height }));
+    observer.observe(place.current);
+    return () => {
+      observer.disconnect();
+      plot.destroy();
+    };
+  }, [names, unit, height, token]);
+  useEffect(() => {
+    drawn.current?.setData([times, ...series.map((each) => each.values)]);
+  }, [times, series]);
+  return <div ref={place} role="img" aria-label={label} style={{ color: token.colorText, minHeight: height }} />;
+}

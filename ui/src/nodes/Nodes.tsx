@@ -1,0 +1,121 @@
+/** The list of nodes. */
+import { useQuery } from '@tanstack/react-query';
+import { Link, useNavigate } from '@tanstack/react-router';
+import { Flex, Input, Segmented, Select, type TableColumnsType, Typography } from 'antd';
+import type { Shapes } from '../kit/api';
+import { Ago, Labels, Line, State } from '../kit/bits';
+import { bytes, count } from '../kit/format';
+import { Loaded, Nothing, Page } from '../kit/Page';
+import { nodesQuery } from '../kit/queries';
+import { Rows } from '../kit/Rows';
+import { useAddress } from '../kit/search';
+import { filterNodes, labelsOf } from './filter';
+
+type Node = Shapes['Node'];
+
+const COLUMNS: TableColumnsType<Node> = [
+  {
+    title: 'Node',
+    dataIndex: 'name',
+    width: 190,
+    render: (name: string) => (
+      <Link to="/nodes/$node" params={{ node: name }}>
+        {name}
+      </Link>
+    ),
+    sorter: (a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }),
+    defaultSortOrder: 'ascend',
+  },
+  { title: 'State', width: 110, render: (_, node) => <State state={node.state} /> },
+  { title: 'Labels', width: 260, render: (_, node) => <Labels labels={node.labels} /> },
+  { title: 'System', width: 230, ellipsis: true, render: (_, node) => node.facts?.os },
+  { title: 'Kernel', width: 150, ellipsis: true, render: (_, node) => node.facts?.kernel },
+  {
+    title: 'CPUs',
+    width: 80,
+    align: 'right',
+    render: (_, node) => node.facts?.cpus,
+    sorter: (a, b) => (a.facts?.cpus ?? 0) - (b.facts?.cpus ?? 0),
+  },
+  {
+    title: 'Memory',
+    width: 100,
+    align: 'right',
+    render: (_, node) => bytes(node.facts?.memory_bytes ?? 0),
+    sorter: (a, b) => (a.facts?.memory_bytes ?? 0) - (b.facts?.memory_bytes ?? 0),
+  },
+  {
+    title: 'Seen',
+    width: 110,
+    render: (_, node) => <Ago time={node.seen_at} />,
+    sorter: (a, b) => (a.seen_at ?? 0) - (b.seen_at ?? 0),
+  },
+];
+
+export function Nodes() {
+  const query = useQuery(nodesQuery);
+  return (
+    <Page
+      title="Nodes"
+      aside={query.data && <Typography.Text type="secondary">{count(query.data.length)}</Typography.Text>}
+    >
+      <Loaded query={query}>{(nodes) => <NodeList nodes={nodes} />}</Loaded>
+    </Page>
+  );
+}
+
+function NodeList({ nodes }: { nodes: Node[] }) {
+  const [filter, change] = useAddress<'q' | 'on' | 'state'>();
+  const navigate = useNavigate();
+  const shown = filterNodes(nodes, filter);
+  const inState = (state: string) => nodes.filter((node) => node.state === state).length;
+  return (
+    <>
+      <Flex gap={8} wrap>
+        <Input.Search
+          allowClear
+          style={{ width: 260 }}
+          placeholder="Name, address, system …"
+          aria-label="Text to find"
+          value={filter.q ?? ''}
+          onChange={(event) => change({ q: event.target.value })}
+        />
+        <Select
+          mode="multiple"
+          allowClear
+          style={{ minWidth: 220 }}
+          placeholder="Labels"
+          aria-label="Labels"
+          value={filter.on?.split(',') ?? []}
+          options={labelsOf(nodes).map((label) => ({ value: label }))}
+          onChange={(labels: string[]) => change({ on: labels.join(',') })}
+        />
+        <Segmented
+          value={filter.state ?? ''}
+          onChange={(state) => change({ state })}
+          options={[
+            { value: '', label: `All ${count(nodes.length)}` },
+            { value: 'ONLINE', label: `Online ${count(inState('ONLINE'))}` },
+            { value: 'OFFLINE', label: `Offline ${count(inState('OFFLINE'))}` },
+          ]}
+        />
+      </Flex>
+      <Rows<Node>
+        rowKey={(node) => `${node.gid}/${node.nid}`}
+        columns={COLUMNS}
+        width={1200}
+        dataSource={shown}
+        open={(node) => void navigate({ to: '/nodes/$node', params: { node: node.name } })}
+        empty={
+          nodes.length ? (
+            <Nothing why="No node matches the filter.">Remove a part of it.</Nothing>
+          ) : (
+            <Nothing why="No node has joined yet.">
+              Run <Line text="qd token create" /> and paste the command it prints on a host.
+            </Nothing>
+          )
+        }
+      />
+    </>
+  );
+}

@@ -1,0 +1,39 @@
+/** The columns of an answer, and whether it can be drawn over time. */
+import type { Shapes } from '../kit/api';
+
+type Column = Shapes['AnswerColumn'];
+
+const NUMBER = /^(Nullable\()?(U?Int|Float|Decimal)/;
+const TIME = /DateTime/;
+const LETTER_PX = 8.5;
+
+function columns(all: readonly Column[]): { title: string; index: number; width: number; number: boolean }[] {
+  return all.map((column, index) => ({
+    title: column.name,
+    index,
+    number: NUMBER.test(column.type),
+    width: Math.max(
+      TIME.test(column.type) ? 235 : NUMBER.test(column.type) ? 90 : 150,
+      column.name.length * LETTER_PX + 32,
+    ),
+  }));
+}
+
+/** Return rows (time, name, value) of an answer with a time and numbers; undefined when it has none. */
+function overTime(answer: Pick<Shapes['Answer'], 'columns' | 'rows'>): unknown[][] | undefined {
+  const time = answer.columns.findIndex((column) => TIME.test(column.type));
+  const numbers = answer.columns
+    .map((_, index) => index)
+    .filter((index) => NUMBER.test(answer.columns[index]?.type ?? ''));
+  const names = answer.columns.map((_, index) => index).filter((index) => index !== time && !numbers.includes(index));
+  if (time < 0 || !numbers.length) return undefined;
+  return answer.rows.flatMap((row) =>
+    numbers.map((index) => {
+      const group = names.map((name) => String(row[name])).join(' ');
+      const column = answer.columns[index]?.name ?? '';
+      return [row[time], group && numbers.length > 1 ? `${group} ${column}` : group || column, row[index]];
+    }),
+  );
+}
+
+export const Answer = { columns, overTime };
