@@ -1,5 +1,5 @@
 # The two commands are `make up` and `make test`; each does all the set-up it needs.
-.PHONY: help up down setup test check bench docs lock wheel clean
+.PHONY: help up down setup test check ui screenshots bench docs lock wheel clean
 PY := .venv/bin/python
 EXPERIMENT ?= all
 
@@ -26,6 +26,15 @@ check: ## linters, types, the floors
 	@.venv/bin/lint-imports
 	@.venv/bin/pyright
 	@.venv/bin/pyright -p pyrightconfig.windows.json
+	@.venv/bin/pyright -p pyrightconfig.tests.json
+	@$(PY) -m tools.ui check
+
+ui: setup ## build the web UI, when its sources have changed
+	@$(PY) -m tools.ui
+
+screenshots: ## take pictures of the web UI into build/screenshots/
+	@tools/setup.sh test
+	@$(PY) -m tools.screenshots
 
 bench: ## run the experiments, or one: make bench EXPERIMENT=ring_to_columns
 	@tools/setup.sh test
@@ -41,4 +50,4 @@ wheel: setup ## build dist/*.whl
 	@$(PY) -m hatchling build -t wheel
 
 clean: ## remove what was built
-	@rm -rf dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf dist build ui/dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,6 +1,7 @@
-"""The wheel's build hook: compiles WASM guests and built-in modules, so that who installs the wheel needs no compiler.
+"""The wheel's build hook: compiles WASM guests and built-in modules and builds the web UI, so that users of the wheel
+need no compiler and no Node.
 
-They are made in a temporary folder; the checkout stays as it is. The compiled modules hold numbers of this
+The compiled files are created in a temporary folder, the UI in `ui/dist`. The compiled modules contain numbers of this
 architecture's system calls and registers, hence the wheel's platform tag.
 """
 
@@ -30,10 +31,12 @@ build_guests(target / "wasm" / "guests")
 
 
 class Prebuild(BuildHookInterface[Any]):
-    """Runs before files are gathered. An editable install compiles nothing: a checkout builds from its sources."""
+    """A hook that runs before files are collected. It compiles nothing for an editable install: a checkout builds from
+    its sources.
+    """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compiles, or ends the build with the compiler's own words."""
+        """Compile, or end the build with the compiler's output."""
         if version == "editable":
             return
         self._made = tempfile.TemporaryDirectory(prefix="quarterdeck-")
@@ -42,10 +45,12 @@ class Prebuild(BuildHookInterface[Any]):
             env={**os.environ, "PYTHONPATH": str(Path(self.root) / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
             check=True,
         )
+        subprocess.run([sys.executable, "-m", "tools.ui"], cwd=self.root, check=True)
         build_data["force_include"][self._made.name] = "quarterdeck"
+        build_data["force_include"][str(Path(self.root) / "ui" / "dist")] = "quarterdeck/ui"
         build_data["tag"] = f"py3-none-linux_{platform.machine()}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
-        """Removes what was compiled: it is in the wheel."""
+        """Remove the compiled files, which are in the wheel."""
         if version != "editable":
             self._made.cleanup()

@@ -1,4 +1,4 @@
-"""Named experiments: what Quarterdeck costs and reaches, each beside a peer or a physical limit in the same run.
+"""Named experiments: the costs and rates of Quarterdeck, each measured with a peer or a physical limit in the same run.
 
     python -m bench NAME        one experiment
     python -m bench all         every one, each in a process of its own

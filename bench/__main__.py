@@ -22,28 +22,31 @@ EXPERIMENTS = (
     "restart",
     "agent_running",
     "statsd",
+    "graphql",
 )
+#: takes hours: run only when it is named
+LONG = ("soak",)
 
 
 def main(arguments: list[str]) -> int:
     match arguments:
-        case [name] if name in EXPERIMENTS:
+        case [name] if name in EXPERIMENTS + LONG:
             print(f"{name}: {_title(name)}", file=sys.stderr)
             importlib.import_module(f"bench.{name}").main()
             return 0
         case [] | ["all"]:
             return max([_run(name) for name in EXPERIMENTS], key=abs)
         case ["--list"]:
-            for name in EXPERIMENTS:
+            for name in EXPERIMENTS + LONG:
                 print(f"{name:18}{_title(name)}")
             return 0
         case _:
-            print(f"usage: python -m bench [all|--list|{'|'.join(EXPERIMENTS)}]", file=sys.stderr)
+            print(f"usage: python -m bench [all|--list|{'|'.join(EXPERIMENTS + LONG)}]", file=sys.stderr)
             return 64
 
 
 def _run(name: str) -> int:
-    """One experiment in a process of its own; it ends when this one does, and cleans up."""
+    """Run one experiment in its own process, which is stopped and cleans up when this process ends."""
     with subprocess.Popen([sys.executable, "-m", "bench", name]) as process:
         try:
             return process.wait()
@@ -54,12 +57,12 @@ def _run(name: str) -> int:
 
 
 def _end(*_: object) -> None:
-    """SIGTERM ends an experiment as an error does: whatever it started is stopped on the way out."""
+    """Raise an error on SIGTERM, so that an experiment stops everything that it started."""
     sys.exit(143)
 
 
 def _title(name: str) -> str:
-    """The first line of the experiment's own description."""
+    """Return the first line of the experiment's docstring."""
     return (importlib.import_module(f"bench.{name}").__doc__ or "").partition("\n")[0]
 
 

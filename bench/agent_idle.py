@@ -1,4 +1,4 @@
-"""What an agent with every built-in module costs on a host where little happens.
+"""The cost of an agent with every built-in module on an idle host.
 
 The agent runs as a process; its server is the real end of the link over a fleet in memory, in this process: a server
 with its stores on the same machine would open a hundred files a second, and the agent would report them. All built-in
@@ -22,12 +22,12 @@ from tempfile import TemporaryDirectory
 
 from bench.bpftrace import Bpftrace
 from bench.measure import Target, note, process_cpu_s, process_rss_mb, report
-from quarterdeck.link.messages import InstanceReport
-from quarterdeck.model.desired import DesiredInstance, DesiredSet
-from quarterdeck.model.modules import InstanceState
+from quarterdeck.link.messages import PlacementReport
+from quarterdeck.model.modules import MODULE, DesiredInstance, InstanceState
 from quarterdeck.modulekit.builtin import Builtins
 from quarterdeck.testing.fleet import MemoryFleet
 from quarterdeck.testing.link import LinkServer
+from quarterdeck.testing.placements import desired_set
 from tests.fleet import Process
 
 SETTLE_S, QUIET_S, DEADLINE_S = 25.0, 60.0, 60.0
@@ -73,17 +73,18 @@ def _want_builtins(fleet: MemoryFleet) -> tuple[str, ...]:
         built = builtins.get(name)
         for content in built.artefacts.values():
             fleet.add_artefact(content)
-        instances.append(DesiredInstance(id=name, module_id=name, build=built.build))
-    fleet.sets[1, 1] = DesiredSet(revision=1, instances=tuple(instances))
+        instances.append(DesiredInstance.of(built.build, id=name))
+    fleet.sets[1, 1] = desired_set(1, modules=instances)
     return builtins.names()
 
 
 async def _running(fleet: MemoryFleet, count: int) -> None:
-    """Until the agent says that so many instances run."""
+    """Wait until the agent reports this many running instances."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
-            reports = [message for _, message in fleet.received_messages if isinstance(message, InstanceReport)]
-            states = [status.state for status in reports[-1].statuses] if reports else []
+            reports = [each for _, each in fleet.received_messages if isinstance(each, PlacementReport)]
+            reports = [report for report in reports if report.kind == MODULE]
+            states = [InstanceState(status["state"]) for status in reports[-1].statuses] if reports else []
             if states.count(InstanceState.SUCCEEDED) == count:
                 return
             if InstanceState.FAILED in states:
@@ -92,12 +93,12 @@ async def _running(fleet: MemoryFleet, count: int) -> None:
 
 
 def _rows(fleet: MemoryFleet) -> int:
-    """What has arrived so far."""
+    """Return the rows that have arrived so far."""
     return sum(batch.rows for batch in fleet.batches.values())
 
 
 async def _mean_rss_mb(pids: Sequence[int], *, until: float) -> list[float]:
-    """Of each process, looked at once a second until that monotonic time."""
+    """Measure each process once a second until that monotonic time."""
     looks: list[list[float]] = []
     while time.monotonic() < until:
         looks.append([process_rss_mb(pid) for pid in pids])

@@ -1,4 +1,4 @@
-"""What an agent and its keeper cost while they keep 100 services that do nothing.
+"""The cost of an agent and its keeper that run 100 idle services.
 
 A server and an agent run as processes; no modules are deployed. First the agent idles, then 100 services that sleep run
 on it, looked at every 30 s as always (CPU, memory, I/O of each tree). Measured is the resident memory of agent and
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _cost(pids: Sequence[int], seconds: float) -> tuple[float, float]:
-    """Megabytes, looked at once a second, and percent of a core, of all these together."""
+    """Return the megabytes, sampled once a second, and the percentage of a core of these processes together."""
     began, before_s = time.monotonic(), process_cpu_s(*pids)
     looks: list[float] = []
     while time.monotonic() < began + seconds:

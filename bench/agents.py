@@ -1,4 +1,4 @@
-"""A thousand agents on one server: what their heartbeats cost, and how soon they are back after it was killed.
+"""A thousand agents on one server: the cost of their heartbeats, and the time to reconnect after its kill.
 
 A server runs as a process. In this process are 1,000 simulated agents (`quarterdeck.testing.agents`): each has joined
 with a token of its own and has its own key, certificate, TLS connection, control stream and telemetry stream, and
@@ -56,7 +56,7 @@ def main() -> None:
 
 async def _join(fleet: Fleet) -> SimulatedAgents:
     began = time.monotonic()
-    tokens = [fleet.client.create_join_token(CreateJoinToken()).token for _ in range(AGENTS)]
+    tokens = [fleet.client.tokens.create(CreateJoinToken()).token for _ in range(AGENTS)]
     note(f"{AGENTS} tokens in {time.monotonic() - began:.0f} s")
     agents = await SimulatedAgents.joined(fleet.link, tokens)
     note(f"{AGENTS} joined after {time.monotonic() - began:.0f} s")
@@ -96,7 +96,7 @@ async def _measure(fleet: Fleet, agents: SimulatedAgents) -> dict[str, Any]:
 
 
 def _handshakes(count: int) -> float:
-    """Seconds for `count` handshakes in which both ends show a certificate of one CA."""
+    """Return the seconds for `count` handshakes in which both ends show a certificate of one CA."""
     with TemporaryDirectory(prefix="qd-bench-") as folder:
         authority = CertificateAuthority.open(Path(folder), certificate_days=30)
         key = new_key()

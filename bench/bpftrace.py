@@ -1,4 +1,4 @@
-"""bpftrace as the peer: one script in a process of its own, its output in a file.
+"""bpftrace as the peer: one script in its own process, with its output in a file.
 
 Owns how it is started, how one knows that its program is attached, and what it says it lost.
 """
@@ -22,7 +22,7 @@ _LOST = re.compile(rb"^Lost (\d+) events", re.MULTILINE)
 
 
 class Bpftrace:
-    """Runs `script` until the end of the block. Raises RuntimeError where bpftrace cannot work."""
+    """Run `script` until the end of the block. Raise RuntimeError where bpftrace cannot work."""
 
     def __init__(self, script: str, folder: Path) -> None:
         self._out, self._errors = folder / "bpftrace.out", folder / "bpftrace.err"
@@ -44,7 +44,7 @@ class Bpftrace:
             self._process.wait()
 
     def output(self) -> tuple[int, int]:
-        """Lines that begin with a digit, and events it says it lost."""
+        """Return the number of lines that begin with a digit, and of events that it reports as lost."""
         with self._out.open("rb") as lines:
             written = sum(1 for line in lines if line[:1].isdigit())
         said = self._errors.read_bytes() + self._out.read_bytes()
@@ -58,11 +58,11 @@ class Bpftrace:
 
 
 def storm_script(storm: Storm) -> str:
-    """A script that prints a line of five fields for each call of the storm."""
+    """Return a script that prints a line of five fields for each call of the storm."""
     return f"tracepoint:raw_syscalls:sys_enter /pid == {storm.pid} && args->id == {storm.syscall}/ {{ {_FIELDS}; }}"
 
 
 def command(*arguments: str) -> list[str]:
-    """The command line of bpftrace; where tracefs is not mounted, in a mount namespace of its own that has it."""
+    """Return the command line of bpftrace; where tracefs is not mounted, it runs in a mount namespace with tracefs."""
     mount = ["unshare", "-m", "sh", "-c", 'mount -t tracefs nodev /sys/kernel/tracing && exec "$0" "$@"']
     return [*([] if mounted() else mount), "bpftrace", *arguments]

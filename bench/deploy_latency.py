@@ -1,4 +1,4 @@
-"""From the request to deploy a module until its first row is in a query's answer.
+"""The time from the request to deploy a module to its first row in a query's answer.
 
 A server and an agent run as processes. A process makes 1,000 system calls a second; round after round, the client
 deploys the module that sees them (compiled before, when it was created), asks for the first row until there is one, and
@@ -29,7 +29,7 @@ RATE = 1_000
 
 def main() -> None:
     with Storm() as storm, one_machine() as fleet:
-        fleet.client.create_module(storm_module())
+        fleet.client.modules.create(storm_module())
         storm.begin(3600, rate=RATE)
         latencies_s = [_deploy(fleet, storm) for _ in range(ROUNDS)]
         loads_ms = _load_builtins(fleet)
@@ -51,24 +51,24 @@ def main() -> None:
 
 
 def _deploy(fleet: Fleet, storm: Storm) -> float:
-    """Seconds from the request to the first row of this deployment."""
+    """Return the seconds from the request to the first row of this deployment."""
     since_ns = time.time_ns()
     began = time.perf_counter()
-    fleet.client.deploy_module("storm", settings=storm.settings)
+    fleet.client.modules.deploy("storm", settings=storm.settings)
     first = f"SELECT count() FROM storm WHERE time >= fromUnixTimestamp64Nano({since_ns})"
     wait_until(lambda: number(fleet, first), "the first row", pause_s=0.005)
     seconds = time.perf_counter() - began
-    fleet.client.undeploy_module("storm")
+    fleet.client.modules.undeploy("storm")
     wait_until(lambda: not fleet.instances("storm"), "the instance to end")
     note(f"first row after {seconds:.2f} s")
     return seconds
 
 
 def _load_builtins(fleet: Fleet) -> dict[str, float]:
-    """What loading took, of every built-in module."""
-    names = [module.name for module in fleet.client.list_modules() if module.builtin]
+    """Return the load time of each built-in module."""
+    names = [module.name for module in fleet.client.modules.list() if module.builtin]
     for name in names:
-        fleet.client.deploy_module(name)
+        fleet.client.modules.deploy(name)
         fleet.wait_running(name, NODE)
     statuses = {name: fleet.instances(name)[NODE].status for name in names}
     note(", ".join(f"{name} {status.load_ms:.0f} ms" for name, status in statuses.items()))
@@ -76,7 +76,7 @@ def _load_builtins(fleet: Fleet) -> dict[str, float]:
 
 
 def _bpftrace(storm: Storm) -> float:
-    """Seconds until bpftrace has printed a line of the storm."""
+    """Return the seconds until bpftrace has printed a line of the storm."""
     began = time.perf_counter()
     with subprocess.Popen(
         command("-B", "line", "-e", storm_script(storm)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

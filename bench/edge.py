@@ -1,7 +1,7 @@
-"""The agent's own way from kernel to columns, in this process: a module built from files, run by the agent's runtime.
+"""The agent's path from kernel to columns, in this process: a module built from files, run by the agent's runtime.
 
 Owns nothing of that way. The same classes that `qd agent` runs load the object, read it on the edge thread and encode
-it on the outlet's; only where the batches go is the experiment's.
+it on the encoder's; only where the batches go is the experiment's.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from bench.measure import thread_cpu_ns, wait_until
 from quarterdeck.agent.memory import keep_freed_blocks
 from quarterdeck.agent.modules.clock import EpochClock
 from quarterdeck.agent.modules.edge import Edge
-from quarterdeck.agent.modules.instance import RunningInstance, Workshop
-from quarterdeck.agent.modules.outlet import Outlet
+from quarterdeck.agent.modules.encoder import Encoder
+from quarterdeck.agent.modules.instance import RunningInstance, SharedResources
 from quarterdeck.agent.modules.texts import Texts
 from quarterdeck.bpf.symbols import Symbolizer
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.config import AgentConfig
-from quarterdeck.model.desired import DesiredInstance
 from quarterdeck.model.losses import Loss
 from quarterdeck.model.manifests import SettingValue
-from quarterdeck.model.modules import InstanceStats
+from quarterdeck.model.modules import DesiredInstance, InstanceStats
 from quarterdeck.model.tables import Table
 from quarterdeck.modulekit.build import Built
 from quarterdeck.wasm.engine import Engine
 
 
 class LocalEdge:
-    """Runs one built module; a context manager that leaves nothing loaded."""
+    """Runs one built module: a context manager that unloads it at its end."""
 
     def __init__(self, built: Built, settings: Mapping[str, SettingValue]) -> None:
         keep_freed_blocks()
@@ -39,26 +39,26 @@ class LocalEdge:
         self.emitted_rows = self.emitted_bytes = 0
         engine = Engine()
         self._resources.callback(engine.close)
-        outlet = Outlet(emit=self._emit, lose=lambda _: None)  # losses are in the counts
-        self._resources.callback(outlet.close)
+        encoder = Encoder(Outlet(emit=self._emit, lose=lambda _: None))  # losses are in the counts
+        self._resources.callback(encoder.close)
         clock = EpochClock()
-        edge = Edge(outlet, clock, flush_interval_s=AgentConfig().flush_interval_s)
+        edge = Edge(encoder, clock, flush_interval_s=AgentConfig().flush_interval_s)
         self._resources.callback(edge.close)
-        workshop = Workshop(
+        shared = SharedResources(
             edge=edge,
             engine=engine,
             clock=clock,
             texts=Texts(engine),
             symbolizer=Symbolizer(),
         )
-        desired = DesiredInstance(id="1", module_id="1", build=built.build, settings=dict(settings))
+        desired = DesiredInstance.of(built.build, id="1", settings=settings)
         files = {each.name: built.artefacts[each.sha256] for each in (built.build.object, *built.build.transforms)}
-        self._instance = RunningInstance.start(desired, files, workshop, self.failures.append)
+        self._instance = RunningInstance.start(desired, files, shared, self.failures.append)
         self._resources.callback(self._instance.stop)
 
     @property
     def counts(self) -> InstanceStats:
-        """What has been read, kept and lost so far."""
+        """Return the records read, kept and lost so far."""
         if self.failures:
             raise self.failures[0]
         stats = self._instance.stats()
@@ -66,7 +66,7 @@ class LocalEdge:
         return stats
 
     def settle(self, records: int, *, seconds: float = 30.0) -> None:
-        """Wait until so many records have been read or lost, and what was kept of them has left."""
+        """Wait until this many records were read or lost, and the kept ones were passed on."""
         wait_until(lambda: self._seen() >= records, f"{records} records", seconds=seconds)
         wait_until(lambda: self.emitted_rows >= self.counts.rows, "the last batch", seconds=seconds)
 
@@ -76,13 +76,13 @@ class LocalEdge:
 
     @property
     def columns_ns(self) -> int:
-        """CPU time of the thread that reads: from the kernel's memory to columns."""
+        """Return the CPU time of the thread that reads: from the kernel's memory to columns."""
         return thread_cpu_ns("edge")
 
     @property
     def encoding_ns(self) -> int:
-        """CPU time of the thread that makes compressed Arrow of the columns."""
-        return thread_cpu_ns("edge-outlet")
+        """Return the CPU time of the thread that encodes columns as compressed Arrow."""
+        return thread_cpu_ns("edge-encoder")
 
     def _emit(self, _table: Table, rows: int, body: bytes, _module: str, _losses: Sequence[Loss]) -> None:
         self.emitted_rows += rows

@@ -1,4 +1,4 @@
-"""One command to a thousand agents: from the call until all results are there.
+"""One command to a thousand agents: the time from the call to the last result.
 
 A server runs as a process. In this process are 1,000 simulated agents (`quarterdeck.testing.agents`), each with its own
 certificate, TLS connection and streams; they answer every job at once, without a ledger. The Python client asks all of
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 async def _measure(fleet: Fleet) -> tuple[list[float], float]:
-    tokens = [fleet.client.create_join_token(CreateJoinToken()).token for _ in range(AGENTS)]
+    tokens = [fleet.client.tokens.create(CreateJoinToken()).token for _ in range(AGENTS)]
     agents = await SimulatedAgents.joined(fleet.link, tokens)
     note(f"{AGENTS} joined")
     async with agents, AsyncClient(fleet.client.endpoint) as client:
@@ -67,7 +67,7 @@ async def _measure(fleet: Fleet) -> tuple[list[float], float]:
 
 async def _round(client: AsyncClient) -> float:
     began = time.monotonic()
-    made = await client.create_command(CreateCommand(cmd="ping"), wait_s=60)
+    made = await client.commands.create(CreateCommand(cmd="ping"), wait_s=60)
     done = {job.node_name for job in made.jobs if job.state is JobState.OK}
     seconds = time.monotonic() - began
     note(f"{len(done)} results after {seconds:.2f} s")
@@ -77,7 +77,7 @@ async def _round(client: AsyncClient) -> float:
 
 
 def _limit(folder: Path) -> float:
-    """Seconds; on disk after each of the two, as the server's are."""
+    """Return the seconds; both steps end with a commit to disk, as the server's do."""
     connection = sqlite3.connect(folder / "limit.db", isolation_level=None)
     connection.executescript(
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE job (nid PRIMARY KEY, body)"

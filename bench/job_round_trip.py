@@ -1,7 +1,7 @@
-"""From the call to the result: `true` on one node, and a command that the agent answers itself.
+"""The time from the call to the result: `true` on one node, and a command that the agent answers itself.
 
 A server and an agent run as processes. The Python client asks and waits for the result in the same call
-(`create_command` with `wait_s`); one after the other, over a connection that stays. On the way: HTTP, a transaction on
+(`commands.create` with `wait_s`); one after the other, over a connection that stays. On the way: HTTP, a transaction on
 the server, the link, the agent's ledger, for `true` a process of the keeper, the ledger, the link, and a transaction.
 Each of the four writes is on disk before the next step (decision 0016).
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _trips(fleet: Fleet, request: CreateCommand) -> dict[str, Any]:
-    """Of the rounds the one in the middle, by its median; CPU of server and agent for each job, over all."""
+    """Return the round with the middle median, and the CPU time of server and agent for each job over all rounds."""
     pids = fleet.server.pid, fleet.agents["bench"].pid
     for _ in range(WARM):
         _trip(fleet, request)
@@ -71,9 +71,9 @@ def _trips(fleet: Fleet, request: CreateCommand) -> dict[str, Any]:
 
 
 def _trip(fleet: Fleet, request: CreateCommand) -> float:
-    """Milliseconds of one."""
+    """Return the milliseconds of one job."""
     began = time.perf_counter()
-    (job,) = fleet.client.create_command(request, wait_s=30).jobs
+    (job,) = fleet.client.commands.create(request, wait_s=30).jobs
     took_ms = 1000 * (time.perf_counter() - began)
     if job.state is not JobState.OK:
         raise RuntimeError(f"{request.cmd} came to {job.state}: {job.reason}")

@@ -53,14 +53,14 @@ def main() -> None:
 
 
 async def _rate(fleet: Fleet, request: CreateCommand) -> tuple[float, float]:
-    """Results a second, and milliseconds of CPU of server and agents for each."""
+    """Return the results per second, and the CPU milliseconds of server and agents for each."""
     pids = fleet.server.pid, *(agent.pid for agent in fleet.agents.values())
     results = 0
 
     async def work(client: AsyncClient) -> None:
         nonlocal results
         while True:
-            for job in (await client.create_command(request, wait_s=60)).jobs:
+            for job in (await client.commands.create(request, wait_s=60)).jobs:
                 if job.state is not JobState.OK:
                     raise RuntimeError(f"{request.cmd} came to {job.state}: {job.reason}")
                 results += 1

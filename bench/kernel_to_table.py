@@ -43,8 +43,8 @@ def main() -> None:
 
 
 def _ours(fleet: Fleet, storm: Storm) -> dict[str, Any]:
-    fleet.client.create_module(storm_module())
-    fleet.client.deploy_module("storm", settings=storm.settings)
+    fleet.client.modules.create(storm_module())
+    fleet.client.modules.deploy("storm", settings=storm.settings)
     fleet.wait_running("storm", NODE)
     agent, server = fleet.agents[NODE].pid, fleet.server.pid
     before_s = process_cpu_s(agent), process_cpu_s(server)
@@ -82,7 +82,7 @@ def _lost(fleet: Fleet) -> int:
 
 
 def _bpftrace(storm: Storm) -> dict[str, Any]:
-    """Lines that bpftrace writes of the same storm, and events it says it lost."""
+    """Return the lines that bpftrace writes for the same storm, and the events that it reports as lost."""
     with TemporaryDirectory(prefix="qd-bench-") as folder:
         with Bpftrace(storm_script(storm), Path(folder)) as bpftrace:
             before_s = process_cpu_s(bpftrace.pid)

@@ -1,4 +1,4 @@
-"""A server and an agent on this machine, as real processes in a temporary data folder, and what they cost.
+"""A server and an agent on this machine, as real processes in a temporary data folder, and their cost.
 
 Owns nothing of how they are started: that is the story tests' `Fleet`.
 """
@@ -19,7 +19,7 @@ NODE = "bench"
 
 @contextmanager
 def one_machine() -> Iterator[Fleet]:
-    """A server with one agent, named NODE, online; both are gone afterwards, and their data."""
+    """Run a server with one agent, named NODE, online; remove both and their data afterwards."""
     with TemporaryDirectory(prefix="qd-bench-") as folder, Fleet(Path(folder)) as fleet:
         agent = fleet.join(NODE)
         note(f"server {fleet.server.pid}, agent {agent.pid}, data in {folder}")
@@ -27,5 +27,5 @@ def one_machine() -> Iterator[Fleet]:
 
 
 def number(fleet: Fleet, sql: str) -> Any:
-    """The only value of an answer."""
+    """Return the only value of an answer."""
     return fleet.rows(sql)[0][0]

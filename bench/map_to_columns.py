@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _rounds(name: str, rounds: int, fill: Callable[[], None], drain: Callable[[], int]) -> float:
-    """The median of the milliseconds that a drain takes; the first one is not counted."""
+    """Return the median of the milliseconds that a drain takes, without the first one."""
     taken_ms: list[float] = []
     for _ in range(rounds + 1):
         fill()

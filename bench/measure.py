@@ -1,4 +1,4 @@
-"""What every experiment needs: CPUs, what a process or thread has used, and the line of JSON at the end.
+"""Helpers of every experiment: CPU affinity, the CPU time and memory of processes and threads, and the line of JSON.
 
 Owns the shape of that line. A target that is missed is said in it and is no error: an experiment fails only when it
 cannot measure.
@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure is to reach: `at_least` or `at_most`."""
+    """The target of a figure: `at_least` or `at_most`."""
 
     figure: str
     at_least: float | None = None
     at_most: float | None = None
 
     def met(self, value: float) -> bool:
-        """Whether `value` reaches it."""
+        """Return whether `value` reaches the target."""
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ def report(
 
 
 def note(text: str) -> None:
-    """Progress, for whoever watches."""
+    """Print progress to standard error."""
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
@@ -74,13 +74,13 @@ def pin(cpu: int, pid: int = 0) -> None:
 
 
 def thread_cpu_ns(*names: str) -> int:
-    """CPU time so far of this process's threads of these names."""
+    """Return the CPU time so far of this process's threads of these names."""
     threads = [thread for thread in threading.enumerate() if thread.name in names and thread.ident]
     return sum(time.clock_gettime_ns(time.pthread_getcpuclockid(thread.ident or 0)) for thread in threads)
 
 
 def process_cpu_s(*pids: int) -> float:
-    """CPU time so far of processes, without their children; to a hundredth of a second."""
+    """Return the CPU time so far of processes, without their children; to a hundredth of a second."""
     total = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -89,13 +89,13 @@ def process_cpu_s(*pids: int) -> float:
 
 
 def process_rss_mb(pid: int) -> float:
-    """Resident memory of a process, shared pages included."""
+    """Return the resident memory of a process, shared pages included."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def wait_until(done: Callable[[], T], what: str, *, seconds: float = 60.0, pause_s: float = 0.02) -> T:
-    """The first result of `done` that is truthy; TimeoutError naming `what` otherwise."""
+    """Return the first truthy result of `done`; raise a TimeoutError that names `what` otherwise."""
     deadline = time.monotonic() + seconds
     while not (found := done()):
         if time.monotonic() > deadline:
@@ -105,5 +105,5 @@ def wait_until(done: Callable[[], T], what: str, *, seconds: float = 60.0, pause
 
 
 def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Four digits are more than this kind of machine repeats."""
+    """Round to four digits; further ones are noise on such machines."""
     return {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in figures.items()}

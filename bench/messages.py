@@ -26,6 +26,7 @@ from bench.measure import CONSUMER_CPU, PRODUCER_CPU, Target, note, pin, report
 from quarterdeck.agent.messages.lines import LineParser
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.messages.runs import Routing, Run, Source
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.losses import Loss
 from quarterdeck.model.messages import Level, LogLevels, MessageFilter
 from quarterdeck.model.tables import Table
@@ -50,7 +51,7 @@ for start in range(0, lines, 10_000):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round took, and what arrived."""
+    """The time of one round, and the messages that arrived."""
 
     seconds: float
     cpu_s: float
@@ -59,7 +60,7 @@ class Round:
 
 
 class Forwarded:
-    """Takes the batches in the outbox's place."""
+    """Receives the batches instead of the outbox."""
 
     rows = 0
 
@@ -90,9 +91,9 @@ def main() -> None:
 
 
 async def _round(folder: Path) -> Round:
-    """A process prints all lines, and they go all their way."""
+    """Run a process that prints all lines, and wait until they are stored."""
     forwarded = Forwarded()
-    log = MessageLog(folder, emit=forwarded.emit, lose=forwarded.lose)
+    log = MessageLog(folder, outlet=Outlet(emit=forwarded.emit, lose=forwarded.lose))
     keeping = asyncio.create_task(log.keep())
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, str(LINES), LINE, stdout=asyncio.subprocess.PIPE, limit=4 * CHUNK_BYTES
@@ -118,7 +119,7 @@ async def _round(folder: Path) -> Round:
 
 
 def _sqlite_alone(path: Path) -> float:
-    """Rows a second."""
+    """Return the rows per second."""
     rows = [LINE.format(mark="", number=number).encode() for number in range(LINES)]
     with sqlite3.connect(path, isolation_level=None) as database:
         database.execute("PRAGMA journal_mode = WAL")

@@ -1,4 +1,4 @@
-"""Peers that come from PyPI, each in an environment of its own, kept in the cache folder for the next run."""
+"""Peers from PyPI, each in its own virtual environment, kept in the cache folder for the next run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quarterdeck.modulekit import cache
 
 
 def environment(requirement: str) -> Path | None:
-    """The folder of the programs of `requirement` ("salt==3008.3"); None, and said so, where it cannot be had."""
+    """Return the folder of the programs of `requirement` ("salt==3008.3"); return None if it cannot be installed."""
     folder = cache.folder() / "peers" / requirement.replace("==", "-")
     if (folder / "done").is_file():
         return folder / "bin"

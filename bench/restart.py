@@ -1,4 +1,4 @@
-"""A hundred supervised processes are killed at once: how soon all run again.
+"""A hundred supervised processes are killed at once: the time until all run again.
 
 A server and an agent run as processes, with 100 services that sleep. All are killed (-9); measured is the time until
 as many others run, looked at through /proc. The agent starts what ended after a pause, of at most 0.1 s after the first

@@ -56,13 +56,13 @@ def found(seconds: str) -> set[int]:
 def apply(fleet: Fleet) -> None:
     """Have the fleet's nodes run them, and wait until they do."""
     services = tuple(Service(name=f"idle-{n:03}", command=("sleep", SECONDS_OURS)) for n in range(COUNT))
-    fleet.client.apply_services(ApplyServices(services=services, group="bench"))
+    fleet.client.services.apply(ApplyServices(services=services, group="bench"))
     wait_until(lambda: len(found(SECONDS_OURS)) == COUNT, "all services to run")
 
 
 def remove(fleet: Fleet) -> None:
     """End them all."""
-    fleet.client.apply_services(ApplyServices(services=(), group="bench", prune=True))
+    fleet.client.services.apply(ApplyServices(services=(), group="bench", prune=True))
     wait_until(lambda: not found(SECONDS_OURS), "all services to end")
 
 
@@ -85,7 +85,7 @@ def keeper_of(fleet: Fleet, node: str) -> int:
                 words = Path(entry.path, "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"quarterdeck.agent.processes.keeper" in words and any(word.startswith(home) for word in words):
+            if b"quarterdeck.keeper" in words and any(word.startswith(home) for word in words):
                 return int(entry.name)
     raise RuntimeError("there is no keeper")
 

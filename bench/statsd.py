@@ -33,6 +33,7 @@ from typing import NamedTuple, Self
 
 from bench.measure import CONSUMER_CPU, PRODUCER_CPU, Target, note, pin, report, thread_cpu_ns, wait_until
 from quarterdeck.agent.stats.stats import Stats
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.stats import StatsConfig
 from quarterdeck.modulekit import cache
@@ -103,8 +104,7 @@ def our_rounds(flood: Flood) -> tuple[list[Round], list[Round], list[Round]]:
 
     stats = Stats(
         StatsConfig(statsd_udp=f"{LOCAL}:0"),
-        emit=lambda *_: None,
-        lose=lose,
+        outlet=Outlet(emit=lambda *_: None, lose=lose),
         who=lambda: AgentIdentity(agent_id="", gid=1, nid=1, serial=""),
     )
     stats.listen()

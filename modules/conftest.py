@@ -1,4 +1,4 @@
-"""What the tests of the built-in modules need from the machine, C programs to watch, and that nothing stays behind."""
+"""The requirements of the built-in modules' tests: eBPF, C programs to watch, and a check for leftovers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ void _start(void)
 
 @pytest.fixture(autouse=True)
 def clean_kernel() -> Iterator[None]:
-    """Before: this machine can load eBPF. After: this process holds no program, map or link any more."""
+    """Check that this machine can load eBPF, and after the test that this process holds no program, map or link."""
     require(os.geteuid() == 0, "loading eBPF needs root")
     require(Path("/sys/kernel/btf/vmlinux").exists(), "this kernel has no BTF")
     require(Path("/usr/include/bpf/bpf_helpers.h").exists(), "the headers of libbpf (libbpf-dev) are not installed")
@@ -50,7 +50,7 @@ def clean_kernel() -> Iterator[None]:
 
 
 def held() -> int:
-    """How many BPF objects and perf events this process has open. Nothing is pinned, so these are all it has."""
+    """Return the number of BPF objects and perf events that this process has open. Nothing is pinned."""
     found = 0
     for fd in Path("/proc/self/fd").iterdir():
         try:
@@ -63,7 +63,7 @@ def held() -> int:
 
 @pytest.fixture
 def compile_c(tmp_path: Path) -> CompileC:
-    """`compile_c("name", source, *flags)`: an executable of that name."""
+    """Return `compile_c("name", source, *flags)`, which returns an executable of that name."""
 
     def build(name: str, source: str, *flags: str) -> Path:
         cache = os.environ.get("ZIG_GLOBAL_CACHE_DIR") or str(Path(tempfile.gettempdir()) / f"zig-cache-{os.getuid()}")
@@ -80,7 +80,7 @@ def compile_c(tmp_path: Path) -> CompileC:
 
 @pytest.fixture
 def compat_child(compile_c: CompileC) -> Iterator[subprocess.Popen[bytes]]:
-    """A 32-bit program that waits for a byte; skips where the kernel runs none."""
+    """Start a 32-bit program that waits for a byte. Skip the test if the kernel runs no 32-bit programs."""
     require(platform.machine() == "x86_64", "the 32-bit program is for x86")
     program = compile_c("compat", COMPAT, "-target", "x86-freestanding", "-O1", "-nostdlib", "-static")
     try:

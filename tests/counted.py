@@ -66,8 +66,8 @@ def counted(name: str) -> dict[str, bytes]:
 
 def deploy(client: Client, files: dict[str, bytes], name: str) -> None:
     """Create the module and deploy it everywhere; it sees this process only."""
-    client.create_module(files)
-    client.deploy_module(name, settings={"only_pid": os.getpid()})
+    client.modules.create(files)
+    client.modules.deploy(name, settings={"only_pid": os.getpid()})
 
 
 def call(events: int, *, pause_s: float = 0.0, bursts: int = 1) -> int:
@@ -120,9 +120,10 @@ class Outcome:
 
 def outcome(client: Client, table: str, *, node: str = "") -> Outcome:
     """Ask the store. Rows of several runs of a program count as distinct if their times differ."""
-    where = f"nid = {client.show_node(node).nid}" if node else "1"
-    ((rows, distinct),) = client.query(f"SELECT count(), uniqExact(nid, seq, time) FROM {table} WHERE {where}").rows
-    lost = client.query(f"SELECT reason, sum(rows) FROM losses WHERE table = '{table}' AND {where} GROUP BY reason")
+    where = f"nid = {client.nodes.get(node).nid}" if node else "1"
+    query = client.queries.run
+    ((rows, distinct),) = query(f"SELECT count(), uniqExact(nid, seq, time) FROM {table} WHERE {where}").rows
+    lost = query(f"SELECT reason, sum(rows) FROM losses WHERE table = '{table}' AND {where} GROUP BY reason")
     assert isinstance(rows, int)
     assert isinstance(distinct, int)
     return Outcome(rows, distinct, Counter({LossReason(str(reason)): int(str(n)) for reason, n in lost.rows}))

@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -18,11 +19,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from quarterdeck.agent.processes.left import end_left
+from quarterdeck.agent.keeper.shutdown import end_left
 from quarterdeck.client import Client, Endpoint
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.modules import Instance, InstanceState
@@ -61,6 +63,12 @@ def eventually(look: Callable[[], T | None], what: str, *, seconds: float = DEAD
         time.sleep(0.05)
 
 
+def make_home(home: Path) -> None:
+    """A data folder with a configuration of its own: that of the machine, in /etc, is not read."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "quarterdeck.toml").touch()
+
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -70,13 +78,33 @@ def _die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _begin(group: Path | None, descriptors: int | None) -> None:
+    """Prepare a new process: put it into the cgroup `group` and limit its open descriptors."""
+    if group is not None:
+        group.write_text("0")
+    if descriptors is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    _die_with_parent()
+
+
 class Process:
-    """One `qd` process; with `ordinary_user`, of a user who may do nothing special."""
+    """One `qd` process; with `ordinary_user`, of a user who may do nothing special; in the cgroup `group`, if any.
+
+    `descriptors` is the number that it may have open at a time.
+    """
 
     def __init__(
-        self, home: Path, arguments: Iterable[str], environment: dict[str, str], *, ordinary_user: bool = False
+        self,
+        home: Path,
+        arguments: Iterable[str],
+        environment: dict[str, str],
+        *,
+        ordinary_user: bool = False,
+        group: Path | None = None,
+        descriptors: int | None = None,
     ) -> None:
         self.home = home
+        self._begin = partial(_begin, group, descriptors)
         self._ordinary = ordinary_user
         self.arguments = tuple(arguments)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("QD_")}
@@ -87,7 +115,7 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        self.home.mkdir(parents=True, exist_ok=True)
+        make_home(self.home)
         if self._ordinary:
             ordinary.own(self.home)
         with self.log.open("ab") as log:
@@ -104,7 +132,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  (nothing but the system call runs in the child)
+                preexec_fn=self._begin,  # noqa: PLW1509  (nothing but system calls runs in the child)
             )
         return self
 
@@ -169,22 +197,35 @@ class Cable:
     def cut(self) -> None:
         self._loop.call_soon_threadsafe(self._proxy.cut)
 
-    def mend(self) -> None:
-        self._loop.call_soon_threadsafe(self._proxy.mend)
+    def restore(self) -> None:
+        self._loop.call_soon_threadsafe(self._proxy.restore)
 
 
 class Fleet:
     """A server and its agents; a context manager that leaves nothing running."""
 
     def __init__(
-        self, folder: Path, *, server_environment: dict[str, str] | None = None, ordinary_user: bool = False
+        self,
+        folder: Path,
+        *,
+        server_environment: dict[str, str] | None = None,
+        ordinary_user: bool = False,
+        server_group: Path | None = None,
+        server_descriptors: int | None = None,
     ) -> None:
         self.folder = folder
         self._ordinary = ordinary_user
         self.http = f"127.0.0.1:{free_port()}"
         self.link = f"127.0.0.1:{free_port()}"
         arguments = ("server", "--http", self.http, "--link", self.link)
-        self.server = Process(folder / "server", arguments, server_environment or {}, ordinary_user=ordinary_user)
+        self.server = Process(
+            folder / "server",
+            arguments,
+            server_environment or {},
+            ordinary_user=ordinary_user,
+            group=server_group,
+            descriptors=server_descriptors,
+        )
         self.agents: dict[str, Process] = {}
         self._client: Client | None = None
 
@@ -223,7 +264,7 @@ class Fleet:
     def _answers(self) -> bool:
         assert self.server.running, self.server.tail()
         try:
-            self.client.server_info()
+            self.client.server.get()
         except QuarterdeckError:
             return False
         return True
@@ -237,7 +278,7 @@ class Fleet:
         environment: dict[str, str] | None = None,
     ) -> Process:
         """Starts an agent with a fresh token and waits until it is online."""
-        token = self.client.create_join_token(CreateJoinToken(labels={})).token
+        token = self.client.tokens.create(CreateJoinToken(labels={})).token
         arguments = ["agent", "--server", server or self.link, "--name", name]
         for key, value in (labels or {}).items():
             arguments += ["--label", f"{key}={value}"]
@@ -248,7 +289,7 @@ class Fleet:
         return agent
 
     def node(self, name: str) -> Node | None:
-        return next((node for node in self.client.list_nodes() if node.name == name), None)
+        return next((node for node in self.client.nodes.list() if node.name == name), None)
 
     def wait_for(self, name: str, state: AgentState) -> Node:
         def look() -> Node | None:
@@ -261,7 +302,7 @@ class Fleet:
             raise AssertionError(f"{error}\n{self.agents[name].tail()}") from None
 
     def instances(self, module: str) -> dict[str, Instance]:
-        return {instance.node_name: instance for instance in self.client.list_instances(module)}
+        return {instance.node_name: instance for instance in self.client.instances.list(module)}
 
     def wait_running(self, module: str, *nodes: str) -> None:
         """Waits until the module runs on these nodes."""
@@ -276,7 +317,7 @@ class Fleet:
             raise AssertionError(f"{error}\nfound: {self.instances(module)}") from None
 
     def rows(self, sql: str) -> list[list[object]]:
-        return self.client.query(sql).rows
+        return self.client.queries.run(sql).rows
 
     def wait_rows(self, sql: str, *, seconds: float = DEADLINE_S) -> list[list[object]]:
         """The first answer of `sql` that has rows."""

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from quarterdeck.agent.keeper.client import KeeperClient
+from quarterdeck.agent.keeper.messages import ChildStatus, Exited, OutputChunk, OutputLost
+from quarterdeck.agent.keeper.start import Start
 from quarterdeck.agent.processes.cgroups import Cgroups
-from quarterdeck.agent.processes.client import Child, Exited, Keeper, Output, OutputLost, Start
-from quarterdeck.agent.processes.trees import Group
+from quarterdeck.keeper.tree import Group
 from quarterdeck.model.processes import Limits
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -21,19 +23,19 @@ class Kept:
 
     def __init__(self, home: Path, cgroups: Cgroups) -> None:
         self.home, self.cgroups, self._detected = home, cgroups, cgroups
-        self.keeper = Keeper(home, linger_s=0.2)
+        self.keeper = KeeperClient(home, linger_s=0.2)
         self.outputs: dict[tuple[str, int], bytes] = {}
         self.lost: Counter[str] = Counter()
         self.exits: dict[str, list[Exited]] = {}
         self.seqs: dict[str, list[int]] = {}
         self.acknowledging = True
 
-    async def start(self, child_id: str, *argv: str, limits: Limits | None = None, **more: object) -> Child:
+    async def start(self, child_id: str, *argv: str, limits: Limits | None = None, **more: object) -> ChildStatus:
         plan = self.cgroups.plan(child_id, limits or Limits())
         more.setdefault("env", ENV)
         return await self.keeper.start(Start(id=child_id, argv=argv, plan=plan, **more))  # type: ignore[arg-type]
 
-    async def shell(self, child_id: str, script: str, **more: object) -> Child:
+    async def shell(self, child_id: str, script: str, **more: object) -> ChildStatus:
         return await self.start(child_id, "/bin/sh", "-c", script, **more)  # type: ignore[arg-type]
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -47,7 +49,7 @@ class Kept:
             for event in events:
                 self.seqs.setdefault(event.id, []).append(event.seq)
                 match event:
-                    case Output():
+                    case OutputChunk():
                         before = self.outputs.get((event.id, event.stream), b"")
                         self.outputs[event.id, event.stream] = before + event.data
                     case OutputLost():
@@ -69,6 +71,10 @@ class Kept:
     async def clean_up(self) -> None:
         """No child, no keeper, no cgroup is left."""
         await end(self.keeper, self.home)
+        await self.remove_groups()
+
+    async def remove_groups(self) -> None:
+        """No cgroup is left, nor who is in one."""
         for path, _ in self._detected.plan("any", Limits()).groups:
             ours = Group(str(Path(path).parent))
             while not ours.remove():
@@ -76,7 +82,7 @@ class Kept:
                 await asyncio.sleep(0.01)
 
 
-async def end(keeper: Keeper, home: Path) -> None:
+async def end(keeper: KeeperClient, home: Path) -> None:
     """No child and no keeper is left, and nothing that another would have to tell."""
     async with asyncio.timeout(60):
         await keeper.close()

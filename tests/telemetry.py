@@ -6,7 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
+import pyarrow as pa
+import zstandard
 
 from quarterdeck.columns.arrow import encode
 from quarterdeck.columns.batch import Batch
@@ -14,7 +17,11 @@ from quarterdeck.columns.values import Pairs, Values, Varying, strings
 from quarterdeck.link.messages import TelemetryBatch
 from quarterdeck.model.losses import Loss
 from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.model.queries import Answer, Completeness, Query
 from quarterdeck.model.tables import Column, ColumnRole, ColumnType, Table
+from quarterdeck.model.tokens import ApiToken, Role
+from quarterdeck.server.memory import Memory
+from quarterdeck.server.queries import Queries
 
 TIME = Column(name="time", type=ColumnType.TIMESTAMP)
 EXECS = Table(
@@ -42,6 +49,16 @@ ALL_TYPES = Table(
         Column(name="c_list", type=ColumnType.LIST, item=ColumnType.UINT64),
         Column(name="c_names", type=ColumnType.LIST, item=ColumnType.STRING),
         Column(name="c_map", type=ColumnType.MAP, item=ColumnType.INT32),
+    ),
+)
+
+#: columns within columns
+TAGS = Table(
+    name="tags",
+    columns=(
+        TIME,
+        Column(name="tags", type=ColumnType.MAP, item=ColumnType.STRING),
+        Column(name="sizes", type=ColumnType.LIST, item=ColumnType.UINT64),
     ),
 )
 
@@ -100,6 +117,7 @@ def every_value(rows: int = 2) -> dict[str, Values]:
         "c_duration_ns": np.arange(rows, dtype=np.int64),
         "c_ipv4": np.full(rows, 0x7F000001, np.uint32),
         "c_ipv6": np.frombuffer(bytes.fromhex("20010db8000000000000000000000001") * rows, np.uint8).reshape(rows, 16),
+        "c_ip": np.frombuffer(bytes.fromhex("00000000000000000000ffff7f000001") * rows, np.uint8).reshape(rows, 16),
         "c_mac": np.full(rows, 0x0A0B0C0D0E0F, np.uint64),
         "c_json": strings(['{"a":1}'] * rows),
         "c_enum": np.array([1, -2, 9][:rows], np.int32),
@@ -107,3 +125,50 @@ def every_value(rows: int = 2) -> dict[str, Values]:
         "c_names": Varying(counts, text),
         "c_map": Varying(counts, Pairs(text, np.arange(rows, dtype=np.int32))),
     }
+
+
+def packed(table: pa.Table, **options: Any) -> bytes:
+    """The rows as the bytes of a batch, by another writer than an agent's."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table)
+    return zstandard.ZstdCompressor().compress(sink.getvalue())
+
+
+def tags(*, key: str = "key", value: str = "value", item: str = "item", nullable: bool = False) -> pa.Table:
+    """Rows of TAGS by another writer."""
+    entry = pa.struct([pa.field(key, pa.string(), nullable=nullable), pa.field(value, pa.string(), nullable=nullable)])
+    schema = pa.schema(
+        [
+            pa.field("time", pa.timestamp("ns", "UTC"), nullable=nullable),
+            pa.field("tags", pa.list_(pa.field(item, entry, nullable=nullable)), nullable=nullable),
+            pa.field("sizes", pa.list_(pa.field(item, pa.uint64(), nullable=nullable)), nullable=nullable),
+        ],
+        metadata={"writer": "another"},
+    )
+    columns = [pa.array([time.time_ns()] * 2), pa.array([[{key: "k", value: "v"}], []]), pa.array([[1], [2, 3]])]
+    return pa.table([column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+
+
+#: what a test's queries and inserts may use
+MEMORY = Memory(
+    store_bytes=1_000_000_000,
+    query_bytes=200_000_000,
+    answer_bytes=50_000_000,
+    answers_bytes=400_000_000,
+    insert_bytes=64_000_000,
+)
+ADMIN = ApiToken(id="a", name="admin", role=Role.ADMIN)
+VIEWER = ApiToken(id="v", name="viewer", role=Role.VIEWER)
+
+
+async def ask(queries: Queries, query: Query, token: ApiToken = ADMIN) -> Answer:
+    """The answer as values."""
+    reply = await queries.run(query, token)
+    return msgspec.json.decode(b"".join(reply.parts), type=Answer)
+
+
+async def export(queries: Queries, query: Query) -> tuple[bytes, Completeness]:
+    """The answer as it is written."""
+    reply = await queries.run(query, ADMIN)
+    return b"".join(reply.parts), reply.completeness

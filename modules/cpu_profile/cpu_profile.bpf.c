@@ -43,7 +43,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	if (!count) {
 		if (!bpf_map_update_elem(&samples, &key, &one, BPF_NOEXIST))
 			return 0;
-		count = bpf_map_lookup_elem(&samples, &key); // another CPU was faster, or there is no room
+		count = bpf_map_lookup_elem(&samples, &key); // another CPU added it first, or the map is full
 	}
 	if (count)
 		__sync_fetch_and_add(count, 1);

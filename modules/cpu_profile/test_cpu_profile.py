@@ -1,4 +1,4 @@
-"""Programs that do one thing only, against the stacks that were sampled."""
+"""Programs that do one thing only, compared with the sampled stacks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FRAME_POINTERS = ("-O1", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointe
 
 @contextmanager
 def running(*command: str | Path) -> Iterator[int]:
-    """The process id of a program that runs while the block lasts."""
+    """Yield the process id of a program that runs inside the block."""
     with subprocess.Popen(command) as child:
         try:
             yield child.pid
@@ -55,7 +55,7 @@ def running(*command: str | Path) -> Iterator[int]:
 
 
 def of(pid: int, *, user: str = "", kernel: str = "") -> Callable[[Row], bool]:
-    """Rows of a process with such frames innermost."""
+    """Return the rows of a process with such innermost frames."""
 
     def wanted(row: Row) -> bool:
         frames = zip((user, kernel), (row["user_stack"], row["kernel_stack"]), strict=True)
@@ -66,7 +66,7 @@ def of(pid: int, *, user: str = "", kernel: str = "") -> Callable[[Row], bool]:
 
 def test_hot_function_is_found(compile_c: CompileC) -> None:
     with running(compile_c("busy", BUSY, *FRAME_POINTERS)) as pid, ModuleRun(MODULE, interval_s=0.3) as run:
-        hot = of(pid, user="^qd_innermost")  # a sample may also fall into the tick that interrupts it
+        hot = of(pid, user="^qd_innermost")  # a sample may also be taken in the tick that interrupts it
         row = run.wait_for("cpu_profile", lambda row: hot(row) and not row["kernel_stack"])
         assert row["comm"] == "busy"
         assert [frame.split("+")[0] for frame in row["user_stack"][:3]] == ["qd_innermost", "qd_outer", "main"]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Every program started on the node, with its arguments, and every process that ended, with how.
+// Every program started on the node, with its arguments, and every process that ended, with its exit code or signal.
 #include <quarterdeck/kernel.h>
+#include <quarterdeck/text.h>
 
 #define ARGS_BYTES 1024
 #define FILENAME_BYTES 256
@@ -49,7 +50,7 @@ struct {
 	__uint(max_entries, 256 << 10);
 } exits SEC(".maps");
 
-// An exec does not fit the stack of a program. One for each CPU is enough: tracepoints run with preemption off.
+// An exec does not fit on the stack of a program. One for each CPU is enough: tracepoints run with preemption off.
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -57,7 +58,7 @@ struct {
 	__type(value, struct exec);
 } scratch SEC(".maps");
 
-// Threads that end at the same time may each find that none is left; only the first speaks for the process.
+// Threads that end at the same time may each find that no other is left; only the first one reports the process.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -94,21 +95,31 @@ static __always_inline int on_exec(struct task_struct *task, struct linux_binprm
 	e->uid = uid;
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 	BPF_CORE_READ_STR_INTO(&e->parent_comm, task, real_parent, group_leader, comm);
-	if (bpf_probe_read_kernel_str(e->filename, sizeof(e->filename), BPF_CORE_READ(bprm, filename)) < 0)
+	const char *path = BPF_CORE_READ(bprm, filename);
+	char next = 0;
+	long bytes = bpf_probe_read_kernel_str(e->filename, sizeof(e->filename), path);
+
+	if (bytes < 0)
 		e->filename[0] = 0;
+	else if (bytes == sizeof(e->filename) && !bpf_probe_read_kernel(&next, 1, path + bytes - 1) && next)
+		mark_cut(&e->filename[FILENAME_BYTES - 1]);
 
 	u64 start = BPF_CORE_READ(task, mm, arg_start);
 	u64 size = BPF_CORE_READ(task, mm, arg_end) - start;
-	if (size > ARGS_BYTES)
+	bool cut = size > ARGS_BYTES;
+
+	if (cut)
 		size = ARGS_BYTES;
 	if (bpf_probe_read_user(e->args, size, (void *)start))
 		size = 0;
+	else if (cut)
+		mark_cut(&e->args[ARGS_BYTES]);
 	e->args_bytes = size;
 	bpf_ringbuf_output(&execs, e, sizeof(*e) - ARGS_BYTES + size, 0);
 	return 0;
 }
 
-// Signal's times are those of threads that are gone; the last thread and the first, which stays to the end, are not.
+// The times in `signal` are those of ended threads, without the last thread and the first, which stays to the end.
 static __always_inline void read_times(struct exit *e, struct task_struct *task, struct task_struct *leader)
 {
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);
@@ -132,7 +143,7 @@ static __always_inline int on_exit(struct task_struct *task)
 	u32 code;
 	u8 yes = 1;
 
-	if (BPF_CORE_READ(signal, live.counter) > 0) // another thread of the process lives on
+	if (BPF_CORE_READ(signal, live.counter) > 0) // another thread of the process still runs
 		return 0;
 	if (!wanted(uid, ppid) || bpf_map_update_elem(&ended, &process, &yes, BPF_NOEXIST))
 		return 0;
@@ -167,7 +178,7 @@ int BPF_PROG(exit_btf, struct task_struct *task)
 	return on_exit(task);
 }
 
-// The same without types, for kernels that refuse typed programs.
+// The same programs without types, for kernels that refuse typed programs.
 SEC("raw_tp/sched_process_exec")
 int BPF_PROG(exec_raw, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {

@@ -1,4 +1,4 @@
-"""Programs that this process starts, and how they end, against what the tables say of them."""
+"""Programs that this process starts, and how they end, compared with the rows of the tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ int main(int argc, char **argv)
 
 @pytest.fixture(params=[(), ("exec_btf",)], ids=["tp_btf", "raw_tp"])
 def run(request: pytest.FixtureRequest) -> Iterator[ModuleRun]:
-    """The module, for the children of this process only."""
+    """Yield the module, for the children of this process only."""
     with ModuleRun(MODULE, settings={"only_ppid": os.getpid()}, without=request.param) as run:
         yield run
 
@@ -62,6 +62,30 @@ def test_program_is_a_row_with_its_arguments(run: ModuleRun) -> None:
         "filename": "/bin/sh",
         "args": "/bin/sh -c exit 7 zero one two",
     }
+
+
+def test_what_is_too_long_ends_with_an_ellipsis(run: ModuleRun, tmp_path: Path) -> None:
+    long = tmp_path
+    while len(str(long)) < 300:
+        long /= "x" * 60
+    long.mkdir(parents=True)
+    program = long / "true"
+    program.symlink_to("/bin/true")
+    child = subprocess.Popen([str(program), "y" * 2000], executable=str(program))
+    child.wait()
+    row = run.wait_for("execs", lambda row: row["pid"] == child.pid)
+    assert row["filename"] == str(program)[:252] + "…"
+    assert row["args"] == f"{program} {'y' * 2000}"[:1021] + "…"
+
+
+def test_what_just_fits_has_none(run: ModuleRun, tmp_path: Path) -> None:
+    exact = tmp_path / ("x" * 100)
+    exact.mkdir()
+    exact /= "z" * (255 - len(str(exact)) - 1)
+    exact.symlink_to("/bin/true")
+    child = subprocess.Popen([str(exact)], executable=str(exact))
+    child.wait()
+    assert run.wait_for("execs", lambda row: row["pid"] == child.pid)["filename"] == str(exact)
 
 
 def test_end_is_a_row_with_its_code(run: ModuleRun) -> None:
@@ -94,7 +118,7 @@ def test_long_arguments_are_cut(run: ModuleRun) -> None:
     child = subprocess.Popen(["/bin/true", "x" * 600, "y" * 600])
     child.wait()
     row = run.wait_for("execs", lambda row: row["pid"] == child.pid)
-    assert row["args"] == f"/bin/true {'x' * 600} {'y' * 600}"[:1024]
+    assert row["args"] == f"/bin/true {'x' * 600} {'y' * 600}"[:1021] + "…"
 
 
 def test_process_of_many_threads_ends_once(run: ModuleRun, compile_c: CompileC) -> None:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Processes killed because memory ran out: who was killed, how large it was, and who needed the memory.
+// Processes killed because memory ran out: the victim, its size, and the process that requested the memory.
 #include <quarterdeck/kernel.h>
 
 #include <linux/ptrace.h>
@@ -87,8 +87,8 @@ static __always_inline int on_kill(struct task_struct *victim)
 	return 0;
 }
 
-// Since 6.9 the tracepoint carries the victim itself, before only its process id. The victim's pid is read without a
-// helper, so that older kernels refuse the program (a number is no pointer) instead of running it on nonsense.
+// Since 6.9 the argument of the tracepoint is the victim, before only its process id. The victim's pid is read without
+// a helper, so that older kernels refuse the program (a number is not a pointer) instead of running it on invalid data.
 SEC("tp_btf/mark_victim")
 int BPF_PROG(mark_victim, struct task_struct *victim) { return victim->pid ? on_kill(victim) : 0; }
 

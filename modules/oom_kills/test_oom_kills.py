@@ -1,4 +1,4 @@
-"""A program that wants more memory than its cgroup may have, and is killed for it."""
+"""A program that requests more memory than its cgroup allows, and is killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMIT_BYTES = 24 << 20
 WANTED_BYTES = 256 << 20
 NOBODY = 65534
 
-#: joins the cgroup, makes itself the favourite, gives up its rights, and takes memory until it is over
+#: joins the cgroup, makes itself the preferred victim, drops its privileges, and allocates memory until it is killed
 HOG = f"""
 import os, sys
 open(sys.argv[1], "w").write(str(os.getpid()))
@@ -33,7 +33,7 @@ for page in range(0, len(hoard), 4096):
 
 @pytest.fixture
 def small_cgroup() -> Iterator[Path]:
-    """A cgroup with little memory and no swap."""
+    """Yield a cgroup with little memory and no swap."""
     v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
     is_v2 = (v2 / "cgroup.controllers").exists()
     if is_v2:

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Every file opened on the node, or tried to be.
+// Every file opened on the node, and every attempt that failed.
 #include <quarterdeck/errors.h>
 #include <quarterdeck/kernel.h>
+#include <quarterdeck/text.h>
 
 #define FILENAME_BYTES 512
 
-// 64-bit kernels add this flag by themselves, so it says nothing.
+// 64-bit kernels always add this flag, so it carries no information.
 #ifdef __TARGET_ARCH_x86
 #define O_LARGEFILE 0100000
 #else
@@ -24,13 +25,13 @@ struct open {
 	s32 fd;
 	enum error error;
 	char comm[TASK_COMM_LEN];
-	char filename[FILENAME_BYTES]; // only as many bytes as it has are sent
+	char filename[FILENAME_BYTES]; // only its used bytes are sent
 };
 
 struct call {
 	u64 time;
 	const char *filename;
-	u64 flags; // as wide as the others: kernels before 6.3 take no padding
+	u64 flags; // as wide as the others: kernels before 6.3 refuse padding
 };
 
 struct {
@@ -38,7 +39,7 @@ struct {
 	__uint(max_entries, 1 << 20);
 } opens SEC(".maps");
 
-// Calls between their entry and their return, by thread.
+// Calls that have not returned yet, by thread.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -83,12 +84,13 @@ static __always_inline int enter_how(const void *filename, const void *how)
 	return enter(filename, flags);
 }
 
-// The name is read when the call is over: then its memory is there, for the kernel has read it.
+// The name is read when the call returns: its memory is then present, because the kernel has read it.
 static __always_inline int emit(u64 since, const char *filename, u32 flags, int result)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	u32 zero = 0;
 	struct open *o;
+	char next = 0;
 	long bytes;
 
 	if (only_failed && result >= 0)
@@ -111,6 +113,8 @@ static __always_inline int emit(u64 since, const char *filename, u32 flags, int 
 		bytes = 0;
 	if (bytes > FILENAME_BYTES)
 		bytes = FILENAME_BYTES;
+	if (bytes == FILENAME_BYTES && !bpf_probe_read_user(&next, 1, filename + FILENAME_BYTES - 1) && next)
+		mark_cut(&o->filename[FILENAME_BYTES - 1]);
 	bpf_ringbuf_output(&opens, o, sizeof(*o) - FILENAME_BYTES + bytes, 0);
 	return 0;
 }
@@ -141,7 +145,7 @@ struct trace_event_raw_sys_exit {
 };
 #pragma clang attribute pop
 
-// 1. open, creat, openat and openat2 all end in this function; no place is cheaper, where the kernel lets us in.
+// 1. open, creat, openat and openat2 all call this function; it is the cheapest place, if the kernel allows it.
 SEC("fexit/do_sys_openat2")
 int BPF_PROG(opened, int dfd, const char *filename, struct open_how___kernel *how, long result)
 {
@@ -173,7 +177,7 @@ int leave_openat2(struct trace_event_raw_sys_exit *ctx)
 	return leave(ctx->ret);
 }
 
-// The older two of the calls; architectures younger than openat (such as arm64) are without them.
+// The two older calls; architectures newer than openat (such as arm64) lack them.
 SEC("tracepoint/syscalls/sys_enter_open")
 int enter_open(struct trace_event_raw_sys_enter *ctx)
 {

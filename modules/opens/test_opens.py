@@ -1,4 +1,4 @@
-"""Files that this process opens, in every way there is, against what the table says of them; for each alternative."""
+"""Files that this process opens in every possible way, compared with the rows of the table, for each alternative."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quarterdeck.testing.module_run import ModuleRun
 from tests.support import require
 
 MODULE = Path(__file__).parent
-#: programs to do without, so that the alternative of this name is used; the first is what this kernel likes best
+#: programs to leave out, so that the alternative of this name is used; the first is the one that this kernel prefers
 ALTERNATIVES = {
     "best": (),
     "tracepoints": ("opened",),
@@ -44,21 +44,21 @@ int main(int argc, char **argv)
 """
 
 
-@pytest.fixture(params=ALTERNATIVES.values(), ids=ALTERNATIVES)
+@pytest.fixture(params=ALTERNATIVES.values(), ids=list(ALTERNATIVES))
 def without(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """The programs that a kernel lacks."""
+    """Return the programs that a kernel lacks."""
     return request.param
 
 
 @pytest.fixture
 def run(without: tuple[str, ...]) -> Iterator[ModuleRun]:
-    """The module, for this process only."""
+    """Yield the module, for this process only."""
     with ModuleRun(MODULE, settings={"only_pid": os.getpid()}, without=without) as run:
         yield run
 
 
 def call(number: int, *arguments: int | bytes | None) -> int:
-    """A system call as it is, without what a library makes of it."""
+    """Make a system call directly, without the C library."""
     return ctypes.CDLL(None, use_errno=True).syscall(number, *arguments)
 
 
@@ -78,7 +78,7 @@ def test_opened_file_is_a_row(run: ModuleRun, tmp_path: Path) -> None:
         "pid": os.getpid(),
         "tid": os.getpid(),
         "uid": 0,
-        "flags": os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC,  # Python adds the last
+        "flags": os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC,  # Python adds the last flag
         "fd": fd,
         "error": "OK",
         "comm": Path("/proc/self/comm").read_text().strip(),
@@ -134,7 +134,13 @@ def test_long_path_is_cut(run: ModuleRun, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         os.open(path, os.O_RDONLY)
     row = run.wait_for("opens", lambda row: row["filename"].startswith(f"{tmp_path}/./"))
-    assert row["filename"] == path[:511]
+    assert row["filename"] == path[:508] + "…"
+
+
+def test_a_path_that_just_fits_has_no_mark(run: ModuleRun, tmp_path: Path) -> None:
+    path = f"{tmp_path}/".ljust(511, "/")
+    os.close(os.open(path, os.O_RDONLY))
+    run.wait_for("opens", lambda row: row["filename"] == path)
 
 
 def test_only_failed_opens(without: tuple[str, ...], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ struct {
 	__type(value, struct latency);
 } latencies SEC(".maps");
 
-// When each thread became runnable; 0 while it does not wait. Entries stay, for making one costs as much as many look-ups.
+// When each thread became runnable; 0 while it does not wait. Entries are kept: creating one costs as much as many look-ups.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 32768);
@@ -38,7 +38,7 @@ struct task_struct___before_5_14 {
 };
 #pragma clang attribute pop
 
-// Programs of tp_btf may follow pointers themselves, which is much cheaper than asking a helper to.
+// Programs of tp_btf can follow pointers directly, which is much cheaper than calling a helper.
 #define READ(pointer, member) (typed ? (pointer)->member : BPF_CORE_READ(pointer, member))
 
 static __always_inline int starts_waiting(const bool typed, struct task_struct *task)
@@ -92,7 +92,7 @@ static __always_inline void count(const bool typed, struct task_struct *task, u6
 	__sync_fetch_and_add(&l->count, 1);
 	__sync_fetch_and_add(&l->total, waited_us);
 	__sync_fetch_and_add(&l->slots[slot], 1);
-	if (per_process) // anew each time: exec changes it
+	if (per_process) // read each time: exec changes it
 		bpf_probe_read_kernel(l->comm, TASK_COMM_LEN, READ(task, group_leader)->comm);
 }
 
@@ -102,7 +102,7 @@ static __always_inline int on_switch(const bool typed, bool preempted, struct ta
 	u32 tid = READ(after, pid);
 	u64 *since, waited;
 
-	if (preempted || is_runnable(typed, before)) // it was not done: it waits from now on
+	if (preempted || is_runnable(typed, before)) // it has not finished: it waits from now on
 		starts_waiting(typed, before);
 	if (!tid)
 		return 0;

@@ -1,4 +1,4 @@
-"""Two busy processes that share a CPU wait for each other; how often, the kernel counts too."""
+"""Two busy processes that share a CPU wait for each other; the kernel counts their switches too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TABLE = "run_queue_latency"
 
 @pytest.fixture
 def rivals() -> Iterator[tuple[int, int]]:
-    """Two processes that never rest, bound to one CPU."""
+    """Yield two processes that never sleep, bound to one CPU."""
     with ExitStack() as stack:
         pids: list[int] = []
         for _ in range(2):
@@ -32,7 +32,7 @@ def rivals() -> Iterator[tuple[int, int]]:
 
 
 def switches(pid: int) -> int:
-    """How often the process has left a CPU, as the kernel counts it; so it cannot have come to one much more often."""
+    """Return how often the process has left a CPU, as the kernel counts it; it has entered one about as often."""
     status = Path(f"/proc/{pid}/status").read_text()
     return sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", status)))
 

@@ -6,7 +6,7 @@
 #include "names.h"
 
 #define MAX_ERRNO 4095
-// What the kernel returns to itself when a signal comes: the program sees EINTR at most, or nothing at all.
+// Values that the kernel uses internally when a signal arrives: the program receives EINTR or no error.
 #define ERESTARTSYS 512
 #define ERESTART_RESTARTBLOCK 516
 
@@ -35,7 +35,7 @@ static __always_inline int on_return(const void *regs, long result)
 
 	if (result >= 0 || result < -MAX_ERRNO) // not an error, or an address
 		return 0;
-	if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK) // the call goes on after a signal
+	if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK) // the call continues after a signal
 		return 0;
 	key.pid = bpf_get_current_pid_tgid() >> 32;
 	if ((only_pid && key.pid != only_pid) || (only_error && -result != only_error) || is_compat_syscall())
@@ -47,7 +47,7 @@ static __always_inline int on_return(const void *regs, long result)
 	if (!count) {
 		if (!bpf_map_update_elem(&failures, &key, &one, BPF_NOEXIST))
 			return 0;
-		count = bpf_map_lookup_elem(&failures, &key); // another thread was faster
+		count = bpf_map_lookup_elem(&failures, &key); // another thread added it first
 	}
 	if (count)
 		__sync_fetch_and_add(count, 1);

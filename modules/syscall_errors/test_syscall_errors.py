@@ -1,4 +1,4 @@
-"""Calls that a program makes fail so many times, against what the table counts."""
+"""Calls that a program makes fail a given number of times, compared with the counts of the table."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ ONCE = {
 
 @pytest.fixture
 def child(compile_c: CompileC) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that makes calls fail for each byte that it reads."""
+    """Start a program that makes calls fail for each byte that it reads."""
     with subprocess.Popen([compile_c("failing", FAILING)], stdin=subprocess.PIPE, bufsize=0) as child:
         yield child
 
 
 def counted(run: ModuleRun, pid: int) -> dict[tuple[str, str], int]:
-    """Failures by call and error, over all readings."""
+    """Return the failures by call and error, over all reads."""
     total: Counter[tuple[str, str]] = Counter()
     for row in run.rows("syscall_errors", lambda row: row["pid"] == pid):
         total[row["syscall"], row["error"]] += row["failures"]

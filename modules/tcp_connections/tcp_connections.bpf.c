@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// TCP connections as they are opened, closed, or fail to open: who, with whom, how long, how much, how fast.
+// TCP connections that are opened, closed, or fail to open: their owners, peers, durations, bytes and round-trip times.
 #include <quarterdeck/kernel.h>
 
 #include <bpf/bpf_endian.h>
@@ -8,7 +8,7 @@
 #define AF_INET6 10
 
 #define IPPROTO_TCP 6
-#define SOCK_DONE 1 // the bit of skc_flags that says that the other side's FIN was received
+#define SOCK_DONE 1 // the bit of skc_flags that is set when the other side's FIN was received
 
 enum tcp_state {
 	TCP_ESTABLISHED = 1,
@@ -42,9 +42,9 @@ struct connection {
 	char comm[TASK_COMM_LEN];
 };
 
-// What is known of a socket before it closes. Without padding, which kernels before 6.3 refuse.
+// The known facts of a socket before it closes, without padding, which kernels before 6.3 refuse.
 struct opening {
-	u64 time; // of connect(), then of the handshake's end; 0: not known
+	u64 time; // of connect(), then of the handshake's end; 0: unknown
 	u32 pid;
 	enum connection_side side;
 	char comm[TASK_COMM_LEN];
@@ -89,7 +89,7 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 };
 struct inet_sock {
-	__be16 inet_sport; // unlike skc_num not yet gone when the socket closes
+	__be16 inet_sport; // unlike skc_num, still set when the socket closes
 };
 struct tcp_sock {
 	u64 bytes_sent;
@@ -117,7 +117,7 @@ static __always_inline void read_addresses(struct connection *c, struct sock *sk
 	__builtin_memcpy(c->remote_ip + 12, &remote, 4);
 }
 
-// FIN takes a place in the sequence, and the kernel counts it as a byte.
+// FIN takes one sequence number, and the kernel counts it as a byte.
 static __always_inline u64 bytes_received(struct sock *sk)
 {
 	u64 bytes = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
@@ -175,13 +175,13 @@ static __always_inline bool is_tcp(struct sock *sk)
 	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP && (family == AF_INET || family == AF_INET6);
 }
 
-// Once established, it is in one of the states up to its end, TIME_WAIT being no state of the socket.
+// Once established, a socket is in one of these states until its end; TIME_WAIT is not a state of the socket.
 static __always_inline bool was_established(int state)
 {
 	return state != TCP_LISTEN && state != TCP_SYN_SENT && state != TCP_SYN_RECV && state != TCP_CLOSE;
 }
 
-// The tracepoint is for every protocol that has TCP's states.
+// The tracepoint runs for every protocol with TCP's states.
 static __always_inline int on_state(struct sock *sk, int before, int after)
 {
 	u64 now = bpf_ktime_get_ns();
@@ -198,7 +198,7 @@ static __always_inline int on_state(struct sock *sk, int before, int after)
 		bpf_map_update_elem(&openings, &sk, &fresh, BPF_ANY);
 		break;
 	case TCP_ESTABLISHED:
-		if (!known) { // in the network's own time: whoever is current has nothing to do with it
+		if (!known) { // in network processing: the current process is unrelated
 			fresh.side = before == TCP_SYN_RECV ? SERVER : CLIENT;
 			bpf_map_update_elem(&openings, &sk, &fresh, BPF_ANY);
 			known = bpf_map_lookup_elem(&openings, &sk);
@@ -210,7 +210,7 @@ static __always_inline int on_state(struct sock *sk, int before, int after)
 		break;
 	case TCP_FIN_WAIT1:
 	case TCP_LAST_ACK: // in close() or shutdown(), so the current process is the owner
-		if (!known) { // established before we came
+		if (!known) { // established before the module was loaded
 			bpf_map_update_elem(&openings, &sk, &fresh, BPF_ANY);
 			known = bpf_map_lookup_elem(&openings, &sk);
 		}

@@ -1,4 +1,4 @@
-"""Connections over the loopback interface, with known ports and byte counts, against what the table says of them."""
+"""Connections over the loopback interface, with known ports and byte counts, compared with the rows of the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quarterdeck.testing.module_run import ModuleRun, Row
 from tests.support import require
 
 MODULE = Path(__file__).parent
-#: family, its loopback address, and that as the table has it
+#: family, its loopback address, and its form in the table
 FAMILIES = [
     pytest.param(socket.AF_INET, "127.0.0.1", IPv6Address("::ffff:127.0.0.1"), id="ipv4"),
     pytest.param(socket.AF_INET6, "::1", IPv6Address("::1"), id="ipv6"),
@@ -38,7 +38,7 @@ class Pair:
             self.server, _ = listener.accept()
 
     def talk(self) -> None:
-        """Send both ways, all of which is received."""
+        """Send and receive in both directions."""
         self.server.sendall(TO_CLIENT)
         receive(self.client, len(TO_CLIENT))
         for start in range(0, len(TO_SERVER), 50_000):
@@ -57,7 +57,7 @@ def require_ipv6(family: socket.AddressFamily) -> None:
 
 @pytest.fixture(params=[(), ("state_btf",)], ids=["tp_btf", "raw_tp"])
 def run(request: pytest.FixtureRequest) -> Iterator[ModuleRun]:
-    """The module, for all connections of the machine."""
+    """Yield the module, for all connections of the machine."""
     with ModuleRun(MODULE, without=request.param) as run:
         yield run
 
@@ -115,7 +115,7 @@ def test_refused_connection_is_failed(
     run: ModuleRun, family: socket.AddressFamily, host: str, address: IPv6Address
 ) -> None:
     require_ipv6(family)
-    with closing(socket.socket(family)) as bound:  # keeps the port, and listens to nobody
+    with closing(socket.socket(family)) as bound:  # keeps the port without listening
         bound.bind((host, 0))
         port = bound.getsockname()[1]
         with pytest.raises(ConnectionRefusedError):

@@ -1,4 +1,4 @@
-"""For Python scripts that a node runs (`execute_js_py`): what they were passed, and what they say.
+"""The library for Python scripts that a node runs (`execute_js_py`): reads their input, and prints their messages.
 
     from quarterdeck import script
     wanted = script.data()
@@ -6,7 +6,8 @@
     script.stat("backup.bytes:1024|c")
     script.result({"saved": True})
 
-It prints marked lines on standard output, as every program can, and reads standard input; it imports nothing of ours.
+It prints marked lines on standard output, as any program can, and reads standard input; it imports no other module of
+Quarterdeck.
 """
 
 from __future__ import annotations
@@ -15,26 +16,26 @@ import json
 import sys
 from typing import Any
 
-#: of a result that is JSON, and of a statsd sample, as the requirement document numbers them
+#: the levels of a result that is JSON, and of a statsd sample, numbered as in the requirement document
 RESULT_LEVEL, STATSD_LEVEL = 20, 10
 _BLOCK_END = ":::"
 
 
 def text() -> str:
-    """What was passed as data: all of standard input."""
+    """Return the job's data: all of standard input."""
     return sys.stdin.read()
 
 
 def data() -> Any:
-    """What was passed as data, from its JSON; None when nothing was."""
+    """Return the job's data, decoded from JSON; None when there is none."""
     passed = text()
     return json.loads(passed) if passed.strip() else None
 
 
 def message(level: int, text: str) -> None:
-    """A message of this level: 3 for users, 4 for operators, 5 log, 7 warning, 8 error, 9 critical, 11 debug.
+    """Print a message of this level: 3 for users, 4 for operators, 5 log, 7 warning, 8 error, 9 critical, 11 debug.
 
-    A text of several lines stays one message. A line of it that is exactly `:::` would end it, and gets a space before.
+    A text of several lines is one message. A line that is exactly `:::` would end it, and gets a space before it.
     """
     lines = text.removesuffix("\n").split("\n")
     if len(lines) == 1:
@@ -45,12 +46,12 @@ def message(level: int, text: str) -> None:
 
 
 def result(value: Any) -> None:
-    """What the job returns, as JSON. The last one counts."""
+    """Set the result of the job, as JSON. The last call counts."""
     _say(f"{RESULT_LEVEL}::{json.dumps(value)}")
 
 
 def stat(sample: str) -> None:
-    """A statsd sample, such as "backup.seconds:12|ms"."""
+    """Print a statsd sample, such as "backup.seconds:12|ms"."""
     _say(f"{STATSD_LEVEL}::{sample}")
 
 

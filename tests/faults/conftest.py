@@ -1,13 +1,15 @@
-"""What the faults share: small disks that can be filled."""
+"""Fixtures of the fault tests: small disks that can be filled, and a node's folder that leaves no process behind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.disks import SmallDisk
+from tests.node_life import clean_up
 
 MakeDisk = Callable[[Path, int], SmallDisk]
 
@@ -24,3 +26,12 @@ def small_disk() -> Iterator[MakeDisk]:
     yield make
     for disk in made:
         disk.unmount()
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncGenerator[Path]:
+    """A node's folder."""
+    folder = tmp_path / "node"
+    await asyncio.to_thread(folder.mkdir)
+    yield folder
+    await clean_up(folder)

@@ -18,8 +18,10 @@ from quarterdeck.columns.batch import Batch
 from quarterdeck.columns.values import strings
 from quarterdeck.link.messages import TelemetryBatch
 from quarterdeck.model.losses import Loss, LossReason
+from quarterdeck.server.ingest.batches import from_agent
 from quarterdeck.server.ingest.ingest import Ingest
 from quarterdeck.server.ingest.inserts import Inserts
+from quarterdeck.server.signals import LocalSignals
 from quarterdeck.server.tables import Tables
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.ingest import IngestJournal
@@ -66,7 +68,7 @@ async def send(ingest: Ingest, folder: Path, nid: int, last: int) -> None:
     with (folder / f"acks-{nid}").open("a", buffering=1) as acks:
 
         async def one(seq: int) -> None:
-            await ingest.accept(agent(nid), made(seq, floor))
+            await ingest.accept(from_agent(agent(nid), made(seq, floor)))
             acks.write(f"{seq}\n")
             done.add(seq)
 
@@ -82,7 +84,7 @@ async def main(folder: Path, last: int) -> None:
     tables = Tables(store, journal)
     await tables.start()
     await tables.ensure(EXECS)
-    ingest = Ingest(Inserts(store, journal), tables, interval_s=0.01)
+    ingest = Ingest(Inserts(store, journal), tables, signals=LocalSignals(), interval_s=0.01)
     await ingest.start()
     print("ready", flush=True)
     await asyncio.gather(*(send(ingest, folder, nid, last) for nid in range(AGENTS)))

@@ -1,4 +1,4 @@
-"""Somebody sets the wall clock back an hour under a server and an agent at work: only the times that they tell change.
+"""The wall clock is set back an hour under a running server and agent: only the times that they report change.
 
 Both are real processes, and see a clock that the test moves (`tests/moved_clock.py`).
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand, Job, JobState, is_final
-from quarterdeck.model.messages import MessageFilter, NodeMessage
+from quarterdeck.model.messages import Level, MessageFilter, NodeMessage
 from quarterdeck.model.nodes import AgentState, Selector
 from tests.fleet import Fleet, eventually
 from tests.moved_clock import MovedClock
@@ -39,7 +39,7 @@ def fleet(tmp_path: Path, clock: MovedClock) -> Iterator[Fleet]:
 
 def ask(fleet: Fleet, cmd: str, /, *, expires_s: float | None = None, **arguments: object) -> CommandWithJobs:
     request = CreateCommand(cmd=cmd, args=arguments, selector=Selector(nodes=("one",)), expires_s=expires_s)
-    return fleet.client.create_command(request)
+    return fleet.client.commands.create(request)
 
 
 def start(fleet: Fleet, script: str, **settings: float) -> str:
@@ -49,7 +49,7 @@ def start(fleet: Fleet, script: str, **settings: float) -> str:
 
 def over(fleet: Fleet, command_id: str) -> Job:
     return eventually(
-        lambda: next((job for job in fleet.client.show_command(command_id).jobs if is_final(job.state)), None),
+        lambda: next((job for job in fleet.client.commands.get(command_id).jobs if is_final(job.state)), None),
         f"the result of {command_id}",
     )
 
@@ -58,10 +58,16 @@ def printed(fleet: Fleet, job_id: str, *, more_than: int = 0) -> list[NodeMessag
     """What it printed, oldest first, once that is more than so many messages."""
 
     def look() -> list[NodeMessage] | None:
-        found = list(fleet.client.list_messages(MessageFilter(job_id=job_id)).messages)
+        found = list(fleet.client.messages.list(MessageFilter(job_id=job_id)).messages)
         return found if len(found) > more_than else None
 
     return eventually(look, f"more than {more_than} messages of {job_id}")
+
+
+def _lines(fleet: Fleet, job_id: str) -> list[str]:
+    """What it printed itself, on standard output."""
+    wanted = MessageFilter(job_id=job_id, levels=str(int(Level.STDOUT)))
+    return [message.data for message in fleet.client.messages.list(wanted).messages]
 
 
 def test_what_runs_goes_on_while_the_clock_goes_back(fleet: Fleet, clock: MovedClock) -> None:
@@ -76,7 +82,8 @@ def test_what_runs_goes_on_while_the_clock_goes_back(fleet: Fleet, clock: MovedC
     printed(fleet, again, more_than=turns + 2)
     printed(fleet, counting, more_than=counted + 10)
     os.kill(int(pids[-1]), signal.SIGKILL)
-    assert int(printed(fleet, lasting, more_than=1)[1].data) != int(pids[-1]), "another process"
+    lines = eventually(lambda: _lines(fleet, lasting)[1:], "another process")
+    assert int(lines[0]) != int(pids[-1])
     (fleet.folder / "stop").touch()
     ended = over(fleet, counting)
     assert ended.result is not None
@@ -93,7 +100,7 @@ def test_what_runs_goes_on_while_the_clock_goes_back(fleet: Fleet, clock: MovedC
     rows = fleet.wait_rows(f"SELECT data FROM messages WHERE job_id = '{counting}'")
     assert rows == [["stopped"]]
     for job_id in (again, lasting):
-        fleet.client.kill_command(job_id)
+        fleet.client.commands.kill(job_id)
         assert over(fleet, job_id).state is JobState.KILLED
 
 

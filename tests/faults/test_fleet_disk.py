@@ -1,4 +1,4 @@
-"""Full disks below a fleet at work: what was acknowledged stays, the rest waits or is counted, and it heals alone."""
+"""Full disks under a running fleet: acknowledged data is kept, the rest waits or is counted, and the fleet recovers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_full_below_the_telemetry_store(small_disk: MakeDisk, tmp_path: Path) ->
             fleet.wait_for("one", AgentState.ONLINE)
             assert outcome(fleet.client, NAME).rows == stored
         assert settled(fleet.client, NAME, made).distinct == made
-        fleet.client.deploy_module("another")
+        fleet.client.modules.deploy("another")
         fleet.wait_running("another", "one")
 
 
@@ -91,7 +91,7 @@ def _messages(fleet: Fleet, job_id: str) -> tuple[list[str], tuple[str, ...]]:
     cursor: str | None = ""
     problems: tuple[str, ...] = ()
     while cursor is not None:
-        page = fleet.client.list_messages(MessageFilter(job_id=job_id), cursor=cursor)
+        page = fleet.client.messages.list(MessageFilter(job_id=job_id), cursor=cursor)
         texts += [message.data for message in page.messages]
         cursor, problems = page.cursor, page.problems
     return texts, problems
@@ -104,10 +104,10 @@ def test_programs_print_on_while_the_disk_below_their_messages_is_full(small_dis
 
     def ask(cmd: str, /, **arguments: object) -> str:
         request = CreateCommand(cmd=cmd, args=arguments, selector=Selector(nodes=("one",)))
-        return fleet.client.create_command(request).id
+        return fleet.client.commands.create(request).id
 
     def result(command_id: str) -> JobResult:
-        return eventually(lambda: fleet.client.show_command(command_id).jobs[0].result, f"the result of {command_id}")
+        return eventually(lambda: fleet.client.commands.get(command_id).jobs[0].result, f"the result of {command_id}")
 
     def counts_on() -> None:
         before = int(count.read_text() or 0)
@@ -143,7 +143,7 @@ def test_full_below_the_state_store(small_disk: MakeDisk, tmp_path: Path) -> Non
         with disk.full():
             stored, made = made, made + call(1_000)
             with pytest.raises(StorageFull, match="state store"):
-                fleet.client.create_module(counted("another"))
+                fleet.client.modules.create(counted("another"))
             assert outcome(fleet.client, NAME).rows >= stored, "queries go on"
         assert settled(fleet.client, NAME, made).distinct == made
         fleet.wait_for("one", AgentState.ONLINE)

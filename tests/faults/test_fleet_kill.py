@@ -1,4 +1,4 @@
-"""kill -9 in a fleet at work: what the server acknowledged is kept, nothing is stored twice, every event is told of.
+"""kill -9 in a running fleet: acknowledged data is kept, nothing is stored twice, every event is stored or counted.
 
 Only an agent's memory dies with it: rows that no server had acknowledged and no disk held yet. While the link is up
 that is what the last moment brought; without a link, what the last seconds brought, since the outbox then spills.
@@ -68,13 +68,13 @@ def _restart(fleet: Fleet) -> None:
 
 
 def _spilled_rows(fleet: Fleet) -> int:
-    """Rows on the agent's disk, as its files are named."""
+    """Return the number of rows on the agent's disk, from the names of its files."""
     files = (fleet.folder / "one" / "agent" / "outbox").glob("*.spill")
     return sum(int(file.name.split(".")[4]) for file in files)
 
 
 def _at_rest(fleet: Fleet) -> Outcome:
-    """What is stored and counted when nothing is on its way any more."""
+    """Return the stored and counted rows once none is in flight."""
     eventually(lambda: not _spilled_rows(fleet), "the outbox to be empty")
 
     def look() -> Outcome | None:

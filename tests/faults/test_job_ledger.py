@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.agent.commands.command import Command, Outcome
-from quarterdeck.agent.jobs import executor
 from quarterdeck.agent.jobs.ledger import Ledger
 from quarterdeck.agent.jobs.records import SET_ASIDE, Record, RecordFile, Stage
+from quarterdeck.agent.jobs.waits import Waits
 from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.jobs import JobOffer, JobState
 from tests.disks import MB
@@ -47,13 +47,11 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "RETRY_S", 0.02)
+QUICK = Waits(retry_s=0.02)
 
 
 @pytest.mark.parametrize("lines", [1, 50, 400])
-def test_what_was_said_to_be_written_survives_a_kill(tmp_path: Path, lines: int) -> None:
+def test_a_record_that_was_acknowledged_survives_a_kill(tmp_path: Path, lines: int) -> None:
     path = tmp_path / "jobs.db"
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
@@ -160,7 +158,7 @@ async def test_whichever_write_fails_a_job_runs_once_and_has_one_result(
             ran[0] += 1
             return Outcome()
 
-        async with node(tmp_path / str(failing), {"count": Command(run=count)}) as server:
+        async with node(tmp_path / str(failing), {"count": Command(run=count)}, waits=QUICK) as server:
             server.offer("first", "second", cmd="count", args={"queue": "q"})
             for id_ in ("first", "second"):
                 assert (await server.result(id_)).state is JobState.OK
@@ -174,7 +172,7 @@ async def test_whichever_write_fails_a_job_runs_once_and_has_one_result(
 
 async def _nothing_more(server: Server) -> int:
     for _ in range(5):
-        await asyncio.sleep(executor.RETRY_S)
+        await asyncio.sleep(QUICK.retry_s)
     return len(server.heard)
 
 
@@ -183,7 +181,7 @@ async def test_on_a_full_disk_nothing_is_taken_results_wait_and_then_all_goes_on
 ) -> None:
     disk = small_disk(tmp_path / "disk", 2 * MB)
     gate = Gate()
-    async with node(disk.folder / "agent", {"gate": Command(run=gate.run)}) as server:
+    async with node(disk.folder / "agent", {"gate": Command(run=gate.run)}, waits=QUICK) as server:
         server.offer("runs", cmd="gate", data="x" * 10_000)
         await until(lambda: server.started)
         with disk.full():

@@ -1,10 +1,11 @@
-"""The keeper under faults: agents that are killed or away, trees that will not end, and its own death."""
+"""The keeper under faults: killed or absent agents, process trees that do not end, and its own death."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from quarterdeck.agent.keeper.messages import Exited
 from quarterdeck.agent.processes.cgroups import Cgroups
-from quarterdeck.agent.processes.client import Exited
 from quarterdeck.model.processes import Limits
 from tests.keeping import Kept, runs
 from tests.support import require, until
@@ -25,10 +26,12 @@ from tests.support import require, until
 AGENT = """
     import asyncio, base64, json, sys
     from pathlib import Path
-    from quarterdeck.agent.processes.client import Exited, Keeper, Output, Start
+    from quarterdeck.agent.keeper.client import KeeperClient
+    from quarterdeck.agent.keeper.messages import Exited, OutputChunk
+    from quarterdeck.agent.keeper.start import Start
 
     async def main():
-        keeper = Keeper(Path(sys.argv[1]))
+        keeper = KeeperClient(Path(sys.argv[1]))
         log = open(sys.argv[2], "a")
         script = "for i in 1 2 3 4 5 6; do echo $0 line $i; sleep 0.2; done; exit 3"
         for n in range(100) if "start" in sys.argv else ():
@@ -38,7 +41,7 @@ AGENT = """
         while True:
             for event in await keeper.events():
                 what = {"id": event.id, "seq": event.seq}
-                if isinstance(event, Output):
+                if isinstance(event, OutputChunk):
                     what["text"] = event.data.decode()
                 else:
                     what["code"] = event.code
@@ -156,6 +159,30 @@ async def test_a_slow_agent_holds_the_child_up_and_loses_nothing(kept: Kept) -> 
     assert (await kept.exit("a")).code == 0
     assert kept.outputs["a", 1] == FLOODED
     assert not kept.lost
+
+
+#: about 25 MB in pieces of all sizes, so that no file and no read ends where another does
+UNEVEN = """
+import os, random
+dice = random.Random(int(sys.argv[1]))
+for n in range(600):
+    left = b"%06d\\n" % n * dice.randrange(1, 12000)
+    while left:
+        left = left[os.write(dice.choice((1, 1, 1, 2)), left[:dice.choice((100, 5000, 65536, 1 << 20))]):]
+"""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_nothing_is_lost_while_there_is_an_agent_however_slowly_it_stores(kept: Kept, seed: int) -> None:
+    await kept.start("a", sys.executable, "-Sc", f"import sys\n{UNEVEN}", str(seed), spool_bytes=1 << 20)
+    dice, kept.acknowledging = random.Random(seed), False
+    while "a" not in kept.exits:
+        news = len(kept.seqs.get("a", ()))
+        await kept.until(lambda more=news: len(kept.seqs.get("a", ())) > more)
+        await kept.keeper.acknowledge({"a": dice.choice(kept.seqs["a"][-3:])})  # what is not fills no window
+    assert not kept.lost
+    assert sum(map(len, kept.outputs.values())) == sum(kept.exits["a"][0].printed)
+    assert kept.seqs["a"] == sorted(set(kept.seqs["a"]))
 
 
 BOMB = "import os, time\nprint('boom', flush=True)\nwhile True:\n try: os.fork()\n except OSError: time.sleep(0.01)"

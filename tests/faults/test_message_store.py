@@ -1,4 +1,4 @@
-"""The message store under faults: a full disk, damaged files, a kill. It goes on, and says what it lost."""
+"""The message store under faults: a full disk, damaged files, a kill. It continues, and reports its losses."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from quarterdeck.agent.messages.ids import MessageIds
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.messages.runs import Routing, Run, Source
 from quarterdeck.agent.messages.store import MessageStore
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.jobs import JobState
 from quarterdeck.model.messages import LogLevels, Message, MessageFilter
@@ -49,7 +50,7 @@ def run(count: int, *, first: int = 0, size: int = 100) -> Run:
 
 
 def fill(store: MessageStore, *, files: int) -> int:
-    """Append until there are so many full files; how many messages."""
+    """Append until there are `files` full files; return the number of messages."""
     count = 0
     while len(list(store_files(store))) <= files:
         store.append([run(500, first=count)])
@@ -58,7 +59,7 @@ def fill(store: MessageStore, *, files: int) -> int:
 
 
 def append_until_full(store: MessageStore, *, first: int) -> int:
-    """Append until the disk refuses; the number of the first message that it refused."""
+    """Append until the disk is full; return the number of the first message that was refused."""
     while True:
         try:
             store.append([run(100, first=first)])
@@ -72,7 +73,7 @@ def store_files(store: MessageStore) -> list[Path]:
 
 
 def everything(store: MessageStore) -> tuple[list[Message], list[str]]:
-    """All messages, and the problems on the way."""
+    """Return all messages, and the problems of reading them."""
     found: list[Message] = []
     problems: list[str] = []
     cursor: str | None = ""
@@ -131,7 +132,7 @@ def test_a_store_opens_on_a_full_disk_and_starts_when_there_is_room(disk: SmallD
 
 
 async def test_processes_go_on_while_the_disk_is_full_and_the_log_says_what_is_missing(disk: SmallDisk) -> None:
-    log = MessageLog(disk.folder / "messages", emit=lambda *_: None, lose=lambda _: None, queue_bytes=MB)
+    log = MessageLog(disk.folder / "messages", outlet=Outlet(emit=lambda *_: None, lose=lambda _: None), queue_bytes=MB)
     disk.fill()
     routing = Routing.of(LogLevels())
     for number in range(4000):
@@ -156,8 +157,9 @@ async def test_what_an_agent_took_and_could_not_store_before_it_was_killed_is_sa
 ) -> None:
     home = tmp_path / "node"
     disk = small_disk(home / "messages", 2 * MB)
-    os.mkfifo(home / "go")
-    script = "echo before; read _ < go; head -c 3000000 /dev/zero | tr '\\0' x; echo; read _ < go; echo after"
+    for name in ("go", "go-on"):
+        os.mkfifo(home / name)
+    script = "echo before; read _ < go; head -c 3000000 /dev/zero | tr '\\0' x; echo; read _ < go-on; echo after"
     try:
         async with life(home) as node:
             node.shell("job", script, workingdir=str(home))
@@ -170,7 +172,7 @@ async def test_what_an_agent_took_and_could_not_store_before_it_was_killed_is_sa
             node.killed = True
         disk.clear()
         async with life(home) as node:
-            await asyncio.to_thread((home / "go").write_text, "\n")
+            await asyncio.to_thread((home / "go-on").write_text, "\n")
             assert (await node.server.result("job")).state is JobState.OK
             await node.printed("job", "bytes that it printed are lost")
             log = [message.data for message in await node.log("job")]

@@ -1,4 +1,4 @@
-"""The outbox under faults: the agent is killed, the disk is full. Rows arrive or are counted, and it goes on."""
+"""The outbox under faults: the agent is killed, the disk is full. Rows arrive or are counted, and it continues."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.agent import outbox as module
 from quarterdeck.agent.outbox import Outbox
+from quarterdeck.agent.upkeep import Upkeep
 from quarterdeck.link.messages import TelemetryAck
 from quarterdeck.model.config import OutboxConfig
 from quarterdeck.model.tables import Table
@@ -29,13 +29,14 @@ TABLE = Table(name="opens", columns=())
 PRODUCER = """
     import asyncio, sys
     from pathlib import Path
-    from quarterdeck.agent import outbox as module
+    from quarterdeck.agent.outbox import Outbox
+    from quarterdeck.agent.upkeep import Upkeep
     from quarterdeck.model.config import OutboxConfig
     from quarterdeck.model.tables import Table
-    module.SEGMENT_BYTES, module.TICK_S, module.SPILL_AFTER_S = 4096, 0.01, 0.02
 
     async def main():
-        outbox = module.Outbox(Path(sys.argv[1]), OutboxConfig())
+        upkeep = Upkeep(tick_s=0.01, spill_after_s=0.02, segment_bytes=4096)
+        outbox = Outbox(Path(sys.argv[1]), OutboxConfig(), upkeep=upkeep)
         keeping = asyncio.create_task(outbox.keep())
         while True:
             outbox.put(Table(name="opens", columns=()), 10, b"x" * 1000)
@@ -47,7 +48,7 @@ PRODUCER = """
 
 
 async def drain(outbox: Outbox) -> Counter[str]:
-    """Rows that arrive and rows that are counted as lost."""
+    """Return the rows that arrive and the rows that are counted as lost."""
     outbox.opened()
     counts: Counter[str] = Counter()
     while not outbox.empty:
@@ -64,7 +65,7 @@ async def drain(outbox: Outbox) -> Counter[str]:
 
 
 def produce_until_killed(folder: Path, spilled: int) -> int:
-    """Kill a producer once it has `spilled` bytes on disk; the rows in the files it left."""
+    """Kill a producer once it has `spilled` bytes on disk; return the rows in the files it left."""
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PRODUCER), str(folder)], stdout=subprocess.PIPE, text=True
     ) as producer:
@@ -89,9 +90,6 @@ FULL_BY_LIMIT = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     from tests.faults import test_outbox
-    from quarterdeck.agent import outbox as module
-
-    module.TICK_S, module.DISK_RETRY_S = 0.01, 0.02
 
     def limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -102,8 +100,8 @@ FULL_BY_LIMIT = """
 
 
 async def fill_and_recover(folder: Path, *, full: Callable[[], None], free: Callable[[], None]) -> dict[str, int]:
-    """Put while the disk takes nothing, then while it does; what became of the rows."""
-    outbox = Outbox(folder, SMALL)
+    """Put rows while the disk is full, then after it was freed; return how many arrived and how many were lost."""
+    outbox = Outbox(folder, SMALL, upkeep=Upkeep(tick_s=0.01, disk_retry_s=0.02))
     keeping = asyncio.create_task(outbox.keep())
     full()
     for _ in range(100):
@@ -137,9 +135,7 @@ def test_a_full_disk_costs_only_the_rows_that_find_no_room(tmp_path: Path) -> No
     assert list(tmp_path.glob("*.new")) == []
 
 
-async def test_a_full_file_system(small_disk: MakeDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TICK_S", 0.01)
-    monkeypatch.setattr(module, "DISK_RETRY_S", 0.02)
+async def test_a_full_file_system(small_disk: MakeDisk, tmp_path: Path) -> None:
     disk = small_disk(tmp_path, 256 * KIB)
     counts = await fill_and_recover(disk.folder / "outbox", full=disk.fill, free=disk.clear)
     assert counts["queue_full"] > 0

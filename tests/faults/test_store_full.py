@@ -1,4 +1,4 @@
-"""A full disk below the embedded store: what writes says so, queries go on, and with space again so does the rest."""
+"""A full disk under the embedded store: writes raise `StorageFull`, queries work, and with free space writes do too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.tables import Column, ColumnType
 from quarterdeck.store.telemetry.clickhouse import open_store
-from quarterdeck.store.telemetry.rows import decode
+from quarterdeck.store.telemetry.batches import decode
 from tests.telemetry import EXECS, execs
 
 disk = Path(sys.argv[1])

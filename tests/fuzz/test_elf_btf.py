@@ -14,6 +14,7 @@ from quarterdeck.bpf.declarations import ObjectFile
 from quarterdeck.bpf.elf import Elf
 from quarterdeck.bpf.errors import BpfError
 from quarterdeck.bpf.layout import layout_of
+from quarterdeck.bpf.references import ReferenceGraph
 from quarterdeck.bpf.symbols.elf_file import ElfFile
 from quarterdeck.bpf.symbols.jit import parse_perf_map
 from quarterdeck.bpf.symbols.kernel import read_kallsyms
@@ -29,7 +30,10 @@ const volatile __u64 bounds[4] = { 1, 2 };
 int counter;
 struct { __uint(type, 27); __uint(max_entries, 4096); } events SEC(".maps");
 struct { __uint(type, 1); __type(key, __u32); __type(value, struct inner); } counts SEC(".maps");
-SEC("socket") int f(void *context) { return bounds[counter++]; }
+static __attribute__((noinline)) int g(int x) { return x + ++counter; }
+SEC("socket") int f(void *context) { return g(bounds[counter++]) + g(3); }
+struct { __uint(type, 3); __uint(max_entries, 1); __uint(key_size, 4); __array(values, int (void *)); }
+jumps SEC(".maps") = { .values = { [0] = (void *)&f } };
 """
 
 
@@ -69,6 +73,9 @@ def read_object(data: bytes) -> None:
         for ask in (lambda: file.maps, lambda: file.variables, file.candidate_event_structs):
             with contextlib.suppress(BpfError):
                 ask()
+        graph = ReferenceGraph(file.elf)
+        for section in file.elf.sections:
+            graph.reach(section.index, 0)
 
 
 @st.composite

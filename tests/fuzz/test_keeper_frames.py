@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarterdeck.agent.processes.frames import Frames, NotAFrame, frame
+from quarterdeck.keeper.protocol import Frames, NotAFrame, frame
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -13,9 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarterdeck.agent.spill import DamagedSegment, SpillFolder
-from quarterdeck.link.join_tokens import PREFIX, parse
-from quarterdeck.link.messages import (
-    TelemetryBatch,
+from quarterdeck.link.frames import (
     decode_from_agent,
     decode_join_reply,
     decode_join_request,
@@ -24,6 +22,8 @@ from quarterdeck.link.messages import (
     decode_to_agent,
     encode,
 )
+from quarterdeck.link.join_tokens import PREFIX, parse
+from quarterdeck.link.messages import TelemetryBatch
 from quarterdeck.model.errors import BadFrame, BadInput
 from quarterdeck.model.losses import Loss, LossReason
 

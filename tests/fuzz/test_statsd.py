@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -14,13 +14,13 @@ from quarterdeck.agent.stats.aggregator import Aggregator
 from quarterdeck.agent.stats.rows import stats_rows
 from quarterdeck.agent.stats.tally import Tally
 from quarterdeck.columns.arrow import encode
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.stats import StatSource
 from quarterdeck.wasm.engine import Engine
 
 SOURCE = StatSource(cmd="fuzz")
 NUMBER = rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-SECTION = rb"\|(?:@(?P<rate>[^|]*)|#[^|]*|[ce]:[^|]*|T[^|]*)"
-LINE = re.compile(rb"([^:|]+):([^|]+)\|(c|g|ms|h|s|kv)((?:" + SECTION.replace(b"?P<rate>", b"") + rb")*)", re.DOTALL)
+LINE = re.compile(rb"([^:|]+):([^|]+)\|(c|g|ms|h|d|s|kv)((?:\|[^|]+)*)", re.DOTALL)
 
 PIECES = st.sampled_from(
     [
@@ -52,6 +52,11 @@ PIECES = st.sampled_from(
             b"\xff",
             b"\xc3\xa9",
             b"_e{1,1}",
+            b"_e{",
+            b"_sc|",
+            b"d",
+            b"a:1:2|",
+            b"|?new",
             b"|c:id",
             b" ",
             b"a:1|c",
@@ -63,21 +68,36 @@ PIECES = st.sampled_from(
 PACKETS = st.one_of(st.binary(max_size=300), st.lists(PIECES, max_size=40).map(b"".join))
 
 
-def is_metric(line: bytes) -> bool:
-    """By the words of the guide, in a regular expression."""
+class Verdict(NamedTuple):
+    """What a line is: how many samples, an event, a service check; or nothing of these."""
+
+    samples: int = 0
+    event: bool = False
+    check: bool = False
+
+
+def verdict(line: bytes) -> Verdict:
+    """By the words of the guide, in regular expressions."""
+    if len(line) >= 4 and line.startswith((b"_e{", b"_sc|")):
+        return Verdict(event=line[1:2] == b"e", check=line[1:2] == b"s")
+    return Verdict(samples=samples_in(line))
+
+
+def samples_in(line: bytes) -> int:
     found = LINE.fullmatch(line)
     if not found:
-        return False
+        return 0
     name, value, kind, sections = found[1], found[2], found[3], found[4]
-    if kind != b"s" and not (re.fullmatch(NUMBER, value) and math.isfinite(float(value))):
-        return False
+    values = [value] if kind == b"s" else value.split(b":")
+    if kind != b"s" and not all(re.fullmatch(NUMBER, each) and math.isfinite(float(each)) for each in values):
+        return 0
     tags = b""
     for section in sections.split(b"|")[1:]:
         if section.startswith(b"@") and not (re.fullmatch(NUMBER, section[1:]) and 0 < float(section[1:]) <= 1):
-            return False
+            return 0
         if section.startswith(b"#"):
             tags = section[1:]
-    return len(name) + len(tags) <= 1024
+    return len(values) if len(name) + len(tags) <= 1024 else 0
 
 
 def lines_of(packet: bytes) -> list[bytes]:
@@ -96,9 +116,16 @@ def test_a_line_is_a_metric_for_both_readers_or_for_none(engine: Engine, packets
     for packet in packets:
         tally.feed(1, packet)
     lines = [line for packet in packets for line in lines_of(packet)]
-    verdicts = Counter(is_metric(line) for line in lines)
-    assert (tally.report.lines, tally.report.malformed) == (len(lines), verdicts[False]), lines
-    assert int(tally.keys()["samples"].sum()) + tally.report.changed == verdicts[True]
+    verdicts = [verdict(line) for line in lines]
+    report = tally.report
+    assert (report.lines, report.malformed) == (len(lines), verdicts.count(Verdict())), lines
+    assert report.events == sum(each.event for each in verdicts)
+    assert report.checks == sum(each.check for each in verdicts)
+    samples = int(tally.keys()["samples"].sum())
+    if report.changed:
+        assert samples < sum(each.samples for each in verdicts)
+    else:
+        assert samples == sum(each.samples for each in verdicts)
     batch = stats_rows(tally, {1: SOURCE}, gid=1, nid=1, time_ns=1, interval_ns=1)
     assert (not batch.rows) or encode(batch)
 
@@ -114,4 +141,4 @@ def test_the_aggregator_takes_anything_and_goes_on(packets: list[bytes]) -> None
     assert aggregator.flush(gid=1, nid=1, time_ns=1, interval_ns=1) == 1
 
 
-AGGREGATOR = Aggregator(emit=lambda *_: None, lose=lambda _: None)
+AGGREGATOR = Aggregator(Outlet(emit=lambda *_: None, lose=lambda _: None))

@@ -23,12 +23,14 @@ UV = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']
 pytestmark = pytest.mark.timeout(600)
 
 
-def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs without our own paths and settings, so that nothing of this checkout leaks in."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("QD_", "PYTHON"))}
     return subprocess.run(
         [str(part) for part in command],
-        env={**inherited, **environment},
+        env={**inherited, **(env or {})},
         cwd=cwd or "/",
         capture_output=True,
         text=True,
@@ -123,18 +125,18 @@ def test_without_extras_qd_runs_and_says_what_is_needed_for_the_rest(wheel: Path
     home = {"QD_HOME": str(tmp_path / "home")}
     assert run(programs / "qd", "--version").stdout.strip() == wheel.name.split("-")[1]
     assert "module" in run(programs / "qd", "--help").stdout
-    assert "server" in run(programs / "qd", "config", "show", "agent", **home).stdout
+    assert "server" in run(programs / "qd", "config", "show", "agent", env=home).stdout
     for command, extra in (
         (("server",), "server"),
         (("agent",), "agent"),
         (("doctor",), "agent"),
         (("module", "build", str(ROOT / "modules" / "execs")), "build"),
     ):
-        done = run(programs / "qd", *command, **home)
+        done = run(programs / "qd", *command, env=home)
         assert done.returncode == 69, done.stderr
         assert f"pip install 'quarterdeck[{extra}]'" in done.stderr
         assert "Traceback" not in done.stderr
-    done = run(programs / "qd", "node", "ls", **home)
+    done = run(programs / "qd", "node", "ls", env=home)
     assert (done.returncode, "No API token" in done.stderr) == (3, True)
 
 
@@ -144,15 +146,15 @@ def test_with_the_server_extra_qd_up_serves_the_built_in_modules_and_compiles_no
     programs = install(tmp_path / "environment", f"{wheel}[server]")
     cache = tmp_path / "cache"
     settings = {"QD_HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(cache)}
-    started = run(programs / "qd", "up", "--detach", "--http", "127.0.0.1:0", "--link", "127.0.0.1:0", **settings)
+    started = run(programs / "qd", "up", "--detach", "--http", "127.0.0.1:0", "--link", "127.0.0.1:0", env=settings)
     try:
         assert started.returncode == 0, started.stderr + (tmp_path / "home" / "up.log").read_text()
-        shown = [run(programs / "qd", "module", "show", module, "--json", **settings) for module in MODULES]
+        shown = [run(programs / "qd", "module", "show", module, "--json", env=settings) for module in MODULES]
         assert all(done.returncode == 0 and '"builtin": true' in done.stdout for done in shown), shown
-        answer = run(programs / "qd", "query", "SELECT 6 * 7 AS answer", "-o", "csv", **settings)
+        answer = run(programs / "qd", "query", "SELECT 6 * 7 AS answer", "-o", "csv", env=settings)
         assert answer.stdout == '"answer"\n42\n', answer.stderr
     finally:
-        ended = run(programs / "qd", "down", **settings)
+        ended = run(programs / "qd", "down", env=settings)
     assert ended.returncode == 0, ended.stderr
     assert not cache.exists()
-    assert run(programs / "qd", "status", **settings).returncode == 69
+    assert run(programs / "qd", "status", env=settings).returncode == 69

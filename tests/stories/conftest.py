@@ -1,4 +1,4 @@
-"""A fleet for each file of stories: the stories of one file share it, each with nodes or modules of its own."""
+"""A fleet for each file of stories: the stories of one file share it, each with its own nodes or modules."""
 
 from __future__ import annotations
 

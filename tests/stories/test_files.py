@@ -1,4 +1,4 @@
-"""Files to and from nodes in a whole fleet, whoever is killed in the middle, and when the node's disk is full."""
+"""Files to and from nodes in a whole fleet, when any process is killed in between, and when the node's disk is full."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def qd(fleet: Fleet, *arguments: str | Path) -> subprocess.CompletedProcess[str]
 
 
 def ask(fleet: Fleet, cmd: str, *nodes: str, **arguments: object) -> CommandWithJobs:
-    return fleet.client.create_command(CreateCommand(cmd=cmd, args=arguments, selector=Selector(nodes=nodes)))
+    return fleet.client.commands.create(CreateCommand(cmd=cmd, args=arguments, selector=Selector(nodes=nodes)))
 
 
 def over(fleet: Fleet, command: CommandWithJobs) -> list[Job]:
     def look() -> list[Job] | None:
-        jobs = fleet.client.show_command(command.id).jobs
+        jobs = fleet.client.commands.get(command.id).jobs
         return list(jobs) if all(is_final(job.state) for job in jobs) else None
 
     return eventually(look, "every job to have its result")
@@ -60,7 +60,7 @@ def sent(job: Job) -> NodeFile:
 
 
 def parts(folder: Path) -> list[Path]:
-    """What is on its way into a folder."""
+    """Return the partial files in a folder."""
     return [path for path in folder.rglob("*.part") if path.stat().st_size]
 
 
@@ -70,7 +70,7 @@ def test_a_file_is_pushed_to_two_nodes_and_pulled_back_from_both(fleet: Fleet, l
     assert pushed.returncode == 0, pushed.stderr
     assert sorted(pushed.stdout.splitlines()) == [f"{name} OK {target} 0750 (50.0 MiB)" for name in ("one", "two")]
     assert "2 OK on 2 nodes" in pushed.stderr
-    shown = [(each.to_node, each.at, each.size) for each in fleet.client.list_transfers()]
+    shown = [(each.to_node, each.at, each.size) for each in fleet.client.transfers.list()]
     assert shown == [(True, SIZE, SIZE)] * 2
     assert (measure(target), target.stat().st_mode & 0o7777) == (measure(large), 0o750)
     back = tmp_path / "back"
@@ -117,7 +117,7 @@ def test_what_cannot_be_done_says_why(fleet: Fleet, tmp_path: Path) -> None:
 def test_a_push_goes_on_after_a_kill(fleet: Fleet, tmp_path: Path, victim: str) -> None:
     content = tmp_path / "content"
     content.write_bytes(os.urandom(SIZE))
-    sha256 = fleet.client.upload_file(content).sha256
+    sha256 = fleet.client.files.upload(content).sha256
     target = tmp_path / "node" / "app.bin"
     command = ask(fleet, "put_file", "one", path=str(target), sha256=sha256, make_dirs=True)
     eventually(lambda: target.parent.is_dir() and parts(target.parent), "the push to be on its way")
@@ -136,7 +136,7 @@ def test_a_pull_goes_on_after_a_kill(fleet: Fleet, tmp_path: Path, victim: str) 
     eventually(lambda: parts(fleet.server.home / "files"), "the pull to be on its way")
     _kill(fleet, victim)
     (job,) = over(fleet, command)
-    fleet.client.download_file(sent(job).sha256, tmp_path / "copy")
+    fleet.client.files.download(sent(job).sha256, tmp_path / "copy")
     assert measure(tmp_path / "copy") == measure(source)
     assert parts(fleet.server.home / "files") == []
 
@@ -161,7 +161,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_an_error_in_words_and_leaves_nothing(
     fleet: Fleet, large: Path, small_disk: Path, known: bool
 ) -> None:
-    status = fleet.client.upload_file(large)
+    status = fleet.client.files.upload(large)
     target = str(small_disk / "app.bin")
     size = SIZE if known else 0
     (job,) = over(fleet, ask(fleet, "put_file", "one", path=target, sha256=status.sha256, size=size))
@@ -173,11 +173,11 @@ def test_a_full_disk_is_an_error_in_words_and_leaves_nothing(
 def test_a_job_that_is_ended_leaves_nothing(fleet: Fleet, tmp_path: Path) -> None:
     content = tmp_path / "content"
     content.write_bytes(os.urandom(SIZE))
-    sha256 = fleet.client.upload_file(content).sha256
+    sha256 = fleet.client.files.upload(content).sha256
     target = tmp_path / "node" / "app.bin"
     command = ask(fleet, "put_file", "one", path=str(target), sha256=sha256, make_dirs=True)
     eventually(lambda: target.parent.is_dir() and parts(target.parent), "the push to be on its way")
-    fleet.client.kill_command(command.id)
+    fleet.client.commands.kill(command.id)
     (job,) = over(fleet, command)
     assert job.state in {JobState.KILLED, JobState.OK}
     left = [path.name for path in target.parent.iterdir()]

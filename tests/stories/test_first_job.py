@@ -16,7 +16,7 @@ from tests.fleet import Fleet, eventually
 @pytest.fixture(scope="module", autouse=True)
 def deployed(fleet: Fleet) -> None:
     fleet.join("one", labels={"role": "web"})
-    fleet.client.deploy_module("execs")
+    fleet.client.modules.deploy("execs")
     fleet.wait_running("execs", "one")
 
 
@@ -33,7 +33,7 @@ def test_what_the_kernel_did_is_there_in_sql(fleet: Fleet) -> None:
 
 def test_the_tail_shows_rows_as_they_are_stored(fleet: Fleet) -> None:
     mark = uuid.uuid4().hex
-    rows = fleet.client.tail("execs", where=f"args LIKE '%{mark}%'")
+    rows = fleet.client.tables.tail("execs", where=f"args LIKE '%{mark}%'")
     process = subprocess.Popen(["/bin/sh", "-c", f"sleep 1; /bin/true {mark}; sleep 30"])
     try:
         first = next(rows)
@@ -46,24 +46,24 @@ def test_the_tail_shows_rows_as_they_are_stored(fleet: Fleet) -> None:
 
 def test_deploying_again_changes_nothing_and_a_built_in_module_is_not_deleted(fleet: Fleet) -> None:
     before = fleet.instances("execs")["one"].status.since
-    assert fleet.client.deploy_module("execs").desire_state is ModuleState.DEPLOYED
+    assert fleet.client.modules.deploy("execs").desire_state is ModuleState.DEPLOYED
     with pytest.raises(Conflict, match="built in"):
-        fleet.client.delete_module("execs")
+        fleet.client.modules.remove("execs")
     assert fleet.instances("execs")["one"].status.since == before
 
 
 def test_a_setting_reaches_the_kernel_and_a_wrong_one_is_refused_by_name(fleet: Fleet) -> None:
     with pytest.raises(BadSetting, match="only_uit") as caught:
-        fleet.client.deploy_module("execs", settings={"only_uit": 1})
+        fleet.client.modules.deploy("execs", settings={"only_uit": 1})
     assert "only_uid" in str(caught.value)
     with pytest.raises(BadSetting):
-        fleet.client.deploy_module("execs", settings={"only_uid": "everyone"})
-    fleet.client.deploy_module("execs", settings={"only_uid": 4_000_000_000})
-    eventually(lambda: fleet.client.show_module("execs").settings == {"only_uid": 4_000_000_000}, "the setting")
+        fleet.client.modules.deploy("execs", settings={"only_uid": "everyone"})
+    fleet.client.modules.deploy("execs", settings={"only_uid": 4_000_000_000})
+    eventually(lambda: fleet.client.modules.get("execs").settings == {"only_uid": 4_000_000_000}, "the setting")
     fleet.wait_running("execs", "one")
     mark = uuid.uuid4().hex
     subprocess.run(["/bin/true", mark], check=True)
-    fleet.client.deploy_module("execs")
+    fleet.client.modules.deploy("execs")
     fleet.wait_running("execs", "one")
     after = uuid.uuid4().hex
     eventually(lambda: _ran_and_seen(fleet, after), "rows without the setting")
@@ -76,32 +76,32 @@ def _ran_and_seen(fleet: Fleet, mark: str) -> bool:
 
 
 def test_undeploying_stops_it_and_keeps_its_rows(fleet: Fleet) -> None:
-    fleet.client.deploy_module("oom_kills")
+    fleet.client.modules.deploy("oom_kills")
     fleet.wait_running("oom_kills", "one")
-    fleet.client.undeploy_module("oom_kills")
+    fleet.client.modules.undeploy("oom_kills")
     eventually(lambda: not fleet.instances("oom_kills"), "its instance to go")
-    assert fleet.client.show_module("oom_kills").desire_state is ModuleState.UNDEPLOYED
+    assert fleet.client.modules.get("oom_kills").desire_state is ModuleState.UNDEPLOYED
     assert fleet.rows("SELECT count() FROM oom_kills") == [[0]]
 
 
 def test_a_module_of_ones_own_from_source_to_rows(fleet: Fleet) -> None:
-    module = fleet.client.create_module(
+    module = fleet.client.modules.create(
         {
             "module.toml": b'name = "uptime"\n[[table]]\nname = "uptime"\nfrom = "beats"\nrow = "beat"\n',
             "uptime.bpf.c": _SOURCE,
         }
     )
     assert [column.name for column in module.build.sources[0].table.columns] == ["time", "pid", "beat"]
-    fleet.client.deploy_module("uptime", Selector(labels={"role": "web"}))
+    fleet.client.modules.deploy("uptime", Selector(labels={"role": "web"}))
     rows = fleet.wait_rows("SELECT beat, pid FROM uptime ORDER BY beat LIMIT 3")
     assert [row[0] for row in rows[:1]] == [0]
     assert fleet.instances("uptime")["one"].status.state is InstanceState.SUCCEEDED
     with pytest.raises(InUse):
-        fleet.client.delete_module("uptime")
-    fleet.client.undeploy_module("uptime")
-    fleet.client.delete_module("uptime")
+        fleet.client.modules.remove("uptime")
+    fleet.client.modules.undeploy("uptime")
+    fleet.client.modules.remove("uptime")
     with pytest.raises(NotFound):
-        fleet.client.show_module("uptime")
+        fleet.client.modules.get("uptime")
 
 
 _SOURCE = b"""
@@ -127,15 +127,26 @@ char LICENSE[] SEC("license") = "GPL";
 _BROKEN = b'name = "broken"\n[[table]]\nname = "broken"\nfrom = "events"\n'
 
 
-def test_mistakes_are_answered_in_words(fleet: Fleet) -> None:
-    with pytest.raises(NoSuchNodes, match="role=db"):
-        fleet.client.deploy_module("opens", Selector(labels={"role": "db"}))
-    with pytest.raises(NotFound, match="exec"):
-        fleet.client.deploy_module("exec")
-    with pytest.raises(BadInput, match="sorce"):
-        fleet.client.create_module({"module.toml": b'name = "x"\nsorce = "x.c"\n', "x.bpf.c": b""})
+def test_a_module_reads_no_file_of_the_servers_machine(fleet: Fleet) -> None:
+    token = next(fleet.server.home.rglob("admin.token"))
+    assert (secret := token.read_text().strip())
+    source = f'#include "{token}"\n'.encode()
     with pytest.raises(BadInput) as caught:
-        fleet.client.create_module({"module.toml": _BROKEN, "broken.bpf.c": b"int x = ;\n"})
+        fleet.client.modules.create({"module.toml": _BROKEN, "broken.bpf.c": source})
+    assert secret not in "\n".join((str(caught.value), *caught.value.lines))
+    with pytest.raises(BadInput, match=r"not found|Permission denied"):
+        fleet.client.modules.create({"module.toml": _BROKEN, "broken.bpf.c": b'#include "/dev/zero"\n'})
+
+
+def test_mistakes_are_answered_in_words(fleet: Fleet) -> None:
+    with pytest.raises(NoSuchNodes, match="role db"):
+        fleet.client.modules.deploy("opens", Selector(labels={"role": "db"}))
+    with pytest.raises(NotFound, match="exec"):
+        fleet.client.modules.deploy("exec")
+    with pytest.raises(BadInput, match="sorce"):
+        fleet.client.modules.create({"module.toml": b'name = "x"\nsorce = "x.c"\n', "x.bpf.c": b""})
+    with pytest.raises(BadInput) as caught:
+        fleet.client.modules.create({"module.toml": _BROKEN, "broken.bpf.c": b"int x = ;\n"})
     assert any("broken.bpf.c:1" in line for line in caught.value.lines)
     for sql in (
         "SELEC 1",
@@ -144,5 +155,5 @@ def test_mistakes_are_answered_in_words(fleet: Fleet) -> None:
         "SELECT * FROM file('/etc/passwd')",
     ):
         with pytest.raises(BadQuery):
-            fleet.client.query(sql)
+            fleet.client.queries.run(sql)
     assert fleet.rows("SELECT 1") == [[1]], "the server goes on"

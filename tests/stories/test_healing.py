@@ -1,4 +1,4 @@
-"""Everything heals by itself: what is killed, restarted or cut comes back, and nobody deploys anything again."""
+"""Recovery: after a kill, a restart or a cut link everything runs again, without another deploy."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.fleet import Cable, Fleet, eventually
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """A fleet of its own for each story: they kill it."""
+    """A separate fleet for each story, because the stories kill it."""
     with Fleet(tmp_path) as running:
         yield running
 
 
 def _seen(fleet: Fleet) -> bool:
-    """Whether programs started now are found in the table."""
+    """Return whether programs started now are found in the table."""
     mark = uuid.uuid4().hex
 
     def look() -> bool:
@@ -35,7 +35,7 @@ def _seen(fleet: Fleet) -> bool:
 
 def test_a_server_that_is_killed_finds_its_agents_and_modules_again(fleet: Fleet) -> None:
     fleet.join("one")
-    fleet.client.deploy_module("execs")
+    fleet.client.modules.deploy("execs")
     fleet.wait_running("execs", "one")
     since = fleet.instances("execs")["one"].status.since
     agent_pid = fleet.agents["one"].pid
@@ -55,7 +55,7 @@ def test_a_server_that_is_killed_finds_its_agents_and_modules_again(fleet: Fleet
 def test_an_agent_that_is_killed_comes_back_as_the_same_node_with_its_modules(fleet: Fleet) -> None:
     agent = fleet.join("one")
     before = fleet.wait_for("one", AgentState.ONLINE)
-    fleet.client.deploy_module("execs")
+    fleet.client.modules.deploy("execs")
     fleet.wait_running("execs", "one")
     agent.kill()
     fleet.wait_for("one", AgentState.OFFLINE)
@@ -69,7 +69,7 @@ def test_an_agent_that_is_killed_comes_back_as_the_same_node_with_its_modules(fl
 
 def test_a_restarted_agent_runs_its_modules_while_the_server_is_away(fleet: Fleet) -> None:
     agent = fleet.join("one")
-    fleet.client.deploy_module("execs")
+    fleet.client.modules.deploy("execs")
     fleet.wait_running("execs", "one")
     fleet.server.kill()
     agent.kill()
@@ -86,7 +86,7 @@ def test_a_restarted_agent_runs_its_modules_while_the_server_is_away(fleet: Flee
 
 def test_a_node_that_joins_later_gets_what_its_labels_say(fleet: Fleet) -> None:
     fleet.join("one", labels={"role": "web"})
-    fleet.client.deploy_module("execs", Selector(labels={"role": "web"}))
+    fleet.client.modules.deploy("execs", Selector(labels={"role": "web"}))
     fleet.wait_running("execs", "one")
     fleet.join("two", labels={"role": "web"})
     fleet.join("three", labels={"role": "db"})
@@ -97,11 +97,11 @@ def test_a_node_that_joins_later_gets_what_its_labels_say(fleet: Fleet) -> None:
 def test_a_label_moves_a_module_from_node_to_node(fleet: Fleet) -> None:
     fleet.join("one")
     fleet.join("two")
-    fleet.client.label_node("one", {"tier": "front"})
-    fleet.client.deploy_module("execs", Selector(labels={"tier": "front"}))
+    fleet.client.nodes.label("one", {"tier": "front"})
+    fleet.client.modules.deploy("execs", Selector(labels={"tier": "front"}))
     fleet.wait_running("execs", "one")
-    fleet.client.label_node("two", {"tier": "front"})
-    fleet.client.label_node("one", {"tier": None})
+    fleet.client.nodes.label("two", {"tier": "front"})
+    fleet.client.nodes.label("one", {"tier": None})
     fleet.wait_running("execs", "two")
     eventually(lambda: "one" not in fleet.instances("execs"), "the module to leave the node")
 
@@ -109,21 +109,21 @@ def test_a_label_moves_a_module_from_node_to_node(fleet: Fleet) -> None:
 def test_a_link_that_is_cut_comes_back_with_what_happened_meanwhile(fleet: Fleet) -> None:
     with Cable(fleet.link) as cable:
         fleet.join("one", server=cable.address)
-        fleet.client.deploy_module("execs")
+        fleet.client.modules.deploy("execs")
         fleet.wait_running("execs", "one")
         assert _seen(fleet)
         cable.cut()
         mark = uuid.uuid4().hex
         subprocess.run(["/bin/true", mark], check=True)
         fleet.wait_for("one", AgentState.OFFLINE)
-        cable.mend()
+        cable.restore()
         fleet.wait_for("one", AgentState.ONLINE)
         assert fleet.wait_rows(f"SELECT 1 FROM execs WHERE args LIKE '%{mark}%'")
 
 
 def test_sigterm_ends_both_cleanly_and_leaves_nothing_attached(fleet: Fleet) -> None:
     agent = fleet.join("one")
-    fleet.client.deploy_module("oom_kills")
+    fleet.client.modules.deploy("oom_kills")
     fleet.wait_running("oom_kills", "one")
     loaded = ["bpftool", "prog", "show", "name", "mark_victim"]
     agent.signal(signal.SIGTERM)

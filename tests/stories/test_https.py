@@ -1,4 +1,4 @@
-"""A node whose network lets only HTTPS through: it joins, runs a module, and outlives a kill of its server."""
+"""A node whose network allows only HTTPS joins, runs a module, and survives a kill of its server."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.fleet import Fleet, free_port
 
 def test_a_node_joins_and_works_over_https_and_survives_a_kill_of_the_server(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
-    with Fleet(tmp_path, server_environment={"QD_SERVER_LINK_HTTPS": address}) as fleet:
+    with Fleet(tmp_path, server_environment={"QD_SERVER_LINK__HTTPS": address}) as fleet:
         agent = fleet.join("one", server=f"https://{address}/fleet")
         pid = agent.pid
-        fleet.client.deploy_module("execs")
+        fleet.client.modules.deploy("execs")
         fleet.wait_running("execs", "one")
         fleet.server.kill()
         mark = uuid.uuid4().hex
@@ -36,9 +36,9 @@ def _exchange_files(fleet: Fleet, folder: Path) -> None:
     """A file of several chunks goes to the node and comes back."""
     content, there = folder / "content", folder / "there"
     content.write_bytes(os.urandom(5_000_000))
-    sha256 = fleet.client.upload_file(content).sha256
+    sha256 = fleet.client.files.upload(content).sha256
     for cmd, arguments in (("put_file", {"path": str(there), "sha256": sha256}), ("get_file", {"path": str(there)})):
-        command = fleet.client.create_command(CreateCommand(cmd=cmd, args=arguments))
-        assert [job.state for job in fleet.client.follow_command(command.id)][-1] is JobState.OK
-        fleet.client.delete_file(sha256) if cmd == "put_file" else fleet.client.download_file(sha256, folder / "back")
+        command = fleet.client.commands.create(CreateCommand(cmd=cmd, args=arguments))
+        assert [job.state for job in fleet.client.commands.follow(command.id)][-1] is JobState.OK
+        fleet.client.files.remove(sha256) if cmd == "put_file" else fleet.client.files.download(sha256, folder / "back")
     assert measure(there) == measure(folder / "back") == measure(content)

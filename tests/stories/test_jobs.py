@@ -28,20 +28,20 @@ def nodes(fleet: Fleet) -> None:
 def ask(fleet: Fleet, cmd: str, *nodes: str, expires_s: float | None = None, **arguments: object) -> CommandWithJobs:
     selector = Selector(nodes=nodes)
     request = CreateCommand(cmd=cmd, args=arguments, selector=selector, expires_s=expires_s)
-    return fleet.client.create_command(request)
+    return fleet.client.commands.create(request)
 
 
 def over(fleet: Fleet, *commands: CommandWithJobs) -> list[Job]:
     """The jobs of these commands, once each has its result."""
 
     def look() -> list[Job] | None:
-        found = [job for command in commands for job in fleet.client.show_command(command.id).jobs]
+        found = [job for command in commands for job in fleet.client.commands.get(command.id).jobs]
         return found if all(is_final(job.state) for job in found) else None
 
     try:
         return eventually(look, "every job to have its result")
     except AssertionError as error:
-        left = Counter(job.state for command in commands for job in fleet.client.show_command(command.id).jobs)
+        left = Counter(job.state for command in commands for job in fleet.client.commands.get(command.id).jobs)
         raise AssertionError(f"{error}; there are {left}") from None
 
 
@@ -51,7 +51,7 @@ def states(jobs: Sequence[Job]) -> dict[str, JobState]:
 
 def test_a_command_runs_on_every_node_that_its_labels_name(fleet: Fleet) -> None:
     request = CreateCommand(cmd="get_os_info", selector=Selector(labels={"role": "web"}))
-    jobs = over(fleet, fleet.client.create_command(request))
+    jobs = over(fleet, fleet.client.commands.create(request))
     assert states(jobs) == {"one": JobState.OK, "two": JobState.OK}
     for job in jobs:
         assert job.result is not None
@@ -95,7 +95,7 @@ def test_a_node_that_was_away_gets_what_has_not_expired(fleet: Fleet) -> None:
     kept, brief = ask(fleet, "ping", "two"), ask(fleet, "ping", "two", expires_s=0.1)
     (expired,) = over(fleet, brief)
     assert expired.state is JobState.EXPIRED
-    (waiting,) = fleet.client.show_command(kept.id).jobs
+    (waiting,) = fleet.client.commands.get(kept.id).jobs
     assert waiting.state is JobState.QUEUED
     agent.start()
     assert states(over(fleet, kept)) == {"two": JobState.OK}

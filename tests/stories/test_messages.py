@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from quarterdeck.model.jobs import CreateCommand, JobResult
+from quarterdeck.model.jobs import CreateCommand, JobResult, is_final
 from quarterdeck.model.messages import DeletedMessages, MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentState, Selector
 from tests.fleet import Fleet, eventually
@@ -35,24 +36,24 @@ def nodes(fleet: Fleet) -> None:
 
 
 def run_on(fleet: Fleet, nodes: Sequence[str], cmd: str, /, **arguments: object) -> list[JobResult]:
-    """The results of a command, when every node has one."""
+    """Return the results of a command, once every node has one."""
     request = CreateCommand(cmd=cmd, args=arguments, selector=Selector(nodes=tuple(nodes)))
-    made = fleet.client.create_command(request)
+    made = fleet.client.commands.create(request)
 
     def results() -> list[JobResult] | None:
-        found = [job.result for job in fleet.client.show_command(made.id).jobs]
+        found = [job.result for job in fleet.client.commands.get(made.id).jobs]
         return [each for each in found if each is not None] if all(found) else None
 
     return eventually(results, f"results of {cmd}")
 
 
 def prints(fleet: Fleet, nodes: Sequence[str], script: str = SCRIPT) -> str:
-    """The id of a job that printed this."""
+    """Return the id of a job that printed this."""
     return run_on(fleet, nodes, "execute", cmd="sh", args=["-c", script], domain="shop", name="backup")[0].id
 
 
 def qd(fleet: Fleet, *arguments: str) -> subprocess.Popen[str]:
-    """A `qd` of this fleet."""
+    """Run `qd` against this fleet."""
     return subprocess.Popen(
         [sys.executable, "-m", "quarterdeck.cli.main", *arguments],
         env={**os.environ, "QD_HTTP": fleet.http, "QD_HOME": str(fleet.server.home)},
@@ -63,15 +64,17 @@ def qd(fleet: Fleet, *arguments: str) -> subprocess.Popen[str]:
 
 
 def logs(fleet: Fleet, *arguments: str) -> tuple[list[str], str]:
-    """The lines that `qd logs` prints, without their times, and what it says to standard error."""
+    """Return the lines that `qd logs` prints, without jobs and times, and its standard error."""
     process = qd(fleet, "logs", *arguments)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    return [_without_time(line) for line in out.splitlines()], err
+    return [_shortened(line) for line in out.splitlines()], err
 
 
-def _without_time(line: str) -> str:
-    node, bar, rest = line.partition(" | ")
+def _shortened(line: str) -> str:
+    whose, bar, rest = line.partition(" | ")
+    node, _, job = whose.partition(" ")
+    assert job
     parts = rest.split(" ", 2)
     timed = len(parts) == 3 and parts[0].count("-") == 2 and parts[1].count(":") == 2
     return node + bar + (parts[2] if timed else rest)
@@ -137,7 +140,7 @@ def test_of_a_node_that_is_offline_what_it_forwarded_is_shown_and_said_so(fleet:
 
 def test_a_follower_sees_the_last_lines_then_those_that_come_and_ends_clean(fleet: Fleet, tmp_path: Path) -> None:
     go_on = tmp_path / "go-on"
-    made = fleet.client.create_command(
+    made = fleet.client.commands.create(
         CreateCommand(
             cmd="execute",
             args={
@@ -153,26 +156,47 @@ def test_a_follower_sees_the_last_lines_then_those_that_come_and_ends_clean(flee
     lines = follower.stdout
     reader = threading.Thread(target=lambda: seen.extend(line.rstrip("\n") for line in iter(lines.readline, "")))
     reader.start()
-    eventually(lambda: seen == ["web-1 | first"], "the first line")
+    eventually(lambda: seen == [f"web-1 {made.id} | first"], "the first line")
     go_on.touch()
     eventually(lambda: len(seen) == 3, "the new lines")
     follower.send_signal(signal.SIGINT)
     assert follower.wait(30) == 130
     reader.join(10)
-    assert seen == ["web-1 | first", "web-1 | second", "web-1 | third"]
+    assert seen == [f"web-1 {made.id} | {word}" for word in ("first", "second", "third")]
     assert follower.stderr is not None
     assert follower.stderr.read() == ""
     follower.stdout.close()
     follower.stderr.close()
 
 
+def test_a_follower_of_a_flood_is_taken_to_the_newest_and_told_so(fleet: Fleet) -> None:
+    script = "i=0; while :; do i=$((i+1)); yes $i | head -n 50000; done"
+    made = fleet.client.commands.create(
+        CreateCommand(cmd="execute", args={"cmd": "sh", "args": ["-c", script]}, selector=Selector(nodes=("web-1",)))
+    )
+    follower = qd(fleet, "logs", "--job", made.id, "--follow", "--lines", "0")
+    assert follower.stdout is not None
+    assert follower.stderr is not None
+    drain = threading.Thread(target=follower.stdout.read)
+    drain.start()
+    said = follower.stderr.readline()
+    assert re.search(r"[\d,]+ lines are left out after", said), said
+    follower.send_signal(signal.SIGINT)
+    drain.join()
+    assert follower.wait(30) == 130
+    follower.stdout.close()
+    follower.stderr.close()
+    fleet.client.commands.kill(made.id)
+    eventually(lambda: is_final(fleet.client.commands.get(made.id).jobs[0].state), "the end of the flood")
+
+
 def test_a_follower_goes_on_when_a_node_was_away(fleet: Fleet) -> None:
-    resume = fleet.client.list_messages(MessageFilter(limit=1, newest_first=True)).resume
-    stream = fleet.client.follow_messages(MessageFilter(), Selector(nodes=("web-2",)), resume=resume)
+    resume = fleet.client.messages.list(MessageFilter(limit=1, newest_first=True)).resume
+    stream = fleet.client.messages.follow(MessageFilter(), Selector(nodes=("web-2",)), resume=resume)
     job = prints(fleet, ["web-2"], "echo before")
     assert [message.data for message in next(stream).messages] == ["before"]
     fleet.agents["web-2"].kill()
-    assert next(stream).problems == ("web-2 is offline; what it has is shown when it is back.",)
+    assert next(stream).problems == ("web-2 is offline; its messages are shown when it is back.",)
     fleet.agents["web-2"].start()
     fleet.wait_for("web-2", AgentState.ONLINE)
     again = prints(fleet, ["web-2"], "echo after")

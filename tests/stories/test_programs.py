@@ -1,4 +1,4 @@
-"""Programs on a real node: started by `qd`, kept over the agent's death, each with one result and all of its output."""
+"""Programs on a real node: started by `qd`, kept when the agent dies, each with one result and all of its output."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ SCRIPT = "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done"
 def node(fleet: Fleet) -> Iterator[str]:
     fleet.join("programs")
     yield "programs"
-    command = fleet.client.create_command(CreateCommand(cmd="killall", selector=Selector(nodes=("programs",))))
+    command = fleet.client.commands.create(CreateCommand(cmd="killall", selector=Selector(nodes=("programs",))))
     job_of(fleet, command)
 
 
 def start(fleet: Fleet, node: str, script: str, **settings: object) -> CommandWithJobs:
     args = {"cmd": "/bin/sh", "args": ["-c", script], **settings}
-    return fleet.client.create_command(CreateCommand(cmd="execute", args=args, selector=Selector(nodes=(node,))))
+    return fleet.client.commands.create(CreateCommand(cmd="execute", args=args, selector=Selector(nodes=(node,))))
 
 
 def job_of(fleet: Fleet, command: CommandWithJobs) -> Job:
-    """Its one job, once it has a result."""
+    """Return the only job of a command, once it has a result."""
     return eventually(
-        lambda: next((job for job in fleet.client.show_command(command.id).jobs if is_final(job.state)), None),
+        lambda: next((job for job in fleet.client.commands.get(command.id).jobs if is_final(job.state)), None),
         f"the result of {command.cmd}",
     )
 
@@ -54,7 +54,7 @@ def test_a_killed_agent_leaves_each_of_a_hundred_programs_one_result(fleet: Flee
     lasting = start(fleet, node, "echo $$; exec sleep 600", max_time=-1)
 
     def running() -> int:
-        states = [fleet.client.show_command(command.id).jobs[0].state for command in commands[::10]]
+        states = [fleet.client.commands.get(command.id).jobs[0].state for command in commands[::10]]
         return sum(state in (JobState.RUNNING, JobState.OK) for state in states) > JOBS / 20
 
     eventually(running, "the programs to begin")
@@ -67,5 +67,5 @@ def test_a_killed_agent_leaves_each_of_a_hundred_programs_one_result(fleet: Flee
         if result.state is not JobState.LOST:  # LOST: the agent was killed before the program began
             assert (result.state, result.code, result.streams[0]) == (JobState.OK, 0, LINES)
     assert any(result is not None and result.state is JobState.OK for result in results)
-    fleet.client.kill_command(lasting.id)
+    fleet.client.commands.kill(lasting.id)
     assert job_of(fleet, lasting).state is JobState.KILLED

@@ -1,4 +1,4 @@
-"""A fleet that is asked through Redis: each command has exactly its results, whatever is killed in between."""
+"""A fleet that gets commands through Redis: each command has exactly one result per job, whatever is killed."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -31,7 +32,7 @@ def nodes(fleet: Fleet) -> None:
 
 
 class Qd:
-    """One `qd` that runs, with its output as it comes."""
+    """A running `qd`, with its output as it arrives."""
 
     def __init__(self, fleet: Fleet, *arguments: str, stdin: bytes = b"") -> None:
         token = (fleet.server.home / "admin.token").read_text().strip()
@@ -39,14 +40,14 @@ class Qd:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "quarterdeck.cli.main", *arguments],
             env=inherited | {"QD_HTTP": fleet.http, "QD_TOKEN": token, "QD_HOME": str(fleet.folder)},
-            stdin=subprocess.PIPE,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        assert self._process.stdin
-        self._process.stdin.write(stdin)
-        self._process.stdin.close()
-        self._process.stdin = None
+        if self._process.stdin:
+            self._process.stdin.write(stdin)
+            self._process.stdin.close()
+            self._process.stdin = None
 
     def __enter__(self) -> Self:
         return self
@@ -56,15 +57,26 @@ class Qd:
         self._process.communicate()
 
     def line(self) -> str:
-        """The next line of its standard output, which is waited for."""
+        """Wait for the next line of its standard output and return it."""
         assert self._process.stdout
         return self._process.stdout.readline().decode()
 
-    def interrupt(self) -> None:
-        self._process.send_signal(signal.SIGINT)
+    def rest(self) -> bytes:
+        """Return the rest of its standard output."""
+        assert self._process.stdout
+        return self._process.stdout.read()
+
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
+        self._process.send_signal(number)
+
+    def leave(self) -> None:
+        """Stop reading its standard output."""
+        assert self._process.stdout
+        self._process.stdout.close()
+        self._process.stdout = None
 
     def end(self) -> tuple[int, bytes, str]:
-        """Its exit code and what it printed that was not read yet."""
+        """Wait for its end; return its exit code and the unread output."""
         out, err = self._process.communicate(timeout=DEADLINE_S)
         return self._process.returncode, out, err.decode()
 
@@ -108,6 +120,15 @@ def test_bytes_come_as_they_were_written(fleet: Fleet) -> None:
     assert hashlib.sha256(out).digest() == hashlib.sha256(here).digest()
 
 
+def test_a_large_output_comes_whole_and_nothing_else_is_said(fleet: Fleet) -> None:
+    size = 20 * 1024 * 1024
+    code, out, err = qd(fleet, "run", "--node", "one", *sh(f"seq -f %069.0f 1 1000000 | head -c {size}"))
+    here = b"".join(b"%069d\n" % number for number in range(1, size // 70 + 2))[:size]
+    assert (code, len(out)) == (0, size)
+    assert hashlib.sha256(out).digest() == hashlib.sha256(here).digest()
+    assert re.fullmatch(r"1 OK on 1 node in [\d.]+ m?s\n", err)
+
+
 def test_many_lines_of_many_nodes_come_once_and_in_order(fleet: Fleet) -> None:
     code, out, _ = qd(fleet, "run", "--all", "--", "seq", "20000")
     assert code == 0
@@ -122,6 +143,12 @@ def test_many_lines_of_many_nodes_come_once_and_in_order(fleet: Fleet) -> None:
 def test_standard_input_and_scripts_are_passed_on(fleet: Fleet, tmp_path: Path) -> None:
     code, out, _ = qd(fleet, "run", "--node", "one", "--stdin", "cat", stdin="a\n⚓".encode())
     assert (code, out) == (0, "a\n⚓".encode())
+    large = os.urandom(3_000_000)
+    code, out, _ = qd(fleet, "run", "--node", "one", "sha256sum", stdin=large)
+    assert (code, out.split()[0].decode()) == (0, hashlib.sha256(large).hexdigest())
+    huge = large[:1_000_000] * 41  # more than any message or buffer on the way may hold
+    code, out, _ = qd(fleet, "run", "--role", "web", "sha256sum", stdin=huge)
+    assert (code, {line.split()[2] for line in out.decode().splitlines()}) == (0, {hashlib.sha256(huge).hexdigest()})
     script = tmp_path / "x.sh"
     script.write_text('read line; echo "$1 $line $COLOUR"')
     options = ("--script", str(script), "--stdin", "--env", "COLOUR=red", "--no-prefix", "--role", "web")
@@ -132,12 +159,12 @@ def test_standard_input_and_scripts_are_passed_on(fleet: Fleet, tmp_path: Path) 
 def test_any_is_one_node_and_no_node_named_is_not_every_node(fleet: Fleet) -> None:
     code, out, _ = qd(fleet, "run", "--any", "--role", "web", "--prefix", "true")
     assert (code, out) == (0, b"")
-    assert len(fleet.client.show_command(fleet.client.list_commands(limit=1)[0].id).jobs) == 1
-    before = len(fleet.client.list_commands())
+    assert len(fleet.client.commands.get(fleet.client.commands.list(limit=1)[0].id).jobs) == 1
+    before = len(fleet.client.commands.list())
     code, _, err = qd(fleet, "run", "reboot")
     assert code == 2
     assert "all 3 nodes" in err
-    assert len(fleet.client.list_commands()) == before
+    assert len(fleet.client.commands.list()) == before
 
 
 def test_what_takes_too_long_is_ended_and_said_so(fleet: Fleet) -> None:
@@ -149,7 +176,7 @@ def test_what_takes_too_long_is_ended_and_said_so(fleet: Fleet) -> None:
 
 
 def _running(mark: str) -> list[int]:
-    """Processes with this in their command line."""
+    """Return the processes with this text in their command line."""
     found: list[int] = []
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
@@ -176,6 +203,79 @@ def test_ctrl_c_ends_the_program_on_every_node(fleet: Fleet) -> None:
 
 def _numbers(out: bytes) -> list[int]:
     return [int(line) for line in out.split()]
+
+
+def state_of_the_last(client: Client, cmd: str) -> JobState:
+    found = next(command for command in client.commands.list() if command.args.get("cmd") == cmd)
+    return client.commands.get(found.id).jobs[0].state
+
+
+def test_a_flood_ends_with_its_reader_and_holds_up_nobody(fleet: Fleet) -> None:
+    with Qd(fleet, "run", "--node", "one", "--", "yes") as flood:
+        assert [flood.line() for _ in range(3)] == ["y\n"] * 3
+        _, out, err = qd(fleet, "run", "--node", "one", "--", "echo", "hi")
+        assert out == b"hi\n"
+        assert "older" not in err
+        flood.leave()
+        eventually(lambda: state_of_the_last(fleet.client, "yes") is JobState.KILLED, "the end of the flood")
+
+
+def test_a_program_waits_for_its_reader_and_then_goes_on(fleet: Fleet, tmp_path: Path) -> None:
+    """All of 40 MB come to a reader that pauses, and the program was not far ahead of it meanwhile."""
+    printed = tmp_path / "printed"
+    script = (
+        "import sys\n"
+        "for number in range(400_000):\n"
+        "    print(f'{number:099}')\n"
+        "    if number % 1000 == 0:\n"
+        f"        print(number, file=open({str(printed)!r}, 'w'))\n"
+    )
+    with Qd(fleet, "run", "--node", "two", "--", sys.executable, "-u", "-c", script) as running:
+        assert running.line() == f"{0:099}\n"
+        before = ""
+        while (now := printed.read_text()) != before or not now:  # until it waits
+            before = now
+            time.sleep(2)
+        assert int(now) < 300_000
+        assert qd(fleet, "run", "--node", "two", "--", "echo", "hi")[1] == b"hi\n"
+        out = running.rest()
+        code, _, err = running.end()
+    assert code == 0, err
+    assert out == b"".join(b"%099d\n" % number for number in range(1, 400_000))
+
+
+def test_a_program_that_waits_for_its_reader_can_be_killed(fleet: Fleet) -> None:
+    with Qd(fleet, "run", "--node", "two", "--id", "waits-for-reader", "--", "yes", "y" * 1000) as running:
+        running.line()
+        time.sleep(2)  # most likely it waits now; it is ended well in any case
+        assert qd(fleet, "job", "kill", "waits-for-reader")[0] == 0
+        eventually(lambda: b"KILLED" in qd(fleet, "job", "show", "waits-for-reader", "--json")[1], "the job's end")
+
+
+def test_a_reader_that_leaves_a_silent_program_ends_it(fleet: Fleet) -> None:
+    with Qd(fleet, "run", "--node", "one", "--", "sh", "-c", "echo a; exec sleep 600") as silent:
+        assert silent.line() == "a\n"
+        silent.leave()
+        eventually(lambda: state_of_the_last(fleet.client, "sh") is JobState.KILLED, "the end of the program")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_end_the_program_too(fleet: Fleet, number: signal.Signals) -> None:
+    with Qd(fleet, "run", "--node", "one", "--", "sh", "-c", "echo a; exec sleep 600") as silent:
+        assert silent.line() == "a\n"
+        silent.interrupt(number)
+        assert silent.end()[0] == 128 + number
+    assert state_of_the_last(fleet.client, "sh") is JobState.KILLED
+
+
+def test_readers_that_come_and_go_leave_the_node_linked(fleet: Fleet) -> None:
+    script = 'i=0; while [ $i -lt 4000 ]; do i=$((i+1)); echo "line $i of a program"; done'
+    for _ in range(5):
+        with Qd(fleet, "run", "--node", "one", "--", "sh", "-c", script) as reader:
+            assert reader.line() == "line 1 of a program\n"
+            reader.leave()
+    assert qd(fleet, "run", "--node", "one", "--", "echo", "hi")[1] == b"hi\n"
+    assert fleet.client.nodes.get("one").state is AgentState.ONLINE
 
 
 def test_an_agent_that_is_killed_costs_no_line_and_repeats_none(fleet: Fleet, tmp_path: Path) -> None:
@@ -208,7 +308,7 @@ def test_a_server_that_is_killed_costs_no_line_and_repeats_none(fleet: Fleet, tm
 
 
 def _events(client: Client, command_id: str, *, follow: bool) -> Iterator[str]:
-    for event in client.follow_output(command_id, follow=follow):
+    for event in client.commands.output(command_id, follow=follow):
         if isinstance(event, Job):
             yield f"{event.node_name} {event.state}"
         else:
@@ -218,7 +318,7 @@ def _events(client: Client, command_id: str, *, follow: bool) -> Iterator[str]:
 def test_the_client_follows_over_a_restart_of_the_server(fleet: Fleet, tmp_path: Path) -> None:
     go = tmp_path / "go"
     args = {"cmd": "sh", "args": ["-c", f"echo a; while [ ! -e {go} ]; do sleep 0.05; done; echo b"]}
-    made = fleet.client.create_command(CreateCommand(cmd="execute", args=args, selector=Selector(nodes=("one",))))
+    made = fleet.client.commands.create(CreateCommand(cmd="execute", args=args, selector=Selector(nodes=("one",))))
     events = _events(fleet.client, made.id, follow=True)
     seen = [next(events)]
     while seen[-1] != "one: a":
@@ -257,7 +357,7 @@ def test_a_node_that_is_away_gets_it_when_it_is_back(fleet: Fleet) -> None:
     agent.stop()
     fleet.wait_for("three", AgentState.OFFLINE)
     with Qd(fleet, "run", "--id", "later", "--node", "three", "--prefix", "echo", "here") as running:
-        eventually(lambda: fleet.client.list_commands(limit=1)[0].id == "later", "the command to be asked")
+        eventually(lambda: fleet.client.commands.list(limit=1)[0].id == "later", "the command to be asked")
         agent.start()
         code, out, err = running.end()
     assert (code, out) == (0, b"three | here\n"), err
@@ -265,9 +365,9 @@ def test_a_node_that_is_away_gets_it_when_it_is_back(fleet: Fleet) -> None:
 
 
 def test_the_server_knows_which_commands_print_nothing(fleet: Fleet) -> None:
-    """The node's answer to a command that it does not have names those that it has."""
-    made = fleet.client.create_command(CreateCommand(cmd="nonsense", selector=Selector(nodes=("one",))))
-    (job,) = [job for job in fleet.client.follow_command(made.id) if job.result]
+    """A node's answer to an unknown command names those that it has."""
+    made = fleet.client.commands.create(CreateCommand(cmd="nonsense", selector=Selector(nodes=("one",))))
+    (job,) = [job for job in fleet.client.commands.follow(made.id) if job.result]
     names = set(job.reason.rpartition("It has ")[2].removesuffix(".").split(", "))
     assert names - SILENT == {"execute", "execute_js_py", "execute_js_lua", "execute_sh"}
     assert SILENT - names == set()
@@ -281,9 +381,9 @@ def test_following_again_shows_it_from_the_beginning(fleet: Fleet) -> None:
     for name in ("one", "two"):
         (at,) = [number for number, line in enumerate(lines) if line.startswith(f"{name} ERROR")]
         assert lines.index(f"{name} | x") < at
-    made = fleet.client.show_command("again")
+    made = fleet.client.commands.get("again")
     assert {job.state for job in made.jobs} == {JobState.ERROR}
-    found = [event for event in fleet.client.follow_output("again") if isinstance(event, NodeMessages)]
+    found = [event for event in fleet.client.commands.output("again") if isinstance(event, NodeMessages)]
     assert {(page.node_name, message.data) for page in found for message in page.messages} == {
         ("one", "x"),
         ("two", "x"),

@@ -1,4 +1,4 @@
-"""Schedules in a whole fleet: a command comes again and again, at most once for each due time whatever is killed."""
+"""Schedules in a whole fleet: a command is issued repeatedly, at most once for each due time, whatever is killed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ NAME = "often"
 
 
 def asked(fleet: Fleet) -> list[str]:
-    """The ids of what the schedule asked for, the oldest first."""
-    return [each.id for each in reversed(fleet.client.list_commands()) if each.id.startswith(f"{NAME}@")]
+    """Return the ids of the commands that the schedule issued, the oldest first."""
+    return [each.id for each in reversed(fleet.client.commands.list()) if each.id.startswith(f"{NAME}@")]
 
 
 def more_than(fleet: Fleet, before: int, *, runs: int = 2) -> list[str]:
-    """What was asked for, once there are `runs` more than there were."""
+    """Return the issued commands, once there are `runs` more than before."""
 
     def look() -> list[str] | None:
         found = asked(fleet)
@@ -27,7 +27,7 @@ def more_than(fleet: Fleet, before: int, *, runs: int = 2) -> list[str]:
 
 def ended(fleet: Fleet, command_id: str) -> CommandWithJobs:
     def look() -> CommandWithJobs | None:
-        command = fleet.client.show_command(command_id)
+        command = fleet.client.commands.get(command_id)
         return command if all(is_final(job.state) for job in command.jobs) else None
 
     return eventually(look, f"the end of {command_id}")
@@ -36,14 +36,14 @@ def ended(fleet: Fleet, command_id: str) -> CommandWithJobs:
 def test_each_due_time_is_run_at_most_once_over_kills_of_the_server(fleet: Fleet) -> None:
     fleet.join("one")
     command = CreateCommand(cmd="ping", selector=Selector(nodes=("one",)))
-    made = fleet.client.create_schedule(CreateSchedule(name=NAME, command=command, period_s=1))
+    made = fleet.client.schedules.create(CreateSchedule(name=NAME, command=command, period_s=1))
     found = more_than(fleet, 0)
     for _ in range(2):
         fleet.server.kill()
         fleet.start_server()
         before, found = found, more_than(fleet, len(found))
         assert found[: len(before)] == before, "what was asked for is neither lost nor asked for again"
-    assert fleet.client.enable_schedule(NAME, enabled=False).next_time is None
+    assert fleet.client.schedules.disable(NAME).next_time is None
     found = asked(fleet)
     assert len(found) == len(set(found))
     assert found == sorted(found), "the due times go on"

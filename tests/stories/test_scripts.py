@@ -1,4 +1,4 @@
-"""Scripts in a whole fleet: sent once, kept by their hash, run again; and commands that a node alone has."""
+"""Scripts in a whole fleet: sent once, kept by their hash, run again; and commands that only one node has."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def qd(fleet: Fleet, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def run(fleet: Fleet, cmd: str, *nodes: str, data: str = "", **args: object) -> CommandWithJobs:
     request = CreateCommand(cmd=cmd, args=args, data=data, selector=Selector(nodes=nodes))
-    return over(fleet, fleet.client.create_command(request).id)
+    return over(fleet, fleet.client.commands.create(request).id)
 
 
 def over(fleet: Fleet, command_id: str) -> CommandWithJobs:
     def look() -> CommandWithJobs | None:
-        found = fleet.client.show_command(command_id)
+        found = fleet.client.commands.get(command_id)
         return found if all(is_final(job.state) for job in found.jobs) else None
 
     return eventually(look, f"{command_id} to be over")
@@ -65,7 +65,7 @@ def returned(job: Job) -> object:
 
 
 def cached(fleet: Fleet, node: str) -> list[Path]:
-    """The node's files of that script."""
+    """Return the node's files of that script."""
     return list(fleet.agents[node].home.rglob(f"artefacts/{SHA256}"))
 
 
@@ -99,7 +99,7 @@ def test_it_runs_again_by_hand_by_schedule_and_where_its_file_was_lost(fleet: Fl
     first = run(fleet, "execute_js_py", "one", data='{"who": "Kronan"}', script=GREETING)
     for path in cached(fleet, "one"):
         path.write_text("raise SystemExit('damaged')")
-    again = over(fleet, fleet.client.rerun_command(first.id).id)
+    again = over(fleet, fleet.client.commands.rerun(first.id).id)
     assert [returned(job) for job in again.jobs] == [{"greeting": "ahoy Kronan"}]
     command = CreateCommand(
         cmd="execute_js_py",
@@ -107,10 +107,10 @@ def test_it_runs_again_by_hand_by_schedule_and_where_its_file_was_lost(fleet: Fl
         data='{"who": "Mars"}',
         selector=Selector(nodes=("one",)),
     )
-    fleet.client.create_schedule(CreateSchedule(name="beat", command=command, period_s=1))
-    last = eventually(lambda: fleet.client.list_schedules()[0].last_command, "the schedule to run")
+    fleet.client.schedules.create(CreateSchedule(name="beat", command=command, period_s=1))
+    last = eventually(lambda: fleet.client.schedules.list()[0].last_command, "the schedule to run")
     assert [returned(job) for job in over(fleet, last).jobs] == [{"greeting": "ahoy Mars"}]
-    fleet.client.delete_schedule("beat")
+    fleet.client.schedules.remove("beat")
 
 
 def test_lua_and_a_script_far_larger_than_a_command(fleet: Fleet) -> None:
@@ -141,7 +141,7 @@ def test_an_extension_cannot_take_the_name_of_a_command_that_is_there(fleet: Fle
     home.mkdir()
     (home / "quarterdeck.toml").write_text('[agent.extensions.execute_sh]\nbinary = "x"\n')
     (home / "quarterdeck.toml").chmod(0o600)
-    token = fleet.client.create_join_token().token
+    token = fleet.client.tokens.create().token
     agent = Process(home, ["agent", "--server", fleet.link, "--name", "three"], {"QD_AGENT_TOKEN": token}).start()
     assert agent.wait() == 2, agent.tail()
     assert "agent.extensions.execute_sh: every agent has a command 'execute_sh'" in agent.tail()

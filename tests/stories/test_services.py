@@ -1,4 +1,4 @@
-"""Services in a whole fleet: declared in a file, in order, well, alive whatever is killed, replaced, moved, gone."""
+"""Services in a whole fleet: declared in a file, ordered, checked, restarted after any kill, moved, removed."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def nodes(fleet: Fleet) -> Iterator[None]:
     fleet.join("one", labels={"role": "web"})
     fleet.join("two")
     yield
-    for info in sorted(fleet.client.list_services(), key=lambda info: len(info.service.after), reverse=True):
-        fleet.client.remove_service(info.service.name)
+    for info in sorted(fleet.client.services.list(), key=lambda info: len(info.service.after), reverse=True):
+        fleet.client.services.remove(info.service.name)
     for name in list(fleet.agents):
         if not fleet.agents[name].running:
             fleet.agents[name].start()
@@ -56,11 +56,11 @@ def qd(fleet: Fleet, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def on(fleet: Fleet, service: str, node: str) -> ServiceOnNode | None:
-    return next((one for one in fleet.client.show_service(service).nodes if one.node_name == node), None)
+    return next((one for one in fleet.client.services.get(service).nodes if one.node_name == node), None)
 
 
 def running(fleet: Fleet, service: str, node: str, *, but: Callable[[ServiceOnNode], bool] | None = None) -> int:
-    """The process of a service once it is RUNNING."""
+    """Return the process id of a service once it is RUNNING."""
 
     def look() -> int | None:
         found = on(fleet, service, node)
@@ -131,8 +131,8 @@ interval = 0.5
 
 @pytest.fixture
 def shop(fleet: Fleet, port: int) -> int:
-    """`db` and `web` run on `one`, whatever the test before left; the process of `web`."""
-    fleet.client.label_node("two", {"deck": None})
+    """Have `db` and `web` run on `one`, whatever the previous test left; return the process of `web`."""
+    fleet.client.nodes.label("two", {"deck": None})
     applied = qd(fleet, "apply", str(write(fleet, port)))
     assert applied.returncode == 0, applied
     eventually(lambda: on(fleet, "web", "two") is None, "it to be gone from two")
@@ -144,13 +144,13 @@ def shop(fleet: Fleet, port: int) -> int:
 
 def test_a_file_is_applied_in_its_order_and_the_same_again_changes_nothing(fleet: Fleet, port: int) -> None:
     for name in ("web", "db"):
-        if any(info.service.name == name for info in fleet.client.list_services()):
-            fleet.client.remove_service(name)
+        if any(info.service.name == name for info in fleet.client.services.list()):
+            fleet.client.services.remove(name)
     eventually(lambda: not _processes(str(fleet.folder)), "no process to be left of another test")
     file = write(fleet, port)
     dry = qd(fleet, "apply", str(file), "--dry-run")
     assert "+ db: added on 1 node" in dry.stdout, dry
-    assert fleet.client.list_services() == []
+    assert fleet.client.services.list() == []
     first = qd(fleet, "apply", str(file))
     assert first.returncode == 0, first
     assert "+ web: added on 1 node" in first.stdout
@@ -204,10 +204,10 @@ def test_a_node_runs_what_it_was_told_last_while_the_server_is_away(fleet: Fleet
 
 
 def test_a_restart_is_a_job_and_gives_another_process(fleet: Fleet, shop: int) -> None:
-    made = fleet.client.restart_service("web")
+    made = fleet.client.services.restart("web")
 
     def over() -> JobState | None:
-        (job,) = fleet.client.show_command(made.id).jobs
+        (job,) = fleet.client.commands.get(made.id).jobs
         return job.state if is_final(job.state) else None
 
     assert eventually(over, "the restart to end") is JobState.OK
@@ -236,22 +236,24 @@ def test_what_a_service_prints_is_filed_under_it(fleet: Fleet) -> None:
     assert eventually(look, "its words to be there")
 
 
-def test_a_label_moves_it(fleet: Fleet, port: int, shop: int) -> None:
+def test_a_label_moves_a_service_to_another_node(fleet: Fleet, port: int, shop: int) -> None:
     qd(fleet, "apply", str(write(fleet, port, word="moved", on='deck = "quarter"')))
     eventually(lambda: not runs(shop), "the old process to end")
     eventually(lambda: on(fleet, "web", "one") is None, "it to be gone from one")
-    fleet.client.label_node("two", {"deck": "quarter"})
+    fleet.client.nodes.label("two", {"deck": "quarter"})
     running(fleet, "web", "two")
     assert answer(port) == "moved"
-    fleet.client.label_node("two", {"deck": None})
+    fleet.client.nodes.label("two", {"deck": None})
     eventually(lambda: on(fleet, "web", "two") is None, "it to be gone from two")
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
-    fleet.client.label_node("two", {"deck": "quarter"})
+    fleet.client.nodes.label("two", {"deck": "quarter"})
     running(fleet, "web", "two")
 
 
-def test_what_others_come_after_stays_and_what_is_removed_leaves_no_process(fleet: Fleet, shop: int) -> None:
+def test_a_service_named_in_after_cannot_be_removed_and_a_removed_one_leaves_no_process(
+    fleet: Fleet, shop: int
+) -> None:
     db = running(fleet, "db", "one")
     refused = qd(fleet, "rm", "db")
     assert refused.returncode == 5
@@ -260,7 +262,7 @@ def test_what_others_come_after_stays_and_what_is_removed_leaves_no_process(flee
     assert qd(fleet, "rm", "db").returncode == 0
     eventually(lambda: not runs(shop) and not runs(db), "both to end")
     eventually(lambda: not _processes(str(fleet.folder)), "no process to be left")
-    assert fleet.client.list_services() == []
+    assert fleet.client.services.list() == []
 
 
 def test_a_node_that_is_removed_ends_its_services_and_jobs(fleet: Fleet, port: int) -> None:
@@ -269,8 +271,8 @@ def test_a_node_that_is_removed_ends_its_services_and_jobs(fleet: Fleet, port: i
     pid = running(fleet, "web", "three")
     own = fleet.folder / "pid"
     args = {"cmd": "/bin/sh", "args": ["-c", 'echo $$ > "$0"; exec sleep 600', str(own)], "max_time": -1}
-    fleet.client.create_command(CreateCommand(cmd="execute", args=args, selector=Selector(nodes=("three",))))
+    fleet.client.commands.create(CreateCommand(cmd="execute", args=args, selector=Selector(nodes=("three",))))
     job = int(eventually(lambda: own.exists() and own.read_text(), "the job's program to begin"))
-    fleet.client.remove_node("three")
+    fleet.client.nodes.remove("three")
     eventually(lambda: not runs(pid), "the removed node's service to end")
     eventually(lambda: not runs(job), "the removed node's job to end")

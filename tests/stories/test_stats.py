@@ -1,4 +1,4 @@
-"""An application on the node sends statsd, and somebody asks for what it measured."""
+"""An application on the node sends statsd, and a user queries its measurements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 def udp_port() -> int:
-    """One that nobody uses now."""
+    """Return a free port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

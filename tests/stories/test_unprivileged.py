@@ -1,4 +1,4 @@
-"""As an ordinary user, everything but eBPF works, and what does not work says what it lacks."""
+"""As an ordinary user, everything but eBPF works, and each refusal names the missing privilege."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from quarterdeck.model.jobs import CreateCommand, JobResult, JobState
 from quarterdeck.model.modules import Instance, InstanceState
 from quarterdeck.model.nodes import AgentState
 from tests import ordinary
@@ -22,7 +23,7 @@ from tests.fleet import Fleet, eventually, free_port
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """A folder that an ordinary user can reach, which pytest's are not."""
+    """Return a folder that an ordinary user can access; those of pytest are private."""
     made = Path(tempfile.mkdtemp(prefix="quarterdeck-"))
     made.chmod(0o755)
     yield made
@@ -38,7 +39,7 @@ def fleet(folder: Path) -> Iterator[Fleet]:
 
 
 def qd(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `qd` as the ordinary user, whose home folder this is."""
+    """Run `qd` as the ordinary user, with this home folder."""
     line = [*ordinary.command(), sys.executable, "-m", "quarterdeck.cli.main", *arguments]
     environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
     return subprocess.run(line, env=environment, cwd=folder, capture_output=True, text=True, check=False)
@@ -60,25 +61,46 @@ def _failed(fleet: Fleet, module: str, attempt: int) -> Instance:
 
 
 def test_a_deployment_fails_in_words_and_is_tried_again_with_growing_pauses(fleet: Fleet) -> None:
-    fleet.client.deploy_module("execs")
+    fleet.client.modules.deploy("execs")
     first = _failed(fleet, "execs", 1).status
     assert "CAP_BPF" in first.reason
     later = _failed(fleet, "execs", 4).status
     assert later.reason == first.reason
     assert later.retry_at - later.since > 2.0, "the fourth pause is 4 to 8 s"
     assert fleet.node("one") == fleet.wait_for("one", AgentState.ONLINE)
-    fleet.client.undeploy_module("execs")
+    fleet.client.modules.undeploy("execs")
     eventually(lambda: not fleet.instances("execs"), "the instance to go")
 
 
 def test_modules_are_built_and_tables_queried(fleet: Fleet) -> None:
-    fleet.client.create_module(counted("calls"))
-    fleet.client.deploy_module("calls")
+    fleet.client.modules.create(counted("calls"))
+    fleet.client.modules.deploy("calls")
     _failed(fleet, "calls", 1)
-    answer = fleet.client.query("SELECT count() FROM calls")
+    answer = fleet.client.queries.run("SELECT count() FROM calls")
     assert answer.rows == [[0]]
     assert fleet.rows("SELECT count() FROM losses") == [[0]]
-    fleet.client.undeploy_module("calls")
+    fleet.client.modules.undeploy("calls")
+
+
+def _run(fleet: Fleet, **limits: object) -> JobResult:
+    args = {"cmd": "sh", "args": ["-c", "echo ran"], **limits}
+    made = fleet.client.commands.create(CreateCommand(cmd="execute", args=args))
+
+    def result() -> JobResult | None:
+        return fleet.client.commands.get(made.id).jobs[0].result
+
+    return eventually(result, "the job to be over")
+
+
+def test_a_limit_that_cannot_be_held_is_refused_and_not_ignored(fleet: Fleet) -> None:
+    fleet.wait_for("one", AgentState.ONLINE)
+    for limit, controller in (({"memory": "50M"}, "memory"), ({"cpus": 0.5}, "cpu"), ({"pids": 50}, "pids")):
+        result = _run(fleet, **limit)
+        assert result.state is JobState.ERROR
+        assert f"No cgroup controller for {controller} can be used here" in result.reason
+        assert "Delegate=yes" in result.reason
+        assert result.streams == ("", "")
+    assert _run(fleet).streams[0] == "ran\n"
 
 
 def test_a_restart_of_both_finds_everything_again(fleet: Fleet) -> None:
@@ -91,12 +113,13 @@ def test_a_restart_of_both_finds_everything_again(fleet: Fleet) -> None:
 
 def test_the_doctor_says_what_is_missing_and_what_it_costs(folder: Path) -> None:
     told = qd(folder, "doctor")
-    assert told.returncode == 0, told.stderr
+    assert told.returncode == 1, told.stderr
     assert "CAP_BPF" in told.stdout
+    assert told.stdout.splitlines()[-1].startswith("No module can run here. The process (user ")
     assert "without it" in told.stdout
     features: list[dict[str, Any]] = json.loads(qd(folder, "doctor", "--json").stdout)
     missing = {feature["name"]: feature for feature in features if not feature["ok"]}
-    assert missing.keys() >= {"CAP_BPF", "CAP_PERFMON"}
+    assert missing.keys() >= {"CAP_BPF", "CAP_PERFMON", "memory limits", "cpu limits", "process limits"}
     assert all(feature["detail"] and feature["costs"] for feature in missing.values())
 
 

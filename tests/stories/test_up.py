@@ -1,4 +1,4 @@
-"""`qd up` in the background: it says where it listens, and what keeps the agent from starting."""
+"""`qd up` in the background: it prints its address, and the reason if the agent cannot start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet import free_port
+from tests.fleet import free_port, make_home
 
 
 def qd(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +23,8 @@ def qd(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A data folder; what was started with it is ended."""
+    """Return a data folder; processes started with it are ended afterwards."""
+    make_home(tmp_path)
     yield tmp_path
     down = qd(tmp_path, "down")
     assert down.returncode == 0, down.stderr

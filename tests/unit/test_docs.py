@@ -11,7 +11,10 @@ import pytest
 from cyclopts.exceptions import CycloptsError
 
 from quarterdeck.bpf.btf import KERNEL_BTF
-from quarterdeck.cli.main import app
+from quarterdeck.cli import results
+from quarterdeck.cli.main import to_tokens
+from quarterdeck.cli.verbs import app
+from quarterdeck.model.errors import BY_CODE
 from quarterdeck.modulekit.build import build_module
 from tests.support import require
 from tools.reference import FOLDER, PAGES, render
@@ -40,6 +43,12 @@ def test_a_generated_page_is_what_the_code_says(page: str) -> None:
     assert (FOLDER / f"{page}.md").read_text() == render(page), "run `make docs`"
 
 
+def test_the_guide_explains_every_exit_code() -> None:
+    page = (ROOT / "docs" / "guide" / "command-line.md").read_text()
+    explained = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert explained == {0, results.EXIT_NOT_OK} | {kind.exit_code for kind in BY_CODE.values()}
+
+
 def test_the_page_of_verbs_does_not_say_how_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
     written = render("cli")
     monkeypatch.setattr(sys, "argv", ["python -m something"])
@@ -66,7 +75,7 @@ def parses(arguments: list[str]) -> None:
     """Raises where `qd` would not understand these arguments; runs nothing."""
     if {"--help", "--version"} & set(arguments):
         return
-    app.parse_args(arguments, print_error=False, exit_on_error=False)
+    app.parse_args(to_tokens(arguments), print_error=False, exit_on_error=False)
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if path != FOLDER / "cli.md"], ids=named)

@@ -1,4 +1,4 @@
-"""`python -m tools.reference [PAGE …]`: writes all pages, or those named."""
+"""`python -m tools.reference [PAGE …]`: write all pages, or those named."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ import pkgutil
 from collections.abc import Iterator
 from enum import StrEnum
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
+from unittest.mock import MagicMock
 
 import msgspec
 
@@ -14,20 +15,19 @@ from quarterdeck import model
 from quarterdeck.api.access import AUDIT, PUBLIC, ROLE
 from quarterdeck.api.app import create_app
 from quarterdeck.model.tokens import Role
-from quarterdeck.server.server import Server
 from tools.reference.markdown import code, comments, struct, summary, table
 
 _INTRODUCTION = """# REST API
 
-The OpenAPI document is served at `/schema/openapi.json`, with Swagger UI at `/schema`. Ask with
-`Authorization: Bearer TOKEN`; a role covers those before it in viewer, operator, admin. Errors are
-[problem documents](errors.md). What is audited is listed by `listAudit`.
+The server provides the OpenAPI document at `/schema/openapi.json` and Swagger UI at `/schema`. Send the token in the
+header `Authorization: Bearer TOKEN`. The roles are viewer, operator and admin; each role includes the rights of those
+before it. Errors are [problem documents](errors.md). `listAudit` returns the log of audited requests.
 """
 
 
 def page() -> str:
-    """The page."""
-    app = create_app(cast("Server", None))  # routes are described without a server; none is called
+    """Return the page."""
+    app = create_app(MagicMock())  # routes are described without a server, and none is called
     document: dict[str, Any] = app.openapi_schema.to_schema()
     options = {str(handler.operation_id): handler.opt for route in app.routes for handler in _handlers(route)}
     rows: list[tuple[object, ...]] = []
@@ -43,7 +43,7 @@ def page() -> str:
             )
             parts.append(_operation(f"{method.upper()} {path}", operation))
     index = table(("request", "operationId", "needs", ""), rows)
-    return "\n".join([_INTRODUCTION, index, *parts, "# What they carry\n", *_shapes(document)])
+    return "\n".join([_INTRODUCTION, index, *parts, "# Bodies and answers\n", *_shapes(document)])
 
 
 def _handlers(route: Any) -> list[Any]:
@@ -66,7 +66,7 @@ def _operation(request: str, operation: dict[str, Any]) -> str:
 
 
 def _shapes(document: dict[str, Any]) -> Iterator[str]:
-    """The structs and enums of the model that bodies and answers are made of."""
+    """Yield the structs and enums of the model that bodies and answers consist of."""
     used = {_kind({"$ref": name}) for name in document["components"]["schemas"]}
     modules = [import_module(f"{model.__name__}.{each.name}") for each in pkgutil.iter_modules(model.__path__)]
     kinds = {kind for module in modules for kind in vars(module).values() if isinstance(kind, type)}
@@ -77,8 +77,8 @@ def _shapes(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _values(kind: type[StrEnum]) -> str:
-    said = comments(kind)
-    return "\n".join(f"- {code(member)} {said[member.name]}".rstrip() for member in kind) + "\n"
+    meanings = comments(kind)
+    return "\n".join(f"- {code(member)} {meanings[member.name]}".rstrip() for member in kind) + "\n"
 
 
 def _schema(holder: dict[str, Any], before: str = "") -> str:

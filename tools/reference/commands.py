@@ -1,4 +1,4 @@
-"""commands.md: every command that an agent has, what it takes and what it answers."""
+"""commands.md: every command of an agent, its arguments and its answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quarterdeck.model.messages import DeletedMessages, MessagePage
 from quarterdeck.model.processes import ExecuteArguments, KilledAll, ProcessesStats, ProcessSettings, ProcessStats
 from quarterdeck.model.scripts import ScriptArguments
 from quarterdeck.model.services import ServiceStatus
-from tools.reference.markdown import annotations, code, comments, default, struct, summary, table
+from tools.reference.markdown import annotated, code, comments, default, struct, summary, table
 
 Kind = type[msgspec.Struct]
 
@@ -33,53 +33,58 @@ class _Command(NamedTuple):
 
 
 _COMMANDS = (
-    _Command(("execute",), "Runs a program; `data` is its standard input.", ExecuteArguments),
+    _Command(("execute",), "Run a program; `data` is its standard input.", ExecuteArguments),
     _Command(
         ("execute_js_py", "execute_js_lua", "execute_sh"),
-        "Runs a script with Python, Lua or the system's shell; `data` is its standard input.",
+        "Run a script with Python, Lua or the system's shell; `data` is its standard input.",
         ScriptArguments,
     ),
-    _Command(("kill",), "Ends another job of the node.", KillArguments),
+    _Command(("kill",), "End another job of the node.", KillArguments),
     _Command(
         ("killall",),
-        "Ends all processes of the node; those that recur or have a max_time of -1, and services, start again.",
+        "End all processes of the node. Services, recurring processes and those with a max_time of -1 start again.",
         NoArguments,
         KilledAll,
     ),
-    _Command(("get_processes_stats",), "What the processes that run now use.", ProcessesArguments, ProcessesStats),
-    _Command(("get_process_stats",), "What one of them uses.", ProcessArguments, ProcessStats),
-    _Command(("get_msgs",), "Messages that the node has, a page of them.", GetMessagesArguments, MessagePage),
-    _Command(("del_msgs",), "Deletes messages of the node.", DeleteMessagesArguments, DeletedMessages),
-    _Command(("put_file",), "Writes a file of the node.", PutFileArguments, NodeFile),
-    _Command(("get_file",), "Sends a file of the node to the server.", GetFileArguments, NodeFile),
-    _Command(("restart_service",), "Ends a service's process and starts it again.", RestartArguments, ServiceStatus),
-    _Command(("restart",), "Ends the agent, whose service manager starts it again; processes go on.", NoArguments),
-    _Command(("ping",), "Whether the agent is there.", NoArguments, Pong),
-    _Command(("get_cpu_info",), "The CPUs.", NoArguments, CpuInfo),
-    _Command(("get_mem_info",), "Memory and swap.", NoArguments, MemInfo),
-    _Command(("get_disk_info",), "Disks, partitions and file systems.", NoArguments, DiskInfo),
-    _Command(("get_nic_info",), "Network interfaces and their addresses.", NoArguments, NicInfo),
-    _Command(("get_os_info",), "The system.", NoArguments, OsInfo),
+    _Command(
+        ("get_processes_stats",), "Return the current resource usage of processes.", ProcessesArguments, ProcessesStats
+    ),
+    _Command(
+        ("get_process_stats",), "Return the current resource usage of one process.", ProcessArguments, ProcessStats
+    ),
+    _Command(("get_msgs",), "Return one page of the node's messages.", GetMessagesArguments, MessagePage),
+    _Command(("del_msgs",), "Delete messages of the node.", DeleteMessagesArguments, DeletedMessages),
+    _Command(("put_file",), "Write a file of the node.", PutFileArguments, NodeFile),
+    _Command(("get_file",), "Send a file of the node to the server.", GetFileArguments, NodeFile),
+    _Command(("restart_service",), "End a service's process and start it again.", RestartArguments, ServiceStatus),
+    _Command(("restart",), "End the agent; its service manager starts it again. Processes keep running.", NoArguments),
+    _Command(("ping",), "Check that the agent is running.", NoArguments, Pong),
+    _Command(("get_cpu_info",), "Return the CPUs and their times.", NoArguments, CpuInfo),
+    _Command(("get_mem_info",), "Return the use of memory and swap.", NoArguments, MemInfo),
+    _Command(("get_disk_info",), "Return disks, partitions and file systems.", NoArguments, DiskInfo),
+    _Command(("get_nic_info",), "Return network interfaces and their addresses.", NoArguments, NicInfo),
+    _Command(("get_os_info",), "Return the operating system and its version.", NoArguments, OsInfo),
 )
 _INTRODUCTION = """# Commands of a node
 
-What `qd job start` can ask every agent. A node's configuration may add others (`[agent.extensions.NAME]`, see
-[scripts](../guide/scripts.md)), and `agent.jobs.allow` says which of all these it carries out.
+These are the commands that `qd job start` can send to every agent. A node's configuration can add others
+(`[agent.extensions.NAME]`, see [scripts](../guide/scripts.md)), and `agent.jobs.allow` restricts which ones the node
+executes.
 
-Arguments are a command's `args`. Those that run no program also take them as a JSON object in `data`. An argument that
-is not known is an error. What a command answers is JSON, in its result's `data`.
+The arguments of a command are in its `args`. Commands that run no program also accept arguments as a JSON object in
+`data`. An unknown argument is an error. The answer of a command is JSON, in `data` of its result.
 """
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     named = {name for command in _COMMANDS for name in command.names}
     assert named == _every(), f"commands without a description, or the reverse: {sorted(named ^ _every())}"
     parts = [
         _INTRODUCTION,
         f"## Every command\n\n{summary(CommonArguments)}\n",
         struct(CommonArguments),
-        f"## Every program\n\n{summary(ProcessSettings)} Services and extensions are told the same.\n",
+        f"## Every program\n\n{summary(ProcessSettings)} Services and extensions have the same settings.\n",
         struct(ProcessSettings),
     ]
     for command in _COMMANDS:
@@ -95,17 +100,17 @@ def _taken(kind: Kind) -> str:
         return "It takes no arguments of its own.\n"
     if not issubclass(kind, ProcessSettings):
         return struct(kind)
-    said, typed = comments(kind), annotations(kind)
+    meanings, typed = comments(kind), annotated(kind)
     rows = [
-        (code(field.name), code(typed[field.name]), default(field), said[field.name])
+        (code(field.name), code(typed[field.name]), default(field), meanings[field.name])
         for field in msgspec.structs.fields(kind)
         if field.name in typed
     ]
-    return "Besides what every program can be told:\n\n" + table(("key", "type", "default", "meaning"), rows)
+    return "In addition to the settings of every program:\n\n" + table(("key", "type", "default", "meaning"), rows)
 
 
 def _every() -> set[str]:
-    nothing = cast("Any", Mock())  # they are made, and never run
+    nothing = cast("Any", Mock())  # they are created, and never run
     files = FileCommands(fetches=nothing, offers=nothing, fill=str, who=nothing)
     return {
         "execute",
@@ -113,6 +118,6 @@ def _every() -> set[str]:
         *builtin_names(),
         *process_commands(nothing),
         *message_commands(nothing),
-        *script_commands(nothing, nothing),
+        *script_commands(nothing, nothing, nothing),
         *files.commands(),
     }

@@ -1,4 +1,4 @@
-"""config.md: every key of the configuration, where it can be set and what it is without."""
+"""config.md: every key of the configuration, where it can be set, and its default."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from tools.reference.markdown import code, default, members, struct, summary, ta
 
 _INTRODUCTION = f"""# Configuration
 
-A value is taken from the last of these that has it: the default, the TOML file, the environment, the command's flag.
-The file is `$QD_CONFIG`, else `quarterdeck.toml` in the data folder, else `{SYSTEM_FILE}`; `--config` names
-another. One file serves both halves, in the tables `[server]` and `[agent]`. An unknown key or variable is an error.
-`qd config show server` and `qd config show agent` print what holds, and where each value came from;
-of a token, a password in a URL and the `env` of an extension only that they are set.
+A value can be set in four places; a later place overrides an earlier one: the default, the TOML file, the environment,
+an option of the command. The file is `$QD_CONFIG`, or else `quarterdeck.toml` in the data folder, or else
+`{SYSTEM_FILE}`; `--config` names a different file. One file can configure both server and agent, in the
+tables `[server]` and `[agent]`. An unknown key or variable is an error. `qd config show server` and
+`qd config show agent` print the values in effect and the source of each value. Tokens, passwords in URLs and the `env`
+of extensions are not printed, only that they are set.
 
-In the environment, a list is written `a,b` and a map `name=value,name=value`.
+In the environment, a list is written `a,b` and a map `name=value,name=value`. A key that is a number of seconds also
+accepts a string with units: `"500ms"`, `"1s"`, `"1h30m"`.
 """
 _VARIABLES = {
-    "QD_HOME": "the data folder, of every command",
-    "QD_HTTP": "where the API is: of a server its own address, of other commands the server to ask",
-    "QD_LINK": "where agents connect: of a server its own address, of an agent the server's",
-    "QD_REDIS": "the Redis that a server takes commands from, a URL",
-    "QD_TOKEN": "the API token of commands that ask a server",
+    "QD_HOME": "the data folder, for all commands",
+    "QD_HTTP": "the address of the API: where a server listens, and which server other commands use",
+    "QD_LINK": "the address of the link: where a server listens, and where an agent connects",
+    "QD_REDIS": "the URL of the Redis from which a server takes commands",
+    "QD_TOKEN": "the API token of commands that use a server",
     "QD_CONFIG": "the configuration file",
     "QD_CACHE": "the folder of compiled objects and generated headers; default: the user's cache folder",
-    "QD_LOG": "what server and agent log: `DEBUG`, `INFO` (default), `WARNING`, `ERROR`",
+    "QD_LOG": "the log level of server and agent: `DEBUG`, `INFO` (default), `WARNING`, `ERROR`",
 }
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     assert set(_VARIABLES) == OTHERS - {"QD_REQUIRE_ALL"}, "a variable without a description, or the reverse"
     parts = [_INTRODUCTION]
     for section, kind in SECTIONS.items():
@@ -57,9 +59,9 @@ def _variable(section: str, key: str) -> str:
 
 
 def _keys(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    said, typed = members(kind)
+    meanings, typed = members(kind)
     for field in msgspec.structs.fields(kind):
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             yield from _keys(field.type, f"{prefix}{field.name}.")
         else:
-            yield prefix + field.name, code(typed[field.name]), default(field), said[field.name]
+            yield prefix + field.name, code(typed[field.name]), default(field), meanings[field.name]

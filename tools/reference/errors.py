@@ -10,14 +10,14 @@ from tools.reference.markdown import code, struct, summary, table
 
 _INTRODUCTION = """# Errors
 
-Every error a user can meet has a stable code. The API answers with a problem document (RFC 9457, media type
-`application/problem+json`) that carries it, `qd` exits with its exit code, and the Python client raises its class, from
-`quarterdeck.model.errors`. Catch a class to catch those below it.
+Every error that a user can receive has a stable code. The API answers with a problem document (RFC 9457, media type
+`application/problem+json`) that contains the code, `qd` ends with the error's exit code, and the Python client raises
+the error's class, from `quarterdeck.model.errors`. To catch a group of errors, catch their common class.
 """
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     rows = [
         (
             f'<a id="{kind.code}"></a>{code(kind.code)}',
@@ -29,7 +29,7 @@ def page() -> str:
         )
         for name, kind in _walk(QuarterdeckError)
     ]
-    heading = ("code", "class", "HTTP", "gRPC", "exit", "message, when nothing more is known")
+    heading = ("code", "class", "HTTP", "gRPC", "exit", "default message")
     return "\n".join([_INTRODUCTION, table(heading, rows), "## The problem document\n", struct(Problem)])
 
 

@@ -1,4 +1,4 @@
-"""states.md: the states of agents, modules and instances, and what may follow what."""
+"""states.md: the states of agents, modules and instances, and the allowed transitions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _MACHINES: tuple[tuple[type[StrEnum], Transitions[Any]], ...] = (
 
 
 def page() -> str:
-    """The page."""
-    parts = ["# States\n\nA change that is not in these tables is an error, `illegal_transition`.\n"]
+    """Return the page."""
+    parts = ["# States\n\nA transition that is not in these tables is rejected with the error `illegal_transition`.\n"]
     for states, machine in _MACHINES:
         rows = [
             (

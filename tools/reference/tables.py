@@ -1,4 +1,4 @@
-"""tables.md: the tables that every server has, and those that the built-in modules fill."""
+"""tables.md: the tables that every server has, and those of the built-in modules."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MODULES = Path(__file__).parent.parent.parent / "modules"
 
 _INTRODUCTION = """# Tables
 
-`qd tables` lists the tables of a running server, `qd module show NAME` those of any module. Each also has {added}.
-[Types](types.md) says what the types are in SQL.
+`qd tables` lists the tables of a running server, and `qd module show NAME` the tables of a module. In addition to the
+columns below, every table has {added}. [Types](types.md) describes the types in SQL.
 
-## Of every server
+## Tables of every server
 """
 
 
 def page() -> str:
-    """The page. Modules are built for it, from sources or from what was built before."""
+    """Return the page. Modules are built for it, from sources or from an earlier build."""
     added = ", ".join(f"{code(column.name)} ({column.description})" for column in SERVER_COLUMNS)
     parts = [
         _INTRODUCTION.format(added=added),
@@ -37,7 +37,7 @@ def page() -> str:
 
 
 def _module(build: Build) -> str:
-    words = f"## Of the module {build.manifest.name}\n\n{build.manifest.description}.\n"
+    words = f"## Tables of the module {build.manifest.name}\n\n{build.manifest.description}.\n"
     if not build.settings:
         return words
     rows = [(code(each.name), code(each.type), code(each.default), each.description) for each in build.settings]
@@ -45,7 +45,7 @@ def _module(build: Build) -> str:
 
 
 def _table(each: Table) -> str:
-    kept = f"kept {each.retention_s / 86400:g} days" if each.retention_s else "kept for ever"
+    kept = f"kept {each.retention_s / 86400:g} days" if each.retention_s else "kept without limit"
     rows = [(code(c.name), f"list of {c.item}" if c.item else c.type, c.unit, c.description) for c in each.columns]
     words = f"{each.description}; {kept}, ordered by {', '.join(each.order)}."
     return f"### {each.name}\n\n{words}\n\n" + table(("column", "type", "unit", ""), rows)

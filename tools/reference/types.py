@@ -1,4 +1,4 @@
-"""types.md: the types a column can have, what a column can mean, and why rows can be missing."""
+"""types.md: the types of columns, the roles of columns, and the reasons for missing rows."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _NESTED = {ColumnType.LIST, ColumnType.MAP}
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     rows = [(code(kind), code(_stored(kind)), comments(ColumnType)[kind.name]) for kind in ColumnType]
     return "\n".join(
         [
             "# Types, roles, losses\n\n## Column types\n\n`list` and `map` are shown with items of `uint64`.\n",
-            table(("type", "ClickHouse type it is stored as", ""), rows),
-            f"The types they travel as, in Arrow:\n\n```\n{_travelling()}\n```\n",
+            table(("type", "ClickHouse type in the store", ""), rows),
+            f"The Arrow types in which columns are sent:\n\n```\n{_travelling()}\n```\n",
             "## A column\n",
             struct(Column),
             f"## Roles\n\n{summary(ColumnRole)}\n\n" + ", ".join(code(role) for role in ColumnRole) + "\n",
-            "## Why rows are missing\n\nWhat is lost is counted in the table `losses`, with one of these reasons.\n",
+            "## Reasons for missing rows\n\nLost rows are counted in the table `losses`, with one of these reasons.\n",
             _members(LossReason),
             f"## Completeness of an answer\n\n{summary(Completeness)}\n",
             struct(Completeness),
@@ -40,11 +40,11 @@ def _stored(kind: ColumnType) -> str:
 
 
 def _travelling() -> str:
-    """The table in the words of the module that writes them: its docstring's indented part."""
+    """Return the table of Arrow types: the indented part of the docstring of the module that writes them."""
     lines = (arrow.__doc__ or "").splitlines()
     return "\n".join(line.strip() for line in lines if line.startswith("    "))
 
 
 def _members(kind: type[StrEnum]) -> str:
-    said = comments(kind)
-    return table(("reason", "meaning"), [(code(member), said[member.name]) for member in kind])
+    meanings = comments(kind)
+    return table(("reason", "meaning"), [(code(member), meanings[member.name]) for member in kind])

@@ -1,1 +1,1 @@
-"""The node's half: the link to the server, the modules it runs, the outbox that keeps rows until they are stored."""
+"""The node's half: the link to the server, the node's programs and modules, and the outbox for their rows."""

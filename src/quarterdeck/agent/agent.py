@@ -1,7 +1,7 @@
-"""The agent: our process on a node. Gets its identity, by joining if need be, and works until told to stop.
+"""The agent: the Quarterdeck process on a node. It gets its identity, by joining if needed, and works until stopped.
 
-Owns the folder `agent/` below its home, and the lock that keeps a second agent out of it. Leaves nothing behind when it
-ends: modules are detached, what was not sent is on disk.
+Owns the folder `agent/` below its home, and the lock that excludes a second agent. It leaves nothing behind when it
+ends: modules are detached, and unsent rows are on disk.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import logging
 import os
 from pathlib import Path
 
-from quarterdeck.agent.connection import BACKOFF_CAP_S
+from quarterdeck.agent.assembly.modules import InstancesFactory
+from quarterdeck.agent.connection import RETRIES, Retries
 from quarterdeck.agent.facts import gather_facts
 from quarterdeck.agent.identity import Identity
 from quarterdeck.agent.joining import Joining
 from quarterdeck.agent.memory import keep_freed_blocks
-from quarterdeck.agent.work import InstancesFactory, Work
-from quarterdeck.link.address import agent_wire
+from quarterdeck.agent.work import Work
+from quarterdeck.kit.race import within
 from quarterdeck.link.wire import AgentWire
+from quarterdeck.link.wires import agent_wire
 from quarterdeck.model.config import AgentConfig
 from quarterdeck.model.errors import BadConfig, TimedOut, Unavailable
 
@@ -37,20 +39,22 @@ class Agent:
         instances: InstancesFactory,
         ebpf_reason: str = "",
         wire: AgentWire | None = None,
+        retries: Retries = RETRIES,
     ) -> None:
         self._config = config
         self._home = Path(config.home or ".") / "agent"
         self._instances = instances
         self._facts = functools.partial(gather_facts, ebpf_reason=ebpf_reason)
         self._wire = wire or agent_wire(config.server)
+        self._retries = retries
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """End `run` cleanly. To be called in the event loop."""
+        """End `run` cleanly. Must be called in the event loop."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Work until stopped. Raises before work begins when the node has no identity and cannot get one."""
+        """Work until stopped. Raise before work begins when the node has no identity and cannot get one."""
         keep_freed_blocks()
         lock = _lock(self._home)
         try:
@@ -63,6 +67,7 @@ class Agent:
                     identity=identity,
                     joining=joining,
                     wire=self._wire,
+                    retries=self._retries,
                     facts=self._facts,
                     instances=self._instances,
                 )
@@ -82,22 +87,18 @@ class Agent:
         )
 
     async def _identity(self, joining: Joining) -> Identity | None:
-        """The node's identity; while the server is away, joining is tried again. None when stopped meanwhile."""
+        """Return the node's identity; retry to join while the server is unreachable. None when stopped meanwhile."""
         while not self._stopping.is_set():
             try:
                 return await joining.identity(self._config.token)
             except (Unavailable, TimedOut) as error:
                 log.warning("cannot join yet: %s", error)
-            try:
-                async with asyncio.timeout(BACKOFF_CAP_S / 4):
-                    await self._stopping.wait()
-            except TimeoutError:
-                pass
+            await within(self._retries.unreachable.cap_s / 4, self._stopping.wait())
         return None
 
 
 def _lock(home: Path) -> int:
-    """One agent for each home; the kernel drops the lock when the process dies."""
+    """Lock the home for one agent; the kernel releases the lock when the process ends."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,7 +1,7 @@
 """Objects, transforms and scripts named by the hash of their bytes: fetched once, verified, kept on disk.
 
-An interrupted fetch goes on at the byte where it stopped, also after a restart. The cache is bounded; what was used
-longest ago goes first.
+An interrupted fetch continues at the byte where it stopped, also after a restart. The cache is bounded; the least
+recently used content is removed first.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 
 from quarterdeck.agent.fetches import Fetches, MemorySink
-from quarterdeck.link.parts import file_sha256, open_part
-from quarterdeck.model.errors import QuarterdeckError, StorageFull
+from quarterdeck.kit.files import file_sha256
+from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.files import check_sha256
 from quarterdeck.model.modules import Artefact
 
@@ -33,7 +33,7 @@ class Artefacts:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def get(self, artefact: Artefact) -> bytes:
-        """Its bytes, from disk or the server; waits for a link. `NotFound`: there is none; `BadInput`: damaged."""
+        """Return its bytes, from disk or the server; wait for a link. Raise `NotFound`, or `BadInput` when damaged."""
         try:
             path = await self.path(artefact.sha256, artefact.name)
             return await asyncio.to_thread(path.read_bytes)
@@ -44,9 +44,9 @@ class Artefacts:
         return bytes(sink.content)
 
     async def path(self, sha256: str, name: str) -> Path:
-        """The file that holds it; waits for a link. Open it soon: what was used longest ago may be removed.
+        """Return the file that holds it; wait for a link. Open it soon: the least recently used file may be removed.
 
-        `NotFound`: the server has none; `BadInput`: it came damaged; `StorageFull`.
+        Raise `NotFound` when the server does not have it; `BadInput` when it arrived damaged; `StorageFull`.
         """
         getting = self._getting.get(check_sha256(sha256))
         if getting is None:
@@ -58,15 +58,7 @@ class Artefacts:
         path = self._folder / sha256
         if await asyncio.to_thread(self._is_kept, path):
             return path
-        part = await open_part(path.with_name(f"{sha256}.part"))
-        try:
-            await self._fetches.fetch(sha256, part, name=name)
-            await asyncio.to_thread(part.finish, path)
-        except QuarterdeckError:  # not worth going on with; what was cut off is
-            part.discard()
-            raise
-        finally:
-            part.close()
+        await self._fetches.file(sha256, path, name=name)
         await asyncio.to_thread(self._evict, path)
         return path
 
@@ -90,7 +82,7 @@ class Artefacts:
         return False
 
     def _evict(self, newest: Path) -> None:
-        """Makes the cache no larger than its limit; `newest` stays, however large, and so does what is on its way."""
+        """Reduce the cache to its limit, except for `newest`, however large, and contents that are being fetched."""
         sizes: list[tuple[float, int, Path]] = []
         for path in self._folder.iterdir():
             if path.suffix and path.stem in self._getting:

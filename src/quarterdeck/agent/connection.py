@@ -1,7 +1,8 @@
-"""Keeps the link to the server up: connects, says Hello, beats, and begins anew with full jitter, for ever.
+"""Keeps the link to the server up: connects, says Hello, sends heartbeats, and reconnects with full jitter.
 
-What is said over the link is not decided here: `LinkTask`s run while the link is up (reports, telemetry, renewal), and
-`received` is handed every message. The connection owns nothing that must survive it.
+The messages on the link are those of the topics (`link/conversation.py`), each of which has a conversation on every
+link. The connection sends and takes only what belongs to the link itself: Hello, Welcome, Heartbeat, Refused. It owns
+no state that outlives the agent.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
 
+from quarterdeck.kit.backoff import Backoff
+from quarterdeck.kit.race import until_first, within
 from quarterdeck.link.certificates import Credentials
+from quarterdeck.link.conversation import Conversation, Conversations, Topic, Topics, types_of
+from quarterdeck.link.frames import UnknownMessage
 from quarterdeck.link.messages import (
     FromAgent,
     Heartbeat,
@@ -22,11 +28,9 @@ from quarterdeck.link.messages import (
     TelemetryAck,
     TelemetryBatch,
     ToAgent,
-    UnknownMessage,
     Welcome,
 )
-from quarterdeck.link.race import until_first
-from quarterdeck.link.wire import AgentLink, AgentWire, Stream
+from quarterdeck.link.wire import AgentLink, AgentWire, Stream, linked
 from quarterdeck.model.errors import (
     BY_CODE,
     BadFrame,
@@ -38,13 +42,20 @@ from quarterdeck.model.errors import (
 
 log = logging.getLogger(__name__)
 
-BACKOFF_BASE_S = 1.0
-BACKOFF_CAP_S = 10.0
-#: between tries while the server refuses this node itself: it may be let in again, but not soon
-REFUSED_RETRY_S = 60.0
 WELCOME_TIMEOUT_S = 15.0
-#: a link that lasted this long was a good one: the next try comes soon
+#: a link that lasted this long was a good one: the next attempt comes soon
 _GOOD_LINK_S = 5.0
+
+
+class Retries(NamedTuple):
+    """The pauses between attempts to connect."""
+
+    unreachable: Backoff = Backoff(1.0, 10.0, spread=1.0)
+    #: while the server refuses this node: it may be accepted again, but not soon
+    refused: Backoff = Backoff(60.0, 60.0)
+
+
+RETRIES = Retries()
 
 
 class LiveLink:
@@ -56,11 +67,11 @@ class LiveLink:
         self._control = control
 
     async def send(self, message: FromAgent) -> None:
-        """Hand a message to the wire; `Unavailable` when the link broke."""
+        """Pass a message to the wire; raise `Unavailable` when the link has failed."""
         await self._control.send(message)
 
     async def receive(self) -> ToAgent | None:
-        """The next message of the server."""
+        """Return the next message of the server."""
         return await self._control.receive()
 
     def telemetry(self) -> Stream[TelemetryAck, TelemetryBatch]:
@@ -68,12 +79,12 @@ class LiveLink:
         return self._link.telemetry()
 
 
-#: runs while a link is up; when it returns or raises a QuarterdeckError the link is made anew
-LinkTask = Callable[[LiveLink], Awaitable[None]]
+#: the messages that topics take; the others belong to the link itself
+TOPIC_MESSAGES = types_of(ToAgent, but=(Welcome, Refused))
 
 
 class Connection:
-    """One agent's link. `credentials` and `hello` are asked at every try, so a renewed certificate counts at once."""
+    """One agent's link. `credentials` and `hello` are called at every attempt, so they may change."""
 
     def __init__(
         self,
@@ -81,19 +92,19 @@ class Connection:
         *,
         credentials: Callable[[], Credentials],
         hello: Callable[[], Hello],
-        received: Callable[[ToAgent], Awaitable[None]],
-        while_linked: Sequence[LinkTask] = (),
+        topics: Iterable[Topic[LiveLink, Conversation]],
         refused: Callable[[QuarterdeckError], Awaitable[None]] | None = None,
         heartbeat_s: float = math.inf,
+        retries: Retries = RETRIES,
         jitter: random.Random | None = None,
     ) -> None:
         self._wire = wire
         self._credentials = credentials
         self._hello = hello
-        self._received = received
-        self._tasks = tuple(while_linked)
+        self._topics = Topics(topics, messages=TOPIC_MESSAGES)
         self._refused = refused
         self._heartbeat_s = heartbeat_s
+        self._retries = retries
         self._jitter = jitter or random.Random()  # noqa: S311 (spreads load, guards nothing)
         self._live: LiveLink | None = None
         self._renew = asyncio.Event()
@@ -102,15 +113,15 @@ class Connection:
 
     @property
     def live(self) -> LiveLink | None:
-        """The link, while the server has welcomed this agent."""
+        """Return the link, while the server has welcomed this agent."""
         return self._live
 
     def reconnect(self) -> None:
-        """Make the link anew, for instance with a renewed certificate."""
+        """Replace the link, for example to use a renewed certificate."""
         self._renew.set()
 
     async def run(self) -> None:
-        """For ever, until cancelled."""
+        """Keep the link up until cancelled."""
         attempt = 0
         while True:
             try:
@@ -123,26 +134,21 @@ class Connection:
                 await self._pause(self._delay(error, attempt))
 
     async def _pause(self, delay_s: float) -> None:
-        try:
-            async with asyncio.timeout(delay_s):
-                await self._renew.wait()
-        except TimeoutError:
-            pass
+        await within(delay_s, self._renew.wait())
 
     def _delay(self, error: QuarterdeckError, attempt: int) -> float:
-        if isinstance(error, Unauthenticated):
-            return self._jitter.uniform(REFUSED_RETRY_S / 2, REFUSED_RETRY_S)
-        return self._jitter.uniform(0.0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0 ** min(attempt, 10)))
+        pauses = self._retries.refused if isinstance(error, Unauthenticated) else self._retries.unreachable
+        return pauses.pause_s(attempt, self._jitter.random())
 
     def _complain(self, error: QuarterdeckError) -> None:
-        """Say why there is no link, once for each reason."""
+        """Log why the link is down, once for each reason."""
         words = f"{error.code}: {error}"
         level = logging.DEBUG if words == self._complaint else logging.WARNING
         self._complaint = words
         log.log(level, "no link to the server (%s); trying again", words)
 
     async def _connect_once(self) -> None:
-        """One link from its beginning to its end; raises why it ended. Returns when it was left on purpose."""
+        """Run one link from beginning to end; raise the reason of its end. Return when it was left on purpose."""
         self._renew.clear()
         self._lasted_s = 0.0
         link = self._wire.connect(self._credentials())
@@ -165,32 +171,37 @@ class Connection:
     async def _serve(self, live: LiveLink) -> None:
         self._live, began = live, time.monotonic()
         beat_s = min(self._heartbeat_s, live.welcome.heartbeat_s)
+        conversations = self._topics.open(live)
         try:
-            await until_first(
-                self._renew.wait(),
-                self._receive(live),
-                _beat(live, beat_s),
-                *(task(live) for task in self._tasks),
-            )
+            with linked():
+                await until_first(
+                    self._renew.wait(),
+                    _receive(live, conversations),
+                    _beat(live, beat_s),
+                    *conversations.running(),
+                )
         finally:
             self._lasted_s = time.monotonic() - began
         if not self._renew.is_set():
             raise Unavailable("The link ended.")
 
-    async def _receive(self, live: LiveLink) -> None:
-        while True:
-            try:
-                message = await live.receive()
-            except UnknownMessage as error:
-                log.info("the server is newer than this agent: %s", error)
-                continue
-            match message:
-                case None:
-                    raise Unavailable("The server ended the link.")
-                case Refused():
-                    raise _refusal(message)
-                case _:
-                    await self._received(message)
+
+async def _receive(live: LiveLink, conversations: Conversations[LiveLink]) -> None:
+    while True:
+        try:
+            message = await live.receive()
+        except UnknownMessage as error:
+            log.info("the server is newer than this agent: %s", error)
+            continue
+        match message:
+            case None:
+                raise Unavailable("The server ended the link.")
+            case Refused():
+                raise _refusal(message)
+            case Welcome():
+                log.warning("the server sent a Welcome when none was due")
+            case _:
+                await conversations.received(message)
 
 
 async def _expect_welcome(control: Stream[ToAgent, FromAgent]) -> Welcome:

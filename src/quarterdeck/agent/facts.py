@@ -1,4 +1,4 @@
-"""What an agent knows of its host, read from the kernel and /etc. Quick calls only: nothing resolves, nothing waits."""
+"""The facts of a host, read from the kernel and /etc. Quick calls only: no name is resolved, and nothing waits."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import psutil
 
 from quarterdeck import __version__
-from quarterdeck.agent.boot import boot_id
+from quarterdeck.keeper.boot import boot_id
 from quarterdeck.model.nodes import Facts
 
 
 def gather_facts(*, ebpf_reason: str = "") -> Facts:
-    """The facts as they are now. `ebpf_reason`: why modules cannot run on this host; empty when they can."""
+    """Return the current facts. `ebpf_reason`: why modules cannot run on this host; empty when they can."""
     system = platform.uname()
     return Facts(
         hostname=socket.gethostname(),
@@ -41,7 +41,7 @@ def _os_name() -> str:
 
 
 def _addresses() -> tuple[str, ...]:
-    """IPv4 and IPv6 of every interface, without loopback, IPv4 first."""
+    """Return IPv4 and IPv6 addresses of every interface, without loopback, IPv4 first."""
     found: set[ipaddress.IPv4Address | ipaddress.IPv6Address] = set()
     for entries in psutil.net_if_addrs().values():
         for entry in entries:

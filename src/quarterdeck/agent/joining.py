@@ -1,4 +1,4 @@
-"""How a host becomes a node: with a one-time token, once; after that its identity is all it needs."""
+"""Turns a host into a node: joins once with a one-time token; afterwards the identity is sufficient."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from quarterdeck.agent.identity import Identity, load_identity, save_identity
+from quarterdeck.agent.identity import Identity, is_removed, load_identity, save_identity
+from quarterdeck.kit.files import write_private
 from quarterdeck.link.certificates import Credentials, key_from_pem, key_to_pem, new_key, new_request
 from quarterdeck.link.join_tokens import parse
 from quarterdeck.link.messages import JoinRequest
-from quarterdeck.link.private_files import write_private
 from quarterdeck.link.trust import fetch_ca
 from quarterdeck.link.wire import AgentWire
-from quarterdeck.model.errors import BadConfig, Unauthenticated
+from quarterdeck.model.errors import BadConfig, Revoked, Unauthenticated
 from quarterdeck.model.nodes import Facts
 
 log = logging.getLogger(__name__)
+
+REJOIN = "To join it again, create a token on the server (`qd token create`) and start the agent with --token."
 
 
 class Joining:
@@ -34,7 +36,10 @@ class Joining:
         self._facts = facts
 
     async def identity(self, token: str) -> Identity:
-        """The identity this node has, or the one the token gets it. `BadConfig` when there is neither."""
+        """Return the identity that this node has, or get one with the token.
+
+        Raise `BadConfig` when there is neither, and `Revoked` when it had one and was removed from its fleet.
+        """
         known = load_identity(self._home)
         if known is not None and known.lifetime_left() > 0:
             if token:
@@ -45,15 +50,17 @@ class Joining:
         if known is not None:
             raise Unauthenticated(
                 "This node's certificate has expired: it was away for longer than a certificate lasts.",
-                hint="Create a token on the server (`qd token create`) and start the agent with --token.",
+                hint=REJOIN,
             )
+        if is_removed(self._home):
+            raise Revoked("This node was removed from its fleet.", hint=REJOIN)
         raise BadConfig(
             "This node has not joined a fleet.",
             hint="Create a token on the server (`qd token create`) and start the agent with --token.",
         )
 
     async def join(self, text: str) -> Identity:
-        """Join with the token, whatever identity there was; `TokenUsed`, `TokenExpired`, `Unavailable` …"""
+        """Join with the token, whatever the earlier identity; raise `TokenUsed`, `TokenExpired`, `Unavailable` …"""
         token = parse(text)
         ca_pem = await fetch_ca(self._address, token)
         key = self._key_for(token.token_id)
@@ -79,7 +86,7 @@ class Joining:
         return self._home / f"join-{token_id}.key"
 
     def _key_for(self, token_id: str) -> ec.EllipticCurvePrivateKey:
-        """The key of this join, kept until it succeeded: the server knows a joiner that asks again by its key."""
+        """Return the key of this join, kept until it succeeds: the server recognises a repeated join by its key."""
         path = self._key_path(token_id)
         if path.exists():
             return key_from_pem(path.read_bytes())

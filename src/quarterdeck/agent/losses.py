@@ -8,8 +8,10 @@ import msgspec
 
 from quarterdeck.model.losses import Loss, LossReason
 
-#: distinct losses kept apart; beyond it their details are dropped, never their counts
+#: distinct losses that are kept; beyond it their details are dropped, never their counts
 _DISTINCT = 512
+#: characters of a detail that are kept
+_DETAIL = 1000
 
 _Key = tuple[str, LossReason, str, str]
 
@@ -26,9 +28,8 @@ class LossTally:
         return bool(self._sums)
 
     def add(self, loss: Loss) -> None:
-        """Count one loss; of equal ones the time of the last is kept."""
-        if len(self._sums) >= _DISTINCT:
-            loss = msgspec.structs.replace(loss, detail="")
+        """Count one loss; of equal ones the latest time is kept."""
+        loss = msgspec.structs.replace(loss, detail=loss.detail[:_DETAIL] if len(self._sums) < _DISTINCT else "")
         key = (loss.table, loss.reason, loss.module, loss.detail)
         known = self._sums.get(key)
         if known is not None:
@@ -36,6 +37,6 @@ class LossTally:
         self._sums[key] = loss
 
     def take(self) -> tuple[Loss, ...]:
-        """All of them; the tally is empty afterwards."""
+        """Return all losses; the tally is empty afterwards."""
         taken, self._sums = tuple(self._sums.values()), {}
         return taken

@@ -1,8 +1,8 @@
-"""How this process holds memory: what one batch frees the next one uses, and what is free for long is given back.
+"""Memory of this process: freed blocks are reused by later batches, and returned to the kernel after a while.
 
-Every batch takes a few megabytes and frees them. glibc gives blocks of that size back to the kernel at once, and the
-kernel hands out zeroed pages for the next batch, one fault each: as much CPU time as it takes to compress the batch. So
-free blocks are kept, in few arenas, and given back only now and then: loading a module, for one, takes tens of
+Every batch takes a few megabytes and frees them. glibc returns blocks of that size to the kernel at once, and the
+kernel provides zeroed pages for the next batch, one fault each: as much CPU time as it takes to compress the batch. So
+free blocks are kept, in few arenas, and returned only occasionally: loading a module, for example, takes tens of
 megabytes once (libbpf reads all of the kernel's types).
 """
 
@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # mallopt(3)
-#: blocks from this size on still come from the kernel and go back to it; a column of a full batch is smaller
+#: blocks from this size on still come from the kernel and are returned to it; a column of a full batch is smaller
 MAPPED_FROM_BYTES = 16 << 20
 #: free memory at the end of a heap that is kept
 KEPT_BYTES = 32 << 20
 #: heaps that threads share; they rarely allocate at one time, as few run at one time
 ARENAS = 2
-#: how often it looks whether there may be something to give back: what is used again must be mapped again, page by page
+#: how often memory may be returned: what is used again must be mapped again, page by page
 TRIM_INTERVAL_S = 10.0
-#: what the process has grown by when there may be
+#: growth of the process after which memory is returned
 TRIM_FROM_BYTES = 4 << 20
 
 _MADV_DONTNEED = 4  # madvise(2)
@@ -34,7 +34,7 @@ _libc = ctypes.CDLL(None)
 
 
 def keep_freed_blocks() -> None:
-    """Tell the C library so, for the whole process; without effect where it is not glibc."""
+    """Configure the C library for the whole process; without effect where it is not glibc."""
     if hasattr(_libc, "mallopt"):
         _libc.mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
         _libc.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
@@ -42,7 +42,7 @@ def keep_freed_blocks() -> None:
 
 
 async def trim() -> None:
-    """Give back what is not in use whenever the process has grown, for ever; milliseconds, mostly without the GIL."""
+    """Return unused memory whenever the process has grown, without end; takes milliseconds, mostly without the GIL."""
     settled_bytes = 0
     while True:
         await asyncio.sleep(TRIM_INTERVAL_S)
@@ -50,12 +50,12 @@ async def trim() -> None:
         if before_bytes > settled_bytes + TRIM_FROM_BYTES:
             await asyncio.to_thread(give_back)
             after_bytes = _resident_bytes()
-            # What was in use just now may be free soon: it has settled when there is little left to give back.
+            # Memory in use now may be free soon: it has settled when little is left to return.
             settled_bytes = after_bytes if before_bytes - after_bytes < 2 * TRIM_FROM_BYTES else 0
 
 
 def give_back() -> None:
-    """Free blocks, and pages of libraries that were used once, as a compiler is; what is used again is mapped again."""
+    """Return free blocks, and pages of libraries that were used once; what is used again is mapped again."""
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)
     for start, stop in _unchanged(Path("/proc/self/smaps").read_text()):
@@ -67,7 +67,7 @@ def _resident_bytes() -> int:
 
 
 def _unchanged(smaps: str) -> Iterator[tuple[int, int]]:
-    """Where files are mapped to be read or run and no page differs from the file, so that each can be had again."""
+    """Yield where files are mapped without changed pages, so that the pages can be read again."""
     for place, path, fields in _MAPPING.findall(smaps):
         if path.startswith("/") and "\nAnonymous:             0 kB\n" in fields:
             start, _, stop = place.partition("-")

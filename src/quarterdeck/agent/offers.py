@@ -1,35 +1,38 @@
-"""Contents on their way from this node to the server, which asks for them chunk by chunk.
+"""Transfers contents from this node to the server, which requests them chunk by chunk.
 
-Over each new link what is not through is offered anew, and goes on where the server's copy ends: after a link was lost,
-and after a restart of either side. Owns what was offered and is not stored; where the bytes are is the caller's.
+Over each new link unfinished contents are offered again, and continue at the end of the server's copy: after a lost
+link, and after a restart of either side. Owns the open offers; the caller provides the bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from weakref import WeakValueDictionary
+from functools import partial
+from weakref import WeakSet, WeakValueDictionary
 
 from quarterdeck.agent.connection import LiveLink
+from quarterdeck.link.conversation import Conversation, Delegated
 from quarterdeck.link.messages import FileChunk, FileOffer, FileStored, WantFile
 from quarterdeck.model.errors import Unavailable
 
-#: gives the bytes from an offset on, at most one chunk; called in a thread
+#: returns the bytes from an offset on, at most one chunk; called in a thread
 Read = Callable[[int], bytes]
 
 
 class _Offer:
-    """A content that the server is to have."""
+    """A content that is being offered."""
 
     def __init__(self, message: FileOffer) -> None:
         self.message = message
-        self.sent = False
         self.chunk: FileChunk | None = None  #: to be sent
         self.answers: asyncio.Queue[WantFile | FileStored] = asyncio.Queue()
 
 
 class Offers:
-    """Offers contents to the server. Of one content one offer at a time; different ones beside each other."""
+    """Offers contents to the server. Each content has one offer at a time; different contents run concurrently."""
+
+    takes = (WantFile, FileStored)
 
     def __init__(self) -> None:
         self._open: dict[str, _Offer] = {}
@@ -38,7 +41,7 @@ class Offers:
         self._news = asyncio.Event()
 
     async def send(self, message: FileOffer, read: Read) -> None:
-        """Returns when the server has it on disk; waits for a link. `Unavailable` when it will not have it."""
+        """Return when the server has the content on disk; wait for a link. Raise `Unavailable` when it refuses it."""
         async with self._locks.setdefault(message.sha256, asyncio.Lock()):
             offer = self._open[message.sha256] = _Offer(message)
             self._news.set()
@@ -53,23 +56,28 @@ class Offers:
                     self._news.set()
 
     def received(self, message: WantFile | FileStored) -> None:
-        """The server said this. Never waits."""
+        """Take a message of the server. Never waits."""
         offer = self._open.get(message.sha256)
         if offer is not None:
             offer.answers.put_nowait(message)
 
+    def open(self, link: LiveLink) -> Conversation:
+        """Open a conversation on a new link."""
+        return Delegated(self.received, partial(self.run, link))
+
     async def run(self, live: LiveLink) -> None:
-        """While a link is up."""
+        """Send offers, and the chunks that the server requests, until the link ends."""
+        sent = WeakSet[_Offer]()  # over this link
         self._withdrawn.clear()
         for offer in self._open.values():
-            offer.sent, offer.chunk = False, None
+            offer.chunk = None
         while True:
             self._news.clear()
             while self._withdrawn:
                 await live.send(FileChunk(sha256=self._withdrawn.pop(), offset=0, data=b""))
             for offer in list(self._open.values()):
-                if not offer.sent:
-                    offer.sent = True
+                if offer not in sent:
+                    sent.add(offer)
                     await live.send(offer.message)
                 if offer.chunk is not None:
                     chunk, offer.chunk = offer.chunk, None
@@ -77,12 +85,12 @@ class Offers:
             await self._news.wait()
 
     async def _answer(self, offer: _Offer, read: Read) -> bool:
-        """Does what the server says next; whether it has the whole."""
+        """Handle the server's next message; return whether it has the whole content."""
         match await offer.answers.get():
             case FileStored(problem=""):
                 return True
             case FileStored(problem=problem):
-                raise Unavailable(f"The server did not take it: {problem}")
+                raise Unavailable(f"The server refused it: {problem}")
             case WantFile(offset=offset):
                 data = await asyncio.to_thread(read, offset)
                 offer.chunk = FileChunk(sha256=offer.message.sha256, offset=offset, data=data)

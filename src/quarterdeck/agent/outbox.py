@@ -1,9 +1,9 @@
 """The agent's buffer between its collectors and the server: bounded memory, then disk, oldest first.
 
-Batches get their id when they are put and keep it until acknowledged; a repeat is the same bytes under the same id.
-Order is segments on disk (older), then memory (newer). What finds no room is counted, never waited for: `put` may be
-called from any thread and returns at once. Losses ride with the next batch, to disk too when that is spilled. The
-outbox sends nothing itself.
+Batches get their id when they are put and keep it until acknowledged; a repeat has the same bytes and the same id. The
+order is segments on disk (older), then memory (newer). Rows that do not fit are counted, never waited for: `put` may be
+called from any thread and returns at once. Losses are sent with the next batch, and spilled with it. The outbox sends
+nothing.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from quarterdeck.agent.losses import LossTally
 from quarterdeck.agent.spill import DamagedSegment, Segment, SpillFolder
+from quarterdeck.agent.upkeep import UPKEEP, Upkeep
+from quarterdeck.kit.files import write_private
+from quarterdeck.kit.race import within
 from quarterdeck.link.messages import TelemetryAck, TelemetryBatch
-from quarterdeck.link.private_files import write_private
 from quarterdeck.model.config import OutboxConfig
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.struct import Wire
@@ -34,28 +35,21 @@ log = logging.getLogger(__name__)
 #: sent and not yet acknowledged
 WINDOW_BYTES = 16 * 1024 * 1024
 WINDOW_BATCHES = 256
-SEGMENT_BYTES = 2 * 1024 * 1024
-#: what a batch weighs beside its body
+#: memory that a batch takes in addition to its body
 _OVERHEAD_BYTES = 512
-#: how often losses without a batch, age and room are looked at
-TICK_S = 1.0
-#: while the server is away, batches go to disk after this time: more would be lost by a kill -9
-SPILL_AFTER_S = 5.0
-#: wait after the disk refused a segment
-DISK_RETRY_S = 5.0
-#: ids of one run of the agent; each run begins a new block, so that no id is ever used twice
+#: ids of one run of the agent; each run uses a new block, so that no id is ever used twice
 _RUN_BITS = 32
 
 
 class _Naming(Wire, frozen=True, kw_only=True):
-    """The outbox's name and how often it was opened; in the file `epoch`."""
+    """The outbox's name and the number of times it was opened; stored in the file `epoch`."""
 
     epoch: str
     runs: int
 
 
 class _Spilled:
-    """A segment on its way out: which of its batches are still to be sent or acknowledged."""
+    """A segment that is being sent: which of its batches are still to be sent or acknowledged."""
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
@@ -72,16 +66,19 @@ class _Spilled:
         return len(self.acked) >= self.awaited
 
     def forget(self) -> None:
-        """Drop what was read; it is read again when it is sent again."""
+        """Drop the batches that were read; they are read again when they are sent again."""
         self.batches = None
         self.unsent.clear()
 
 
 class Outbox:
-    """Owns `folder`. Made inside a running event loop, which every method but `put` and `lose` must be called from."""
+    """Owns `folder`. Created inside a running event loop, in which every method but `put` and `lose` must be called."""
 
-    def __init__(self, folder: Path, config: OutboxConfig, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, folder: Path, config: OutboxConfig, *, upkeep: Upkeep = UPKEEP, now: Callable[[], float] = time.time
+    ) -> None:
         self._config = config
+        self._upkeep = upkeep
         self._now = now
         self._spill = SpillFolder(folder)
         naming = _open_epoch(folder / "epoch")
@@ -104,7 +101,7 @@ class Outbox:
 
     # ── producers: any thread ────────────────────────────────────────────────────────────────────────────────────────
     def put(self, table: Table, rows: int, body: bytes, module: str = "", losses: Sequence[Loss] = ()) -> None:
-        """Take one batch (compressed Arrow IPC); when there is no room, count its rows as `queue_full`. Never waits."""
+        """Take one batch (compressed Arrow IPC); count its rows as `queue_full` when it does not fit. Never waits."""
         with self._lock:
             for loss in losses:
                 self._losses.add(loss)
@@ -130,12 +127,12 @@ class Outbox:
 
     # ── the sender: event loop ───────────────────────────────────────────────────────────────────────────────────────
     def opened(self) -> None:
-        """A link is up: everything not acknowledged is to be sent (again), in order."""
+        """Note that a link is up: send everything that is not acknowledged (again), in order."""
         self._linked = True
         self.rewind()
 
     def closed(self) -> None:
-        """The link is gone."""
+        """Note that the link has ended."""
         self._linked = False
         for spilled in self._segments:
             spilled.forget()
@@ -150,7 +147,7 @@ class Outbox:
         self._news.set()
 
     async def next(self) -> TelemetryBatch:
-        """The oldest batch not sent yet; waits while there is none or too much is unacknowledged."""
+        """Return the oldest batch not sent yet; wait while there is none or too much is unacknowledged."""
         while True:
             self._news.clear()
             await self._release_done()
@@ -161,7 +158,7 @@ class Outbox:
             await self._news.wait()
 
     def acknowledge(self, ack: TelemetryAck) -> None:
-        """The server has these; forget them."""
+        """Drop the batches that the server has stored."""
         for seq in ack.seqs:
             self._in_flight.pop((ack.epoch, seq), None)
             if ack.epoch == self.epoch:
@@ -173,46 +170,44 @@ class Outbox:
 
     # ── upkeep ───────────────────────────────────────────────────────────────────────────────────────────────────────
     async def keep(self) -> None:
-        """Forever: spill under pressure, send losses that found no batch, drop what is too old."""
+        """Spill under pressure, send losses without a batch, and drop what is too old, without end."""
         idle_since = time.monotonic()
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S):
-                    await self._pressure.wait()
+            await within(self._upkeep.tick_s, self._pressure.wait())
             self._pressure.clear()
             if self._linked:
                 idle_since = time.monotonic()
                 self._send_losses()
             await self._expire()
             await self._release_done()
-            away = time.monotonic() - idle_since > SPILL_AFTER_S
+            away = time.monotonic() - idle_since > self._upkeep.spill_after_s
             room = 0 if away else self._config.memory_bytes // 4
             if away or self._memory_bytes > self._config.memory_bytes // 2:
                 idle_since = time.monotonic() if away else idle_since
                 if not await self._spill_down_to(room):
-                    await asyncio.sleep(DISK_RETRY_S)
+                    await asyncio.sleep(self._upkeep.disk_retry_s)
 
     async def close(self) -> None:
-        """Put everything that is in memory on disk; what the disk refuses is lost, and said so in the log."""
+        """Write everything in memory to disk; log what the disk refuses as lost."""
         if self._spilling is not None:
             await asyncio.wait({self._spilling})  # left running when `keep` was cancelled
         if not await self._spill_down_to(0):
             rows = sum(batch.rows for batch in self._memory.values())
-            log.error("%d rows were lost at shutdown: the server is away and the disk takes no more", rows)
+            log.error("%d rows were lost at shutdown: the server is unreachable and the disk refuses writes", rows)
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of batches in memory that are not on disk."""
+        """Return the bytes of batches in memory that are not on disk."""
         return self._memory_bytes
 
     @property
     def disk_bytes(self) -> int:
-        """Bytes of segments on disk."""
+        """Return the bytes of segments on disk."""
         return sum(spilled.segment.bytes for spilled in self._segments)
 
     @property
     def empty(self) -> bool:
-        """Whether everything put was acknowledged and no loss waits."""
+        """Return whether everything put was acknowledged and no loss waits."""
         return not (self._memory or self._segments or self._losses)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -277,7 +272,7 @@ class Outbox:
         return min(WINDOW_BYTES, self._config.memory_bytes // 2)
 
     def _floor(self, batch: TelemetryBatch) -> int:
-        """The least id of this epoch that may still be sent."""
+        """Return the least id of this epoch that may still be sent."""
         for spilled in self._segments:
             if spilled.segment.epoch == batch.epoch:
                 return min(spilled.segment.first, batch.seq)
@@ -286,11 +281,11 @@ class Outbox:
 
     async def _load(self, spilled: _Spilled) -> None:
         segment = spilled.segment
-        spilled.batches = {}  # it is being sent now, so it does not grow too old meanwhile
+        spilled.batches = {}  # it is being sent, so it does not expire meanwhile
         try:
             batches = await asyncio.to_thread(self._spill.read, segment)
         except DamagedSegment as damage:
-            # its place is taken by a batch that carries only the losses: repeated after a restart, it has the same id
+            # a batch that carries only the losses replaces it: repeated after a restart, it has the same id
             log.warning("%s Its %d rows are counted as lost.", damage.message, segment.rows)
             spilled.damaged, spilled.awaited = True, 1
             batches = [
@@ -314,7 +309,7 @@ class Outbox:
                 await self._release_first()
 
     async def _release_first(self) -> None:
-        """Forget the oldest segment. It is off the disk for good before the floor rises above it."""
+        """Remove the oldest segment durably, before the floor rises above it."""
         spilled = self._segments[0]
         try:
             await asyncio.to_thread(self._spill.set_aside if spilled.damaged else self._spill.remove, spilled.segment)
@@ -323,7 +318,7 @@ class Outbox:
         self._segments.popleft()
 
     async def _spill_down_to(self, room: int) -> bool:
-        """Write the oldest batches to disk until `room` bytes are in memory; False when the disk takes no more."""
+        """Write the oldest batches to disk until `room` bytes are in memory; return False if the disk refuses."""
         self._append_losses()
         while self._memory_bytes > room:
             self._spilling = asyncio.ensure_future(self._spill_oldest())
@@ -332,10 +327,10 @@ class Outbox:
         return True
 
     async def _spill_oldest(self) -> bool:
-        """Write one segment; False when the disk takes no more."""
+        """Write one segment; return False when the disk refuses it."""
         chunk = self._oldest_in_memory()
         try:
-            if self.disk_bytes + sum(len(batch.body) for batch in chunk) > self._config.disk_bytes:
+            if self.disk_bytes + sum(len(batch.body) + _OVERHEAD_BYTES for batch in chunk) > self._config.disk_bytes:
                 raise OSError(f"the outbox may use {self._config.disk_bytes} bytes of disk")
             spilled = _Spilled(await asyncio.to_thread(self._spill.write, chunk))
         except OSError as error:
@@ -361,7 +356,7 @@ class Outbox:
             for batch in self._memory.values():
                 chunk.append(batch)
                 size += len(batch.body)
-                if size >= SEGMENT_BYTES:
+                if size >= self._upkeep.segment_bytes:
                     break
         return chunk
 
@@ -371,7 +366,7 @@ class Outbox:
         async with self._releasing:
             while self._segments and self._segments[0].batches is None and self._segments[0].segment.created < limit:
                 spilled = self._segments[0]
-                spilled.awaited = 0  # from here on nobody sends it
+                spilled.awaited = 0  # it is not sent any more
                 lost = await asyncio.to_thread(
                     self._spill.losses, spilled.segment, LossReason.TOO_OLD, acknowledged=frozenset(spilled.acked)
                 )
@@ -381,7 +376,7 @@ class Outbox:
 
 
 def _open_epoch(path: Path) -> _Naming:
-    """This outbox's name and run number; the run is on disk before its first id is used."""
+    """Return this outbox's name and run number; the run is on disk before its first id is used."""
     naming = _Naming(epoch=secrets.token_hex(8), runs=0)
     try:
         known = msgspec.json.decode(path.read_bytes(), type=_Naming)
@@ -389,11 +384,11 @@ def _open_epoch(path: Path) -> _Naming:
     except FileNotFoundError:
         pass
     except (OSError, msgspec.DecodeError) as error:
-        log.warning("%s is damaged, the outbox goes on under a new name: %s", path, error)
+        log.warning("%s is damaged, the outbox continues under a new name: %s", path, error)
     try:
         write_private(path, msgspec.json.encode(naming))
     except OSError as error:
-        # ids of this run must not be used again by the next, which will not know of it: a name for this run only
+        # the next run will not know of this one, and must not reuse its ids: the name is for this run only
         log.warning("%s could not be written: %s", path, error)
         naming = _Naming(epoch=secrets.token_hex(8), runs=0)
     return naming

@@ -1,4 +1,4 @@
-"""Renews the node's certificate over the link before it ends: a new key, a CSR, a new identity."""
+"""Renews the node's certificate over the link before it expires: a new key, a CSR, a new identity."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from quarterdeck.agent.connection import LiveLink
 from quarterdeck.agent.identity import Identity
 from quarterdeck.link.certificates import RENEW_BELOW, Credentials, key_to_pem, new_key, new_request
+from quarterdeck.link.conversation import Conversation
 from quarterdeck.link.messages import NewCertificate, RenewCertificate
 from quarterdeck.model.errors import BadInput, Unauthenticated
 
@@ -21,7 +22,9 @@ LOOK_INTERVAL_S = 600.0
 
 
 class Renewal:
-    """`identity` tells the present one; `renewed` is handed the next, already checked."""
+    """`identity` returns the current identity; `renewed` is called with the next one, already verified."""
+
+    takes = (NewCertificate,)
 
     def __init__(
         self,
@@ -32,25 +35,25 @@ class Renewal:
     ) -> None:
         self._identity = identity
         self._renewed = renewed
-        self._interval = look_interval_s
-        self._key: ec.EllipticCurvePrivateKey | None = None
+        self.interval_s = look_interval_s
         self._not_before = 0.0  # monotonic; a certificate that is short from the start must not be renewed in a loop
 
-    async def run(self, live: LiveLink) -> None:
-        """While a link is up: ask for another certificate when a third of this one's life is left."""
-        while True:
-            identity = self._identity()
-            if identity.lifetime_left() < RENEW_BELOW and time.monotonic() >= self._not_before:
-                self._not_before = time.monotonic() + self._interval
-                self._key = new_key()
-                await live.send(RenewCertificate(csr_pem=new_request(self._key, identity.agent.agent_id)))
-            await asyncio.sleep(self._interval)
+    def open(self, link: LiveLink) -> Conversation:
+        """Open a conversation on a new link."""
+        return _Renewing(self, link)
 
-    def received(self, message: NewCertificate) -> None:
-        """The server's answer. One that does not fit our key, CA or name is refused, and asked for again later."""
-        key, self._key = self._key, None
+    def due(self) -> str:
+        """Return the agent id when a third of the certificate's lifetime or less is left; else an empty string."""
+        identity = self._identity()
+        if identity.lifetime_left() >= RENEW_BELOW or time.monotonic() < self._not_before:
+            return ""
+        self._not_before = time.monotonic() + self.interval_s
+        return identity.agent.agent_id
+
+    def accept(self, message: NewCertificate, key: ec.EllipticCurvePrivateKey | None) -> None:
+        """Take the certificate for `key`. One that does not match our key, CA or name is refused."""
         if key is None:
-            log.warning("the server sent a certificate that was not asked for; it is not used")
+            log.warning("the server sent a certificate that was not requested; it is not used")
             return
         credentials = Credentials(
             key_pem=key_to_pem(key), certificate_pem=message.certificate_pem, ca_pem=message.ca_pem
@@ -67,3 +70,23 @@ class Renewal:
             self._renewed(identity)
         except OSError as error:
             log.warning("the renewed certificate cannot be kept, the present one stays: %s", error)
+
+
+class _Renewing(Conversation):
+    """The renewal over one link, and the key of the request that was sent over it."""
+
+    def __init__(self, renewal: Renewal, link: LiveLink) -> None:
+        self._renewal = renewal
+        self._link = link
+        self._key: ec.EllipticCurvePrivateKey | None = None
+
+    async def received(self, message: NewCertificate) -> None:
+        key, self._key = self._key, None
+        self._renewal.accept(message, key)
+
+    async def run(self) -> None:
+        while True:
+            if agent_id := self._renewal.due():
+                self._key = new_key()
+                await self._link.send(RenewCertificate(csr_pem=new_request(self._key, agent_id)))
+            await asyncio.sleep(self._renewal.interval_s)

@@ -1,4 +1,4 @@
-"""Carries the outbox's batches to the server while a link is up, several in flight, and takes the acknowledgements."""
+"""Sends the outbox's batches to the server while a link is up, several in flight, and takes the acknowledgements."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import logging
 
 from quarterdeck.agent.outbox import Outbox
+from quarterdeck.kit.race import until_first
 from quarterdeck.link.messages import TelemetryAck, TelemetryBatch
-from quarterdeck.link.race import until_first
 from quarterdeck.link.wire import Stream
 from quarterdeck.model.errors import Unavailable
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 async def ship(outbox: Outbox, stream: Stream[TelemetryAck, TelemetryBatch]) -> None:
-    """Until the link ends (raises). What was sent and not acknowledged stays in the outbox."""
+    """Send until the link ends, which raises. Batches without an acknowledgement stay in the outbox."""
     ready = asyncio.Event()
     ready.set()
     outbox.opened()

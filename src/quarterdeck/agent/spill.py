@@ -1,8 +1,8 @@
-"""Telemetry batches on disk: segments, written when memory is short or the server away, read back oldest first.
+"""Telemetry batches on disk: segments, written when memory is short or the server unreachable, read oldest first.
 
-A segment is one file of whole batches. Its header (ids, tables, row counts, losses) stands at both ends, each copy with
-a checksum, and the number of rows is in the file's name: so when bytes rot, how much was lost is still known. Knows
-nothing of sending; the outbox decides what is written, read and removed.
+A segment is one file of whole batches. Its header (ids, tables, row counts, losses) is at both ends, each copy with a
+checksum, and the number of rows is in the file's name: so after damage the number of lost rows is still known. It sends
+nothing; the outbox decides what is written, read and removed.
 
     "QDSPILL1" · size u32 · crc u32 · header · bodies · header · crc u32 · size u32 · "1LLIPSDQ"      (little-endian)
 """
@@ -19,8 +19,9 @@ from pathlib import Path
 import msgspec
 
 from quarterdeck.agent.losses import LossTally
+from quarterdeck.kit.damaged_files import set_aside
+from quarterdeck.kit.files import sync_folder, write_private
 from quarterdeck.link.messages import TelemetryBatch
-from quarterdeck.link.private_files import sync_folder, write_private
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.struct import Wire
@@ -31,26 +32,26 @@ _HEAD, _TAIL = b"QDSPILL1", b"1LLIPSDQ"
 _FRONT = struct.Struct("<8sII")  # magic, size, crc
 _BACK = struct.Struct("<II8s")  # crc, size, magic
 _SUFFIX = ".spill"
-#: damaged segments kept for a person to look at
+#: damaged segments that are kept for inspection
 _SET_ASIDE = 8
 
 
 class SpilledBatch(Wire, frozen=True, kw_only=True):
-    """One batch in a segment's header: all of it but its body, of which the size is here."""
+    """One batch in a segment's header: everything except its body, whose size is here."""
 
     batch: TelemetryBatch
     size: int
 
 
 class SegmentHeader(Wire, frozen=True, kw_only=True):
-    """What a segment holds."""
+    """The content of a segment."""
 
     body_crc: int  #: CRC-32 of all bodies, one after the other
     entries: tuple[SpilledBatch, ...]
 
 
 class Segment(Wire, frozen=True, kw_only=True):
-    """A segment as its file name and size tell of it, without opening it."""
+    """A segment as described by its file name and size, without opening it."""
 
     path: str
     epoch: str
@@ -67,7 +68,7 @@ class DamagedSegment(BadInput):
 
     def __init__(self, message: str, losses: Sequence[Loss]) -> None:
         super().__init__(message)
-        self.losses = tuple(losses)  #: the rows that were in it, and the losses it carried
+        self.losses = tuple(losses)  #: the rows that were in it, and the losses that it carried
 
 
 class SpillFolder:
@@ -78,7 +79,7 @@ class SpillFolder:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def segments(self) -> list[Segment]:
-        """Every segment left by an earlier run, oldest first; what was half written is removed."""
+        """Return every segment left by an earlier run, oldest first; remove incomplete ones."""
         for half in self.folder.glob("*.new"):
             half.unlink(missing_ok=True)
         found = [segment for path in self.folder.glob(f"*{_SUFFIX}") if (segment := _describe(path)) is not None]
@@ -88,7 +89,7 @@ class SpillFolder:
         return sorted(found, key=lambda segment: (born[segment.epoch], segment.epoch, segment.first))
 
     def write(self, batches: Sequence[TelemetryBatch]) -> Segment:
-        """One segment of these batches (all of one epoch, in order), durable when this returns. `OSError`: no room."""
+        """Write a segment of these batches (one epoch, in order), durably. Raise `OSError` when the disk is full."""
         bodies = b"".join(batch.body for batch in batches)
         entries = tuple(
             SpilledBatch(batch=msgspec.structs.replace(batch, body=b""), size=len(batch.body)) for batch in batches
@@ -105,7 +106,7 @@ class SpillFolder:
         return described
 
     def read(self, segment: Segment) -> list[TelemetryBatch]:
-        """The batches of a segment. `DamagedSegment` with what was lost; the file stays where it is."""
+        """Return the batches of a segment. Raise `DamagedSegment` with the losses; the file stays where it is."""
         try:
             content = Path(segment.path).read_bytes()
         except OSError as error:
@@ -127,7 +128,7 @@ class SpillFolder:
         return batches
 
     def losses(self, segment: Segment, reason: LossReason, *, acknowledged: Collection[int] = ()) -> tuple[Loss, ...]:
-        """What dropping this segment loses: rows by table, and the losses that ride in it, but the acknowledged."""
+        """Return the losses of dropping this segment: its unacknowledged rows by table, and its own losses."""
         try:
             batches = self.read(segment)
         except DamagedSegment as damage:
@@ -137,19 +138,14 @@ class SpillFolder:
         return _losses(header, segment, reason)
 
     def remove(self, segment: Segment) -> None:
-        """Delete a segment, durably: all in it was acknowledged, and the server may forget that once it is gone."""
+        """Delete a segment durably: all of it was acknowledged, and the server may forget its ids afterwards."""
         Path(segment.path).unlink(missing_ok=True)
         sync_folder(self.folder)
 
     def set_aside(self, segment: Segment) -> None:
-        """Keep a damaged segment for a person to look at, the latest few of them."""
+        """Keep a damaged segment for inspection; only the latest few are kept."""
         path = Path(segment.path)
-        if path.exists():
-            path.replace(path.with_suffix(".damaged"))
-            sync_folder(self.folder)
-        kept = sorted(self.folder.glob("*.damaged"), key=lambda file: file.stat().st_mtime)
-        for old in kept[:-_SET_ASIDE]:
-            old.unlink(missing_ok=True)
+        set_aside(path, path.with_suffix(".damaged"), pattern="*.damaged", keep=_SET_ASIDE)
 
 
 def _describe(path: Path) -> Segment | None:
@@ -172,7 +168,7 @@ def _describe(path: Path) -> Segment | None:
 
 
 def _front_header(content: bytes) -> tuple[SegmentHeader, int] | None:
-    """The header at the front, and the bytes it takes there."""
+    """Return the header at the front, and the bytes it takes there."""
     if len(content) < _FRONT.size:
         return None
     magic, size, crc = _FRONT.unpack_from(content)

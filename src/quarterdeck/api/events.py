@@ -1,4 +1,7 @@
-"""Live streams over HTTP: server-sent events that stay open while nothing happens. What they say is each noun's own."""
+"""Live streams over HTTP: server-sent events with comments that keep an idle stream open.
+
+The contents of the events are the business of each noun's routes.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,17 @@ from litestar.response import ServerSentEventMessage
 
 #: seconds between comments that keep an idle stream open
 KEEPALIVE_S = 10.0
-#: what readers of lines take for the end of one; JSON leaves them as they are
+#: line separators of Unicode that JSON does not escape
 _LINE_ENDS = {end: f"\\u{end:04x}" for end in (0x85, 0x2028, 0x2029)}
 
 
 def one_line(value: object) -> str:
-    """`value` as JSON without anything that a reader may take for the end of a line."""
+    """Return `value` as JSON in which every line separator is escaped."""
     return msgspec.json.encode(value).decode().translate(_LINE_ENDS)
 
 
 async def kept_alive(events: AsyncIterator[ServerSentEventMessage]) -> AsyncIterator[ServerSentEventMessage]:
-    """The events, with a comment whenever none came for `KEEPALIVE_S`."""
+    """Yield the events, and a comment after each `KEEPALIVE_S` without one."""
     upcoming = asyncio.ensure_future(anext(events))
     try:
         while True:

@@ -1,7 +1,8 @@
-"""Who follows: live streams that are open, so many at most for one API token.
+"""Limits on open requests and live streams for each API token.
 
-Each costs the server tasks and the nodes questions for as long as it is open; a client in a loop shall not hold them
-all. A stream is counted from its request until its answer has ended or its reader is gone.
+Each holds a connection, and an open stream costs the server tasks and the nodes requests; a client in a loop must not
+use all of them. A request counts until its answer is complete or its client has disconnected. This module never
+identifies the token of a request.
 """
 
 from __future__ import annotations
@@ -13,41 +14,52 @@ from litestar.middleware import ASGIMiddleware
 from litestar.response import ServerSentEvent
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from quarterdeck.api.send_timeout import with_send_timeout
 from quarterdeck.model.errors import TooMany
 from quarterdeck.model.tokens import ApiToken
-from quarterdeck.server.server import Server
+
+#: requests other than streams that one token may have open
+REQUESTS = 256
 
 
 class Followers(ASGIMiddleware):
-    """Counts the streams of each token; behind `Access`, which says whose they are."""
+    """Counts the requests and streams of each token. It runs after `Access`, which identifies the token."""
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.open = Counter[str]()  #: by the id of their token
+    def __init__(self, *, live_streams: int) -> None:
+        """Allow each token `live_streams` open streams."""
+        self._live_streams = live_streams
+        self.open = Counter[tuple[str, bool]]()  #: by token id, and whether they are streams
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Passes the request on, or raises `TooMany`."""
-        if not _is_stream(scope):
+        """Pass the request on, or raise `TooMany`."""
+        if "user" not in scope:  # a public route
             await next_app(scope, receive, send)
             return
         token: ApiToken = scope["user"]
-        limit = self.server.config.live_streams
-        if self.open[token.id] >= limit:
-            raise TooMany(
-                f"The token '{token.name}' has {limit} live streams open, which is as many as it may have.",
-                hint="End some, use further tokens, or have server.live_streams raised.",
-            )
-        self.open[token.id] += 1
+        key = (token.id, _is_stream(scope))
+        self._check(token, key)
+        self.open[key] += 1
         try:
-            await next_app(scope, receive, send)
+            if key[1]:
+                await next_app(scope, receive, send)
+            else:
+                await with_send_timeout(next_app, scope, receive, send)
         finally:
-            self.open[token.id] -= 1
+            self.open[key] -= 1
             self.open += Counter()  # drops those that are at zero
+
+    def _check(self, token: ApiToken, key: tuple[str, bool]) -> None:
+        limit, what = (self._live_streams, "live streams") if key[1] else (REQUESTS, "requests")
+        if self.open[key] >= limit:
+            raise TooMany(
+                f"The token '{token.name}' has {limit} {what} open, which is as many as it may have.",
+                hint="Close some, or use another token. The limit of live streams is server.live_streams.",
+            )
 
 
 def _is_stream(scope: Scope) -> bool:
-    """Whether the route answers with server-sent events."""
+    """Return whether the route answers with server-sent events."""
     answer = getattr(scope["route_handler"], "parsed_return_field", None)
     return answer is not None and answer.is_subclass_of(ServerSentEvent)

@@ -1,6 +1,6 @@
-"""Names with a slash in paths: `gid%2Fnid` stays one segment while the route is found, and is whole again after.
+"""Names with a slash in paths: `gid%2Fnid` stays one segment while the route is found, and is decoded afterwards.
 
-ASGI hands over paths decoded, where such a slash can no longer be told from one between segments.
+ASGI passes decoded paths, in which such a slash cannot be distinguished from one between segments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SLASH = "%2F"
 
 
 def keep_slashes(app: ASGIApp) -> ASGIApp:
-    """`app`, to be called with paths in which a slash within a segment is still encoded."""
+    """Wrap `app` so that it receives paths in which a slash within a segment is still encoded."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and b"%2f" in scope["raw_path"].lower():
@@ -28,12 +28,12 @@ def keep_slashes(app: ASGIApp) -> ASGIApp:
 
 
 class WholeNames(ASGIMiddleware):
-    """Decodes the slashes in the parameters of a path, once its route is found."""
+    """Middleware that decodes the slashes in the parameters of a path, once its route is found."""
 
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Passes the request on."""
+        """Pass the request on with decoded parameters."""
         parameters: dict[str, Any] = scope["path_params"]  # of whatever types the routes name
         scope["path_params"] = {
             name: value.replace(_SLASH, "/") if isinstance(value, str) else value for name, value in parameters.items()

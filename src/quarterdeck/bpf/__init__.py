@@ -1,11 +1,12 @@
-"""eBPF from Python: load objects, attach programs, read rings and maps as arrays, know what the kernel can do.
+"""eBPF from Python: load objects, attach programs, read rings and maps as arrays, detect the kernel's features.
 
-    object.py        open, set up, load and close a compiled object; leave out what this kernel cannot take
-    attach/          hang programs where they belong, one file a family
-    ring.py, perf.py what programs send, in whole spans       records.py  the records of a span, as arrays
-    maps.py          what programs keep, as arrays            stats.py    what programs cost
-    features.py      what this host can do                    syscall.py, libbpf.py, uapi.py  the ways down
+    object.py        open, configure, load and close a compiled object; leave out what this kernel refuses
+    attach/          attach programs, one file for each family of program types
+    ring.py, perf.py records that programs send, as spans   records.py  the records of a span, as arrays
+    maps.py          entries that programs store, as arrays  stats.py   the cost of programs
+    features.py      the eBPF features of this host          syscall.py, libbpf.py, uapi.py  the system interfaces
     btf/, elf.py, layout.py, symbols/   types as dtypes, files, addresses as names
 
-Imports nothing of ours: no tables, no modules, no agent. Nothing here runs for a single event in Python.
+This package imports no other package of Quarterdeck: it has no tables, modules or agent. It never runs Python code for
+a single event.
 """

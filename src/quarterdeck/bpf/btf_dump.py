@@ -1,7 +1,7 @@
-"""BTF as C declarations, in an order that compiles: what `bpftool btf dump … format c` prints.
+"""BTF as C declarations, in an order that compiles: the output of `bpftool btf dump … format c`.
 
-libbpf's dumper does the work and writes through the C library's own vfprintf, so that no Python runs for each of the
-two million pieces it prints. Owns that call only; what the text is wrapped in is the caller's.
+libbpf's dumper writes through the C library's vfprintf, so that no Python runs for each of the two million pieces that
+it prints. This module owns only that call; the caller adds the text around the declarations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quarterdeck.bpf.btf import KERNEL_BTF
 from quarterdeck.bpf.errors import BpfError, LibbpfMissing, errno_text
 from quarterdeck.bpf.libbpf import LIBRARY
 
-# bpf/btf.h of libbpf 1.0, and stdio: vfprintf has the very signature that the dumper calls to print.
+# bpf/btf.h of libbpf 1.0, and stdio: vfprintf has exactly the signature of the dumper's print function.
 _DECLARATIONS = """
 void *btf__parse(const char *path, void **extension);
 unsigned int btf__type_cnt(const void *btf);
@@ -37,10 +37,10 @@ int vfprintf(FILE *stream, const char *format, ...);
 
 
 def dump_types(path: Path = KERNEL_BTF, *, functions: dict[str, int] | None = None) -> tuple[str, str]:
-    """(all types of `path` as C, `extern` declarations of `functions`: name → id of its prototype).
+    """Return all types of `path` as C, and `extern` declarations of `functions` (name → id of its prototype).
 
-    BpfError where the file holds no BTF that libbpf can read, LibbpfMissing without libbpf. Takes about 0.2 s for a
-    kernel.
+    Raise `BpfError` when the file has no BTF that libbpf can read, `LibbpfMissing` without libbpf. It takes about 0.2 s
+    for a kernel.
     """
     ffi: Any = cffi.FFI()
     ffi.cdef(_DECLARATIONS)
@@ -60,7 +60,7 @@ def dump_types(path: Path = KERNEL_BTF, *, functions: dict[str, int] | None = No
 
 
 def _captured(ffi: Any, libc: Any, library: Any, btf: Any, fill: Any) -> str:
-    """What `fill` prints with a dumper of its own."""
+    """Return the text that `fill` prints with a dumper of its own."""
     with tempfile.TemporaryFile() as file:
         stream = libc.fdopen(os.dup(file.fileno()), b"w")
         dump = library.btf_dump__new(btf, ffi.addressof(libc, "vfprintf"), stream, ffi.NULL)

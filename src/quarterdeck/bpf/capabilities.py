@@ -1,6 +1,6 @@
-"""What the kernel lets this process do with eBPF: its effective capabilities (capabilities(7)), read when asked.
+"""The effective capabilities of this process (capabilities(7)) that concern eBPF, read at each call.
 
-Owns the names and numbers of those that matter here. Changes none.
+It owns the names and numbers of those capabilities. It changes none.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ BITS = {
     "CAP_SYS_ADMIN": 21,
     "CAP_SYS_PTRACE": 19,
 }
-#: what loading programs needs; to BPF, CAP_SYS_ADMIN grants these too
+#: capabilities needed to load programs; CAP_SYS_ADMIN grants these to BPF too
 LOADING = ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")
 
 
 def held() -> frozenset[str]:
-    """Those of `BITS` that this process has."""
+    """Return those of `BITS` that this process has."""
     lines = Path("/proc/self/status").read_text().splitlines()
     effective = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
     return frozenset(name for name, bit in BITS.items() if effective >> bit & 1)
 
 
 def missing_for_loading() -> str:
-    """Those of `LOADING` that this process lacks, as words: "CAP_BPF, CAP_PERFMON"; empty when it has all."""
+    """Return those of `LOADING` that this process lacks as text, "CAP_BPF, CAP_PERFMON"; empty when it has all."""
     here = held()
     return "" if "CAP_SYS_ADMIN" in here else ", ".join(name for name in LOADING if name not in here)

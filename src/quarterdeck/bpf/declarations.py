@@ -1,7 +1,8 @@
-"""What an eBPF object declares in C: its maps, its global variables, and the structs that look like its events.
+"""The declarations in the C source of an eBPF object: its maps, its global variables, and structs that look like
+events.
 
-Owns the conventions that libbpf's macros encode in types (`__uint`, `__type`, `__array`) and where variables lie.
-Reads the object's bytes only; nothing is opened, loaded or checked by the kernel.
+It owns the conventions that libbpf's macros encode in types (`__uint`, `__type`, `__array`) and the positions of
+variables. It reads only the object's bytes; it opens and loads nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from quarterdeck.bpf.uapi import MapType
 _EBPF_MACHINE = 247
 _MAPS_SECTION = ".maps"
 _VARIABLE_SECTIONS = re.compile(r"\.(rodata|data|bss)(\.|$)")
-#: What contexts of programs drag in from the kernel's headers.
+#: structs that programs get from the kernel's headers for their contexts
 _KERNEL_PREFIXES = ("trace_event_", "perf_", "hw_perf_", "bpf_", "__bpf_")
 _ANONYMOUS = frozenset({"struct", "union"})
 _EVENT_NAME = re.compile(r"(^|_)(event|evt|record|sample)s?(_|\d|$)")
@@ -42,14 +43,14 @@ _EVENT_NAME = re.compile(r"(^|_)(event|evt|record|sample)s?(_|\d|$)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapDeclaration:
-    """A map as the source declares it; sizes in bytes, 0 where the loader or the kernel decides."""
+    """A map as the source declares it. Sizes are bytes, and 0 when the loader or the kernel decides."""
 
     name: str
-    #: BPF_MAP_TYPE_*, as numbered by include/uapi/linux/bpf.h.
+    #: BPF_MAP_TYPE_*, as numbered by include/uapi/linux/bpf.h
     type: int
     key_size: int = 0
     value_size: int = 0
-    #: The types of key and value where the source names them (`__type`), for `layout_of`.
+    #: types of key and value if the source names them (`__type`), for `layout_of`
     key_type: int | None = None
     value_type: int | None = None
     max_entries: int = 0
@@ -58,7 +59,7 @@ class MapDeclaration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableDeclaration:
-    """A global variable: `size` bytes at `offset` of `section`, initially `value` (all zero where that is empty)."""
+    """A global variable: `size` bytes at `offset` of `section`. Its initial bytes are `value` (empty: all zero)."""
 
     name: str
     section: str
@@ -66,12 +67,15 @@ class VariableDeclaration:
     offset: int
     size: int
     value: bytes
-    #: Declared `const volatile`: meant to be set before the object is loaded.
+    #: declared `const volatile`: meant to be set before the object is loaded
     is_setting: bool
 
 
 class ObjectFile:
-    """The declarations of one compiled eBPF object, from its bytes; ElfError or BtfError where they are damaged."""
+    """The declarations of one compiled eBPF object, from its bytes.
+
+    Raises `ElfError` or `BtfError` when they are damaged.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.elf = Elf(data)
@@ -85,13 +89,13 @@ class ObjectFile:
 
     @cached_property
     def maps(self) -> dict[str, MapDeclaration]:
-        """The maps that the source declares, by name and in its order."""
+        """Return the maps that the source declares, by name and in its order."""
         declared = (self._map(variable) for variable, _ in self._placed(_MAPS_SECTION))
         return {declaration.name: declaration for declaration in declared}
 
     @cached_property
     def variables(self) -> dict[str, VariableDeclaration]:
-        """The variables in `.rodata*`, `.data*` and `.bss*`, by name."""
+        """Return the variables in `.rodata*`, `.data*` and `.bss*`, by name."""
         found: dict[str, VariableDeclaration] = {}
         for section in self.elf.sections:
             if _VARIABLE_SECTIONS.match(section.name):
@@ -112,7 +116,7 @@ class ObjectFile:
                     yield variable, placement
 
     def _offsets(self, section: Section) -> dict[str, int]:
-        """Where the symbols of `section` lie in it: the BTF of an unlinked object has zeros there."""
+        """Return the offsets of symbols in `section`. In the BTF of an unlinked object they are zeros."""
         symbols = self.elf.symbols()
         if symbols is None:
             return {}
@@ -135,7 +139,7 @@ class ObjectFile:
         )
 
     def _is_volatile(self, type_id: int) -> bool:
-        """Whether volatile is among the qualifiers; for an array C puts them on the elements."""
+        """Return whether volatile is among the qualifiers. In an array, C puts them on the elements."""
         for _ in range(MAX_DEPTH):
             found = self.btf.type(type_id)
             if isinstance(found, Modifier) and found.kind is not Kind.TYPEDEF:
@@ -167,7 +171,7 @@ class ObjectFile:
         )
 
     def _number(self, type_id: int) -> int:
-        """`__uint(name, n)` is a pointer to an array of n; newer `__ulong` is an enum whose one value is n."""
+        """Return n: `__uint(name, n)` is a pointer to an array of n, newer `__ulong` an enum with the only value n."""
         match self.btf.resolve(type_id):
             case Pointer() as pointer:
                 array = self.btf.resolve(pointer.target)
@@ -178,16 +182,16 @@ class ObjectFile:
                 return 0
 
     def _pointee(self, type_id: int | None) -> int | None:
-        """`__type(name, T)` is a pointer to T."""
+        """Return the T of `__type(name, T)`, a pointer to T."""
         pointer = None if type_id is None else self.btf.resolve(type_id)
         return pointer.target if isinstance(pointer, Pointer) else None
 
     def candidate_event_structs(self) -> list[str]:
-        """The structs that a ring or perf buffer may carry when nobody says so, the likeliest first.
+        """Return the structs that may be the records of a ring or perf buffer, the most likely first.
 
-        Compilers keep only types that something global mentions. Programs that want their event kept declare
-        `struct event *unused;`, so what a global points to comes first, then names like an event's, then the values of
-        per-CPU arrays, which often hold the event while it is filled.
+        Compilers keep only types that a global object refers to. Programs declare `struct event *unused;` to keep their
+        event, so types that a global points to come first, then names that suggest an event, then the values of per-CPU
+        arrays, which often hold the event while it is filled.
         """
         pointed = [self._pointee(variable.type_id) for variable in self.variables.values()]
         values = [each.value_type for each in self.maps.values() if each.type == MapType.PERCPU_ARRAY]

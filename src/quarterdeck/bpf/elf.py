@@ -1,9 +1,9 @@
-"""ELF files: the container of eBPF objects, and of every program whose addresses we turn into names.
+"""ELF files: eBPF objects, and the programs whose addresses are translated into names.
 
-Owns the headers, sections, segments, symbol tables and notes of 64-bit little-endian ELF (System V gABI), read by byte
-ranges from memory or from an open file, so that a large binary is never held whole. Files are read, not mapped: a file
-that another process cuts short is then an error here and not a SIGBUS. Never trusts a number in the file: whatever is
-cut short, overlapping or absurd is an `ElfError`.
+It owns the headers, sections, segments, symbol tables and notes of 64-bit little-endian ELF (System V gABI). They are
+read by byte ranges from memory or from an open file, so that a large binary is never held as a whole. Files are read,
+not mapped: a file that another process truncates then causes an error and not a SIGBUS. No number in the file is
+trusted: truncated, overlapping or impossible parts are an `ElfError`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from quarterdeck.bpf.errors import BpfError
 from quarterdeck.bpf.strings import StringTable
 
-#: The most that is read of one table or section: a hostile file must not fill the memory, a large browser still fits.
+#: most bytes read of one table or section: a hostile file must not fill the memory, and a large browser must be
+#: readable
 MAX_READ_BYTES = 128 << 20
 MAX_SECTIONS = 1 << 16
 MAX_SYMBOLS = 2 << 20
@@ -36,15 +37,15 @@ _SYMBOL = np.dtype(
 )
 
 _BUILD_ID_NOTE = 3
-_INDEX_ESCAPE = 0xFFFF  # "look in section 0": the real number does not fit 16 bits
+_INDEX_ESCAPE = 0xFFFF  # stands for a number that does not fit in 16 bits and is in section 0
 
 
 class ElfError(BpfError):
-    """This is not an ELF file that can be read here."""
+    """The bytes are not an ELF file that can be read here."""
 
 
 class SectionType(IntEnum):
-    """The `sh_type` values that are looked for."""
+    """The values of `sh_type` that are used."""
 
     SYMTAB = 2
     NOTE = 7
@@ -53,7 +54,7 @@ class SectionType(IntEnum):
 
 
 class SegmentType(IntEnum):
-    """The `p_type` values that are looked for."""
+    """The values of `p_type` that are used."""
 
     LOAD = 1
     NOTE = 4
@@ -89,7 +90,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One note: who defined it, its number there, and its content."""
+    """One note: its owner, its type number, and its content."""
 
     owner: str
     type: int
@@ -108,27 +109,27 @@ class Symbols:
 
     @property
     def kinds(self) -> NDArray[np.uint8]:
-        """Each symbol's STT_* type: 1 object, 2 function, 10 indirect function."""
+        """Return each symbol's STT_* type: 1 object, 2 function, 10 indirect function."""
         info: NDArray[np.uint8] = self.table["info"]
         return info & np.uint8(0xF)
 
     @property
     def bindings(self) -> NDArray[np.uint8]:
-        """Each symbol's STB_* binding: 0 local, 1 global, 2 weak."""
+        """Return each symbol's STB_* binding: 0 local, 1 global, 2 weak."""
         info: NDArray[np.uint8] = self.table["info"]
         return info >> np.uint8(4)
 
     def name(self, index: int) -> str:
-        """The name of symbol `index`; empty where it has none or one outside the string table."""
+        """Return the name of symbol `index`; empty if it has none or one outside the string table."""
         return self.strings.get(int(self.table["name"][index]))
 
     def find(self, name: str) -> NDArray[np.intp]:
-        """The indexes of all symbols called `name`."""
+        """Return the indexes of all symbols called `name`."""
         return np.flatnonzero(np.isin(self.table["name"], self.strings.offsets(name)))
 
 
 class Elf:
-    """One ELF file. `Elf(data)` reads from memory, `Elf.from_fd(fd)` from an open file that stays open meanwhile."""
+    """One ELF file. `Elf(data)` reads from memory, `Elf.from_fd(fd)` from a file that must stay open."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         view = memoryview(data).cast("B")
@@ -136,7 +137,7 @@ class Elf:
 
     @classmethod
     def from_fd(cls, fd: int) -> Self:
-        """The ELF file open at `fd`, which is read with pread (its position is neither used nor moved)."""
+        """Return the ELF file open at `fd`. It is read with pread, which does not use the file position."""
         elf = cls.__new__(cls)
         elf._open(lambda offset, size: os.pread(fd, size, offset), os.fstat(fd).st_size)
         return elf
@@ -179,13 +180,13 @@ class Elf:
         return content
 
     def _section_zero(self) -> tuple[int, int, int]:
-        """Numbers too large for the ELF header: of sections, of the section with their names, of program headers."""
+        """Return the counts too large for the ELF header: of sections, of the section with their names, of segments."""
         header = _SECTION.unpack(self._read(self._sections_at, _SECTION.size, what="the first section header"))
         return header[5], header[6], header[7]
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
-        """All sections in file order; section 0 is the null section."""
+        """Return all sections in file order. Section 0 is the null section."""
         if not self._sections_at:
             return ()
         count, names_index = self._section_count, self._names_index
@@ -209,7 +210,7 @@ class Elf:
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
-        """All program headers in file order; relocatable files have none."""
+        """Return all program headers in file order. Relocatable files have none."""
         count = self._segment_count
         if count == _INDEX_ESCAPE and self._sections_at:
             count = self._section_zero()[2]
@@ -220,17 +221,17 @@ class Elf:
         )
 
     def section(self, name: str) -> Section | None:
-        """The first section called `name`."""
+        """Return the first section called `name`."""
         return next((section for section in self.sections if section.name == name), None)
 
     def content(self, section: Section) -> bytes:
-        """The bytes of `section`; none for one that takes no room in the file (.bss)."""
+        """Return the bytes of `section`; none for a section without bytes in the file (.bss)."""
         if section.type == SectionType.NOBITS:
             return b""
         return self._read(section.offset, section.size, what=f"section {section.name!r}")
 
     def symbols(self, kind: SectionType = SectionType.SYMTAB) -> Symbols | None:
-        """The full symbol table, or with `SectionType.DYNSYM` the one that stripping leaves; None without one."""
+        """Return the full symbol table, or with `SectionType.DYNSYM` the one that stripping keeps; None without one."""
         section = next((section for section in self.sections if section.type == kind), None)
         if section is None:
             return None
@@ -246,7 +247,7 @@ class Elf:
         return Symbols(np.frombuffer(self.content(section), dtype=_SYMBOL), strings)
 
     def notes(self) -> Iterator[Note]:
-        """Every note of the file: from its segments, or from its sections where there are no segments."""
+        """Yield every note of the file, from its segments, or from its sections if it has no segments."""
         places = [(s.offset, s.file_size, s.align) for s in self.segments if s.type == SegmentType.NOTE]
         if not places:
             places = [(s.offset, s.size, 4) for s in self.sections if s.type == SectionType.NOTE]
@@ -254,7 +255,7 @@ class Elf:
             yield from _notes(self._read(offset, size, what="the notes"), 8 if align == 8 else 4)
 
     def build_id(self) -> str | None:
-        """The GNU build id in hex, which names this very build wherever the file lies; None where it has none."""
+        """Return the GNU build id in hex, which identifies the build wherever the file is; None if it has none."""
         for note in self.notes():
             if note.type == _BUILD_ID_NOTE and note.owner == "GNU":
                 return note.description.hex()

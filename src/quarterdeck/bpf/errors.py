@@ -1,16 +1,16 @@
-"""What can go wrong between Python and the kernel's BPF.
+"""All errors of this package, as one tree.
 
     BpfError
     ├── LibbpfMissing    the system has no libbpf
     ├── SyscallError     the kernel refused a system call; has `errno`
     ├── LibbpfError      libbpf refused; has `errno` and its log
-    │   ├── OpenError    the bytes are no BPF object that libbpf understands
-    │   └── LoadError    the kernel does not take the object; the log holds the verifier's words
-    ├── AttachError      the program is loaded but cannot hang where it should
-    │   └── NotAttachable  nothing says where it should hang, or nothing here can hang it there
+    │   ├── OpenError    the bytes are not a BPF object that libbpf can read
+    │   └── LoadError    the kernel refuses the object; the log contains the verifier's messages
+    ├── AttachError      the program is loaded but cannot be attached
+    │   └── NotAttachable  no place is given, or it cannot be attached there on this host
     └── MapError         a map cannot be read or written that way
 
-This package imports nothing of ours, so its errors have a root of their own; callers translate them at their edge.
+This package imports no other package of Quarterdeck, so its errors have a root of their own; callers translate them.
 """
 
 from __future__ import annotations
@@ -20,15 +20,22 @@ import os
 
 
 class BpfError(Exception):
-    """Something about BPF went wrong."""
+    """A BPF operation failed."""
 
 
 class LibbpfMissing(BpfError):
     """libbpf is not installed on this host."""
 
 
+#: the kernel lacks a resource or is busy: another attempt may succeed
+PASSING = frozenset(
+    {errno_names.ENOMEM, errno_names.EAGAIN, errno_names.EINTR, errno_names.EBUSY, errno_names.ENOSPC}
+    | {errno_names.EMFILE, errno_names.ENFILE}
+)
+
+
 def errno_text(errno: int) -> str:
-    """The error number as people look for it: `EPERM, Operation not permitted`."""
+    """Return the error number in its usual form: `EPERM, Operation not permitted`."""
     return f"{errno_names.errorcode.get(errno, errno)}, {os.strerror(errno)}"
 
 
@@ -42,7 +49,7 @@ class SyscallError(BpfError):
 
 
 class LibbpfError(BpfError):
-    """libbpf refused a call. `log` is what libbpf and the verifier said during it, word for word."""
+    """libbpf refused a call. `log` is the unchanged output of libbpf and the verifier during the call."""
 
     def __init__(self, what: str, errno: int, log: str = "") -> None:
         super().__init__(f"{what}: {errno_text(errno)}" + (f"\n{log}" if log else ""))
@@ -60,11 +67,15 @@ class LoadError(LibbpfError):
 
 
 class AttachError(BpfError):
-    """The program could not be attached. `log` is what libbpf said about it, word for word."""
+    """The program could not be attached. `log` is libbpf's unchanged output.
 
-    def __init__(self, message: str, log: str = "") -> None:
+    `lasting` means that only another kernel or other kernel modules would change this.
+    """
+
+    def __init__(self, message: str, log: str = "", *, lasting: bool = False) -> None:
         super().__init__(message + (f"\n{log}" if log else ""))
         self.log = log
+        self.lasting = lasting
 
 
 class NotAttachable(AttachError):

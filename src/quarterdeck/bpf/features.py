@@ -1,7 +1,7 @@
-"""What this host's kernel, and this process on it, can do with eBPF: tried, not guessed from version numbers.
+"""The eBPF features of this host's kernel and of this process, found by trial and not from version numbers.
 
-Each feature is one small check that loads a program of two instructions, creates a map or looks at a file, and says in
-words what is lost where it fails. Nothing stays loaded or attached; nothing raises, whoever asks.
+Each feature is one small check that loads a program of two instructions, creates a map or reads a file, and states what
+does not work without it. Nothing stays loaded or attached, and no function raises an error.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from quarterdeck.bpf.uapi import AttachType, Command, MapType, ProgramType
 
 _SO_ATTACH_BPF = 50
 _BPF_LOOP = 181  # the helper's number
-#: what goes without each capability
+#: what does not work without each capability
 _CAPABILITIES = {
     "CAP_BPF": "no eBPF program or map can be loaded",
     "CAP_PERFMON": "no tracing program: no tracepoints, probes, stack samples",
@@ -36,32 +36,32 @@ _CAPABILITIES = {
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One thing a host has or lacks."""
+    """A feature that a host has or lacks."""
 
     name: str
     ok: bool
-    #: What was found.
+    #: what was found
     detail: str
-    #: What goes without it, in words.
+    #: what does not work without it
     costs: str
 
 
 class _Lacking(BpfError):
-    """A check found that something is not there."""
+    """A check found that a feature is missing."""
 
 
 def survey() -> list[Feature]:
-    """Every feature, in the order a person would ask. Takes some milliseconds."""
+    """Return every feature, in a useful order. It takes some milliseconds."""
     return [_judge(name, costs, check) for name, costs, check in _CHECKS]
 
 
-#: without one of these no program of ours runs at all
+#: without one of these, none of our programs can run
 _ESSENTIAL = frozenset({"libbpf", "kernel BTF", "raw_tp"})
 
 
-def refusal() -> str:
-    """Why no program can run on this host, in words; empty when programs can."""
-    missing = [feature for feature in survey() if feature.name in _ESSENTIAL and not feature.ok]
+def refusal(features: Sequence[Feature]) -> str:
+    """Return why no program can run on a host with these features; empty when programs can run."""
+    missing = [feature for feature in features if feature.name in _ESSENTIAL and not feature.ok]
     if missing and (lacking := capabilities.missing_for_loading()):
         return f"The process (user {os.geteuid()}) lacks {lacking}, which root has and a service can be given."
     return f"{missing[0].name}: {missing[0].detail}" if missing else ""
@@ -87,7 +87,10 @@ def _returning(value: int) -> bytes:
 
 @contextmanager
 def _loaded(kind: ProgramType, returns: int = 0, *, attach_type: int = 0, target: str = "") -> Generator[int]:
-    """A loaded program's fd; `target` is what a tracing program hangs on, found by name in the kernel's BTF."""
+    """Load a program and return its fd.
+
+    `target` is the attach target of a tracing program, found by name in the kernel's BTF.
+    """
     btf_id = libbpf.call("libbpf_find_vmlinux_btf_id", target.encode(), attach_type) if target else 0
     fd = syscall.load_program(kind, _returning(returns), attach_type=attach_type, attach_btf_id=btf_id)
     try:
@@ -190,14 +193,14 @@ def _raw_tracepoint() -> str:
 def _kprobe() -> str:
     with _loaded(ProgramType.KPROBE):
         if not kprobe.kernel_has_kprobes():
-            raise _Lacking("programs load, but this kernel has no kprobes to hang them on (CONFIG_KPROBES)")
+            raise _Lacking("programs load, but this kernel has no kprobes to attach them to (CONFIG_KPROBES)")
         return "loads; the kernel has kprobes"
 
 
 def _uprobe() -> str:
     with _loaded(ProgramType.KPROBE):
         if not Path("/sys/bus/event_source/devices/uprobe/type").exists():
-            raise _Lacking("programs load, but this kernel has no uprobes to hang them on (CONFIG_UPROBE_EVENTS)")
+            raise _Lacking("programs load, but this kernel has no uprobes to attach them to (CONFIG_UPROBE_EVENTS)")
         return "loads; the kernel has uprobes"
 
 
@@ -225,7 +228,7 @@ def _tcx() -> str:
         try:
             os.close(syscall.create_link(program, 0, AttachType.TCX_INGRESS))
         except SyscallError as error:
-            if error.errno != errno.ENODEV:  # it understood, and only missed the interface
+            if error.errno != errno.ENODEV:  # the command is known, and only the interface is missing
                 raise
     return "attaches"
 
@@ -259,7 +262,7 @@ def _loop() -> str:
     except SyscallError as error:
         if error.errno == errno.EINVAL:
             raise _Lacking("this kernel does not know the helper (Linux 5.17)") from error
-        if error.errno != errno.EACCES:  # EACCES: it knows the helper and misses the arguments
+        if error.errno != errno.EACCES:  # EACCES: the helper is known, and only the arguments are missing
             raise
     return "known"
 

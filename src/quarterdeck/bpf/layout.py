@@ -1,7 +1,7 @@
-"""How the bytes of a C type lie: a struct, union, array or plain number as a flat list of fields.
+"""The layout of a C type: a struct, union, array or plain number as a flat list of fields.
 
-Owns the walk from a BTF type to `Layout`: nested structs become paths, padding disappears, the members of a union
-become alternatives over the same bytes. Never reads a value; that is numpy's, by `Layout.dtype`.
+It owns the translation of a BTF type to `Layout`: nested structs become paths, padding is dropped, and the members of a
+union become alternatives for the same bytes. It never reads a value; numpy does, by `Layout.dtype`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from quarterdeck.bpf.btf import Array, Btf, Composite, Enum, Float, Int, Kind, M
 from quarterdeck.bpf.btf.graph import MAX_DEPTH, endless
 from quarterdeck.bpf.errors import BpfError
 
-#: An array of at most this many structs becomes fields of its own for each element, a longer one opaque bytes.
+#: an array of at most this many structs becomes separate fields for each element, a longer one opaque bytes
 MAX_STRUCT_ELEMENTS = 16
-#: More columns, or a larger value, is surely not what was meant.
+#: limit of fields; more, or a larger value, are certainly a mistake
 MAX_FIELDS = 1024
 MAX_BYTES = 64 << 20
-#: Damaged types can branch without end and still have no field.
+#: limit for damaged types, which can branch endlessly without a field
 _MAX_STEPS = 1 << 16
 
-#: Structs that are one value to everybody who reads them, by the C name.
+#: structs that every reader treats as one value, by their C name
 _WHOLE_STRUCTS = frozenset({"in6_addr"})
-#: Structs in map values that belong to the kernel: user space sees zeros or noise in them.
+#: structs in map values that belong to the kernel, of which user space sees no meaningful bytes
 _KERNEL_STRUCTS = frozenset(
     {"bpf_spin_lock", "bpf_res_spin_lock", "bpf_timer", "bpf_wq", "bpf_task_work", "bpf_refcount"}
     | {"bpf_list_head", "bpf_list_node", "bpf_rb_root", "bpf_rb_node"}
@@ -36,21 +36,21 @@ _KERNEL_STRUCTS = frozenset(
 
 
 class LayoutError(BpfError):
-    """This type cannot be laid out as fields."""
+    """The type cannot be expressed as fields."""
 
 
 class FieldKind(StrEnum):
-    """What the bytes of a field are."""
+    """The kind of a field's bytes."""
 
     BOOL = "bool"
     INT = "int"
     UINT = "uint"
     FLOAT = "float"
-    #: An integer of which some values have names.
+    #: an integer with names for some values
     ENUM = "enum"
     #: `char[n]`: text that ends at the first NUL, or at n bytes.
     CHARS = "chars"
-    #: `u8[n]` and whatever has no other kind: opaque bytes.
+    #: `u8[n]` and everything without another kind: opaque bytes
     BYTES = "bytes"
     #: `count` elements of kind `element`.
     ARRAY = "array"
@@ -60,10 +60,10 @@ class FieldKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """The field is one reading of a union: by which of its members, and which bytes the members share."""
+    """A member of a union to which the field belongs, and the bytes that the members share."""
 
     index: int
-    #: Empty for an anonymous struct.
+    #: empty for an anonymous struct
     member: str
     offset: int
     size: int
@@ -71,35 +71,36 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One field; sizes and offsets in bytes from the start of the layout."""
+    """One field. Sizes and offsets are bytes from the start of the layout."""
 
-    #: Member names from the outside in, with the index for an element of an array of structs; () for a plain value.
+    #: member names from the outermost to the innermost, with the index for an element of an array of structs; () for a
+    #: plain value
     path: tuple[str, ...]
     kind: FieldKind
     offset: int
-    #: Bytes in all; for a bit-field those of its storage unit.
+    #: total bytes; for a bit-field, those of its storage unit
     size: int
-    #: The outermost typedef or tag, as C spells it: `__be32`, `in6_addr`, `u8[16]`, `task_struct *`.
+    #: outermost typedef or tag in C's notation: `__be32`, `in6_addr`, `u8[16]`, `task_struct *`
     type_name: str
     signed: bool = False
-    #: ARRAY: how many elements; each is of kind `element` and takes size // count bytes.
+    #: ARRAY: number of elements, each of kind `element` and of size // count bytes
     count: int = 1
     element: FieldKind | None = None
-    #: BITFIELD: the lowest bit, and how many.
+    #: BITFIELD: the lowest bit, and the number of bits
     shift: int = 0
     width: int = 0
-    #: The names of values, also for arrays and bit-fields of an enum.
+    #: names of values, also for arrays and bit-fields of an enum
     enum: Mapping[str, int] | None = None
-    #: The innermost union that the field is part of.
+    #: the innermost union to which the field belongs
     union: Alternative | None = None
 
     @property
     def name(self) -> str:
-        """The path in C's notation, unique in its layout; `value` for a plain value."""
+        """Return the path in C's notation, unique in its layout; `value` for a plain value."""
         return ".".join(self.path) or "value"
 
     def dtype(self) -> np.dtype[np.generic]:
-        """The numpy type of the field: fixed bytes for CHARS and BYTES, the storage unit for a bit-field."""
+        """Return the numpy type of the field: fixed bytes for CHARS and BYTES, the storage unit for a bit-field."""
         if self.kind is FieldKind.ARRAY and self.element is not None:
             return np.dtype((_scalar_dtype(self.element, self.size // self.count, signed=self.signed), (self.count,)))
         return _scalar_dtype(self.kind, self.size, signed=self.signed)
@@ -112,16 +113,16 @@ class Layout:
     type_name: str
     size: int
     fields: tuple[Field, ...]
-    #: The flexible array at the end of a struct (`char data[]`): of `kind` and `size` of one element, with `count` 0.
+    #: the flexible array at the end of a struct (`char data[]`), with `kind` and `size` of one element, and `count` 0
     tail: Field | None = None
 
     @cached_property
     def by_name(self) -> dict[str, Field]:
-        """The fields by `Field.name`."""
+        """Return the fields by `Field.name`."""
         return {field.name: field for field in self.fields}
 
     def dtype(self) -> np.dtype[np.void]:
-        """The numpy structured type of one value, `size` bytes long, with one entry for each field by its name."""
+        """Return the numpy structured type of one value of `size` bytes, with one entry for each field by its name."""
         return np.dtype(
             {
                 "names": [field.name for field in self.fields],
@@ -133,7 +134,7 @@ class Layout:
 
 
 def layout_of(btf: Btf, type_id: int) -> Layout:
-    """The layout of type `type_id`; LayoutError or BtfError where it has no size or cannot be expressed."""
+    """Return the layout of type `type_id`. Raise `LayoutError` or `BtfError` if it has no size or layout."""
     name, size = btf.spell(type_id), btf.size(type_id)
     if size > MAX_BYTES:
         raise LayoutError(f"expected {name!r} to take at most {MAX_BYTES} bytes, found {size}")
@@ -146,7 +147,10 @@ def layout_of(btf: Btf, type_id: int) -> Layout:
 
 
 def layout_of_struct(btf: Btf, name: str) -> Layout:
-    """The layout of the struct or union called `name`, directly or by a typedef; LayoutError if there is none."""
+    """Return the layout of the struct or union called `name`, directly or by a typedef.
+
+    Raise `LayoutError` if none exists.
+    """
     type_id = btf.find_composite(name)
     if type_id is None:
         raise LayoutError(f"expected a struct or union called {name!r} in the object's types, found none")
@@ -170,7 +174,7 @@ def _scalar_dtype(kind: FieldKind, size: int, *, signed: bool) -> np.dtype[np.ge
 
 
 class _Walk:
-    """Collects the fields of a type depth-first. `at` is a field so far: its path, offset and union are settled."""
+    """A depth-first walk that collects the fields of a type. `at` is a field with its path, offset and union."""
 
     def __init__(self, btf: Btf, size: int) -> None:
         self._btf = btf
@@ -226,7 +230,7 @@ class _Walk:
     def _is_bit_field(self, member: Member) -> bool:
         if member.bit_width or member.bit_offset % 8:
             return True
-        # Compilers before kind_flag said it in the integer's own encoding.
+        # Compilers before kind_flag encoded it in the integer type.
         match self._btf.resolve(member.type_id):
             case Int() as integer:
                 return integer.bits != integer.size * 8 and not integer.boolean
@@ -234,7 +238,7 @@ class _Walk:
                 return False
 
     def _bit_field(self, member: Member, at: Field) -> Field:
-        """The smallest storage unit that holds all the bits and does not reach past the value's end."""
+        """Return the smallest storage unit that contains all the bits and ends within the value."""
         first, width = at.offset * 8 + member.bit_offset, member.bit_width
         base = self._scalar(member.type_id, at)
         integer = self._btf.resolve(member.type_id)
@@ -247,7 +251,7 @@ class _Walk:
         return replace(base, kind=FieldKind.BITFIELD, offset=offset, size=size, shift=first - offset * 8, width=width)
 
     def _array(self, array: Array, at: Field, *, depth: int) -> None:
-        """One field for an array of scalars or texts, of however many dimensions; fields for each of a few structs."""
+        """Add one field for an array of scalars or texts of any dimensions, or fields for each of a few structs."""
         counts, element_id = [array.count], array.element
         while isinstance(inner := self._btf.resolve(element_id), Array):
             counts.append(inner.count)
@@ -266,7 +270,7 @@ class _Walk:
         self._repeat(element, at, counts=counts)
 
     def _repeat(self, element: Field, at: Field, *, counts: list[int]) -> None:
-        """Add an array of `counts` elements, or the element itself where all dimensions are used up by its text."""
+        """Add an array of `counts` elements, or the element itself when its text uses up all dimensions."""
         count = prod(counts)
         field = replace(element, type_name=at.type_name)
         if counts:
@@ -285,7 +289,7 @@ class _Walk:
             self.visit(element_id, element, depth=depth + 1)
 
     def _scalar(self, type_id: int, at: Field) -> Field:
-        """`at` with the kind and size of a type that is one value."""
+        """Return `at` with the kind and size of a type that is one value."""
         at = replace(at, type_name=self._btf.spell(type_id))
         match self._btf.resolve(type_id):
             case Int() as integer if integer.boolean and integer.size == 1:

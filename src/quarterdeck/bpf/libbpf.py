@@ -1,10 +1,10 @@
-"""The system's libbpf, called in place (cffi, ABI mode: no compiler, nothing of it is shipped with us).
+"""The system's libbpf, called through cffi in ABI mode, without a compiler. Quarterdeck does not contain it.
 
-Owns the declarations, the one print callback libbpf allows, and the rule that each refusal carries what libbpf and the
-verifier said during that very call. Everything untyped about cffi ends here: other modules see `Pointer`, `int`, `str`.
-Knows no objects, no programs: see object.py and attach/.
+It owns the declarations, the only print callback that libbpf allows, and the rule that each error has the output of
+libbpf and the verifier during its call. Only this module uses cffi's untyped values: other modules see `Pointer`,
+`int`, `str`. object.py and attach/ know objects and programs.
 
-Source of the declarations: bpf/libbpf.h of libbpf 1.1, whose symbols every later 1.x keeps; option structs carry
+Source of the declarations: bpf/libbpf.h of libbpf 1.1, whose symbols every later 1.x keeps; option structs contain
 their size, so newer libraries accept them.
 """
 
@@ -21,12 +21,12 @@ import cffi
 
 from quarterdeck.bpf.errors import LibbpfError, LibbpfMissing
 
-#: A pointer of libbpf's (object, program, map, link). None is never one.
+#: a pointer to an object of libbpf (object, program, map, link), never NULL
 Pointer = NewType("Pointer", object)
 
 LIBRARY = "libbpf.so.1"
 _WARN = 0  # LIBBPF_WARN; 1 is informational, 2 debug
-_LONGEST_MESSAGE_BYTES = 16 << 20  # the longest verifier log libbpf asks the kernel for
+_LONGEST_MESSAGE_BYTES = 16 << 20  # the longest verifier log that libbpf requests from the kernel
 
 _DECLARATIONS = """
 const char *libbpf_version_string(void);
@@ -112,7 +112,7 @@ int vsnprintf(char *out, size_t size, const char *format, void *arguments);
 
 
 class Options:
-    """A C struct for one call; keeps the strings it points to alive. Build with `options`."""
+    """A C struct for one call. It keeps the strings that it points to alive. `options` creates it."""
 
     __slots__ = ("_kept", "pointer")
 
@@ -127,21 +127,21 @@ class Options:
         setattr(self.pointer, field, value)
 
 
-#: What a call may be given: bytes stay alive during it, None is NULL.
+#: argument of a call: bytes stay alive during the call, None is NULL
 Argument = Pointer | Options | bytes | int | bool | None
 
 
 class _Bound:
-    """libbpf, loaded once: the library, its printer, and each thread's open log."""
+    """The loaded libbpf: the library, its printer, and the open log of each thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, library: str = LIBRARY) -> None:
         self.ffi: Any = cffi.FFI()
         self.ffi.cdef(_DECLARATIONS)
         try:
-            self.library: Any = self.ffi.dlopen(LIBRARY)
+            self.library: Any = self.ffi.dlopen(library)
         except OSError as error:
             raise LibbpfMissing(
-                f"{LIBRARY} could not be loaded ({error}); eBPF modules need it: install the package libbpf1 (Debian, "
+                f"{library} could not be loaded ({error}); eBPF modules need it: install the package libbpf1 (Debian, "
                 f"Ubuntu) or libbpf (Fedora, RHEL, SUSE, Arch, Alpine)"
             ) from error
         self.libc: Any = self.ffi.dlopen(None)
@@ -150,16 +150,16 @@ class _Bound:
         self.library.libbpf_set_print(self._printer)
 
     def _print(self, level: int, form: Any, arguments: Any) -> int:
-        """libbpf calls this in the thread that called libbpf, so each thread collects only its own messages.
+        """Append a message of libbpf to the log of the thread that called libbpf.
 
-        A va_list crosses as a pointer on every architecture here. It can be read only once, so the room is for the
-        longest log; untouched pages of a fresh mapping cost nothing.
+        A va_list is passed as a pointer on every architecture here. It can be read only once, so the buffer has space
+        for the longest log; untouched pages of a fresh mapping cost nothing.
         """
         log: list[str] | None = getattr(self.thread, "log", None)
         if level > _WARN or log is None:
             return 0
-        with mmap.mmap(-1, _LONGEST_MESSAGE_BYTES) as room:
-            view = self.ffi.from_buffer("char[]", room)
+        with mmap.mmap(-1, _LONGEST_MESSAGE_BYTES) as buffer:
+            view = self.ffi.from_buffer("char[]", buffer)
             self.libc.vsnprintf(view, _LONGEST_MESSAGE_BYTES, form, arguments)
             log.append(self.ffi.string(view).decode("utf-8", "replace").removeprefix("libbpf: ").rstrip("\n"))
             self.ffi.release(view)
@@ -182,17 +182,17 @@ def _bound() -> _Bound:
 
 
 def version() -> str:
-    """libbpf's version, such as `1.1`. Raises LibbpfMissing."""
+    """Return libbpf's version, such as `1.1`. Raise `LibbpfMissing`."""
     return text("libbpf_version_string").removeprefix("v")
 
 
 def has(function: str) -> bool:
-    """Whether this libbpf is new enough to have `function`."""
+    """Return whether this libbpf has `function`."""
     return hasattr(_bound().library, function)
 
 
 def options(struct_name: str, **fields: int | bool | bytes | None) -> Options:
-    """A zeroed `struct_name` with its size and the given fields set; None leaves a field as it is."""
+    """Return a zeroed `struct_name` with its size and the given fields set. None leaves a field unchanged."""
     ffi = _bound().ffi
     pointer = ffi.new(f"struct {struct_name} *")
     pointer.sz = ffi.sizeof(f"struct {struct_name}")
@@ -207,7 +207,7 @@ def options(struct_name: str, **fields: int | bool | bytes | None) -> Options:
 
 
 def _invoke(function: str, arguments: tuple[Argument, ...]) -> tuple[Any, int, str]:
-    """The raw result, errno and log of one call."""
+    """Return the raw result, errno and log of one call."""
     bound = _bound()
     passed: list[Any] = []
     for argument in arguments:
@@ -226,7 +226,10 @@ def _invoke(function: str, arguments: tuple[Argument, ...]) -> tuple[Any, int, s
 
 
 def call(function: str, *arguments: Argument) -> int:
-    """Call a function that returns an int or nothing; below zero raises LibbpfError with the call's own log."""
+    """Call a function that returns an int or nothing.
+
+    Raise `LibbpfError` with the log of the call for a negative result.
+    """
     result, _, log = _invoke(function, arguments)
     if result is None:
         return 0
@@ -236,7 +239,7 @@ def call(function: str, *arguments: Argument) -> int:
 
 
 def make(function: str, *arguments: Argument) -> Pointer:
-    """Call a function that returns something new; NULL raises LibbpfError with the call's own log."""
+    """Call a function that returns a new object. Raise `LibbpfError` with the log of the call for NULL."""
     result, errno, log = _invoke(function, arguments)
     if not result:
         raise LibbpfError(function, errno, log)
@@ -244,13 +247,13 @@ def make(function: str, *arguments: Argument) -> Pointer:
 
 
 def text(function: str, *arguments: Argument) -> str:
-    """Call a function that returns a string libbpf owns."""
+    """Call a function that returns a string that libbpf owns."""
     result, _, _ = _invoke(function, arguments)
     return "" if not result else _bound().ffi.string(result).decode("utf-8", "replace")
 
 
 def each(function: str, owner: Pointer) -> list[Pointer]:
-    """All that an iterator function such as `bpf_object__next_map` yields."""
+    """Yield all objects of an iterator function such as `bpf_object__next_map`."""
     found: list[Pointer] = []
     last: Pointer | None = None
     while result := _invoke(function, (owner, last))[0]:
@@ -260,7 +263,10 @@ def each(function: str, owner: Pointer) -> list[Pointer]:
 
 
 def initial_value(map_pointer: Pointer) -> memoryview | None:
-    """The writable bytes a map starts with (.rodata, .data …), or None; valid only until its object is closed."""
+    """Return the writable initial bytes of a map (.rodata, .data …), or None.
+
+    They are valid until its object is closed.
+    """
     bound = _bound()
     size = bound.ffi.new("size_t *")
     address = bound.library.bpf_map__initial_value(map_pointer, size)

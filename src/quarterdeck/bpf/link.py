@@ -1,6 +1,6 @@
-"""A program that hangs somewhere, and how it comes down again.
+"""The attachment of a program, and how it is undone.
 
-Owns the undoing. Knows no families: each builds a Link from what it opened.
+It owns the undoing. It does not depend on the families: each creates a Link from what it opened.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from quarterdeck.bpf.libbpf import Pointer
 
 
 class Hanging(Protocol):
-    """What hangs by links: a Program."""
+    """A program that is attached by links."""
 
     links: list[Link]
 
@@ -23,7 +23,7 @@ class Link:
     """One attachment of one program; it may hold several fds (one a CPU, one an interface)."""
 
     def __init__(self, program: Hanging, where: str, undo: ExitStack) -> None:
-        #: In words, for people: `tracepoint sched:sched_process_exec`, `cpu-clock at 99 Hz on 2 CPUs`.
+        #: the place for users: `tracepoint sched:sched_process_exec`, `cpu-clock at 99 Hz on 2 CPUs`
         self.where = where
         self._program = program
         self._undo = undo
@@ -31,7 +31,7 @@ class Link:
 
     @classmethod
     def of_fds(cls, program: Hanging, where: str, *fds: int) -> Self:
-        """A link that ends when these fds are closed, last first."""
+        """Return a link that ends when these fds are closed, the last first."""
         undo = ExitStack()
         for fd in fds:
             undo.callback(os.close, fd)
@@ -39,14 +39,14 @@ class Link:
 
     @classmethod
     def of_libbpf(cls, program: Hanging, where: str, *pointers: Pointer) -> Self:
-        """A link that libbpf holds."""
+        """Return a link that libbpf holds."""
         undo = ExitStack()
         for pointer in pointers:
             undo.callback(libbpf.call, "bpf_link__destroy", pointer)
         return cls(program, where, undo)
 
     def detach(self) -> None:
-        """Take the program down from here; twice is harmless."""
+        """Detach the program from here. A second call has no effect."""
         if self in self._program.links:
             self._program.links.remove(self)
         self._undo.close()

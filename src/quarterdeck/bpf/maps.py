@@ -1,9 +1,9 @@
 """BPF maps as arrays: all entries of a map in a few system calls.
 
-Owns the batch calls (Linux 5.6), the growing of their buffers, and the slower ways for maps and kernels without them.
-Reads any map by its fd; closes none. Keys and values come as bytes, (n, key_size) and (n, value_size), or
-(n, CPUs, value_size) for per-CPU maps: view them as the C structs they are. No order is promised, and a map that is
-written to meanwhile is read as it changes; an entry can then be missing or, rarely, twice.
+It owns the batch calls (Linux 5.6), the growth of their buffers, and the slower methods for maps and kernels without
+them. It reads any map by its fd and closes none. Keys and values are bytes, (n, key_size) and (n, value_size), or (n,
+CPUs, value_size) for per-CPU maps: view them as their C structs. The order is undefined. A map that changes while it is
+read can lack an entry or, rarely, contain one twice.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from quarterdeck.bpf.uapi import Command, MapType
 _BATCH = struct.Struct("=QQQQIIQQ")  # cursor in, cursor out, keys, values, count, fd, element flags, flags
 _COUNT_AT = 32
 _ELEMENT = struct.Struct("=IxxxxQQQ")  # fd, key, value or next key, flags
-_ENOTSUPP = 524  # the kernel's own "not supported", which has no name outside it
+_ENOTSUPP = 524  # the kernel's internal "not supported", which errno lacks
 _NO_BATCH = {_ENOTSUPP, errno.EINVAL, errno.EOPNOTSUPP}
-_FIRST_ROOM = 4096  # entries; grows from there
+_FIRST_CAPACITY = 4096  # entries; the buffer grows from there
 _BUILD_IDS = 1 << 5  # BPF_F_STACK_BUILD_ID: build ids and file offsets instead of addresses
-_ATTEMPTS = 64  # of one call that was disturbed
+_ATTEMPTS = 64  # of one call that was interrupted by changes
 
-#: No keys to walk: each has a way of its own or none.
+#: maps without keys, which have a method of their own or none
 _KEYLESS = {MapType.QUEUE, MapType.STACK}
 _UNREADABLE = {
     MapType.RINGBUF: "read it with RingBuffer",
@@ -51,30 +51,30 @@ class KernelMap:
     """One map, by its fd."""
 
     def __init__(self, fd: int) -> None:
-        """Ask the kernel what the map is. Raises SyscallError when `fd` is no map's."""
+        """Read the properties of the map. Raise `SyscallError` when `fd` is not that of a map."""
         self.fd = fd
         info = syscall.object_info(fd, 24)
         kind, self.id, self.key_size, self.value_size, self.max_entries, self.flags = struct.unpack("=6I", info)
         self.type = MapType(kind)
         self._cpus = syscall.possible_cpus() if self.type.per_cpu else 0
-        #: Bytes the kernel copies for one value: per-CPU values are padded to 8 bytes and come for all CPUs.
+        #: bytes that the kernel copies for one value: per-CPU values are padded to 8 bytes, one for each CPU
         self._value_bytes = (self.value_size + 7 & ~7) * self._cpus if self._cpus else self.value_size
-        self._room = _FIRST_ROOM
+        self._capacity = _FIRST_CAPACITY
 
     def entries(self) -> Entries:
-        """All entries. Raises MapError for maps that cannot be listed.
+        """Return all entries. Raise `MapError` for maps that cannot be listed.
 
-        Maps without batch calls (stack traces, storage maps, kernels before 5.6) are walked key by key.
+        Maps without batch calls (stack traces, storage maps, kernels before 5.6) are read key by key.
         """
         self._require_listable("entries")
         found = self._batch(Command.MAP_LOOKUP_BATCH)
         return found if found is not None else self._walk()
 
     def drain(self) -> Entries:
-        """All entries, taken out of the map.
+        """Remove all entries from the map and return them.
 
-        Each entry is taken whole, but a program that looked its value up just before may still add to it, and that is
-        lost; where this matters, read entries() and subtract, then delete what is idle. Queues and stacks are popped.
+        A program that looked up a value just before its removal may still add to it, and that is lost. To avoid this,
+        call entries() and subtract, then delete idle entries. Queues and stacks are popped.
         """
         if self.type in _ARRAYS:
             raise MapError(f"map {self.id} is an array, whose entries cannot be taken out; read it and subtract")
@@ -88,7 +88,7 @@ class KernelMap:
         return found
 
     def delete(self, keys: Bytes) -> int:
-        """Delete these (n, key_size) keys; those already gone are skipped. Returns how many were there."""
+        """Delete these (n, key_size) keys, and return how many existed. Missing keys are skipped."""
         keys = np.ascontiguousarray(keys).reshape(-1, self.key_size)
         done = deleted = 0
         while done < len(keys):
@@ -104,19 +104,19 @@ class KernelMap:
                     raise
                 taken = _count(attr)
                 deleted += taken
-                done += taken + 1  # the one that was not there
+                done += taken + 1  # the one that did not exist
             else:
                 return deleted + _count(attr)
         return deleted
 
     def lookup(self, key: bytes) -> Bytes | None:
-        """The value of one key, (value_size,) or (CPUs, value_size), or None."""
+        """Return the value of one key, (value_size,) or (CPUs, value_size), or None."""
         kept, value = self._checked(key), np.empty((1, self._value_bytes), np.uint8)
         found = self._found(Command.MAP_LOOKUP_ELEM, syscall.address_of(kept), value.ctypes.data)
         return self._shaped(value)[0] if found else None
 
     def update(self, key: bytes, value: bytes) -> None:
-        """Set one key; the value of a per-CPU map is that of all CPUs, each padded to 8 bytes."""
+        """Set one key. The value of a per-CPU map consists of the values of all CPUs, each padded to 8 bytes."""
         if len(value) != self._value_bytes:
             raise MapError(f"map {self.id} takes values of {self._value_bytes} bytes, not {len(value)}")
         kept = self._checked(key), bytearray(value)
@@ -132,9 +132,9 @@ class KernelMap:
         syscall.bpf(Command.MAP_UPDATE_BATCH, attr)
 
     def stacks(self, ids: list[int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
-        """The addresses of these stacks of a stack map, innermost first: (n, depth), zeros after the last.
+        """Return the addresses of these stacks of a stack map, innermost first: (n, depth), zeros after the last.
 
-        One system call each, so give distinct ids. A stack the map no longer has is all zeros.
+        Each stack takes one system call, so pass distinct ids. A stack that the map no longer has is all zeros.
         """
         if self.type is not MapType.STACK_TRACE or self.flags & _BUILD_IDS:
             raise MapError(f"map {self.id} holds no stacks of addresses: it is of type {self.type.name.lower()}")
@@ -152,16 +152,16 @@ class KernelMap:
             raise MapError(f"map {self.id} ({self.type.name.lower()}) cannot be listed: {_UNREADABLE[self.type]}")
 
     def _batch(self, command: Command) -> Entries | None:
-        """All entries by batch calls, or None where this map or kernel has none."""
-        room = min(self._room, self._most())
-        keys = np.empty((room, self.key_size), np.uint8)
-        values = np.empty((room, self._value_bytes), np.uint8)
+        """Return all entries by batch calls, or None if this map or kernel does not support them."""
+        capacity = min(self._capacity, self._most())
+        keys = np.empty((capacity, self.key_size), np.uint8)
+        values = np.empty((capacity, self._value_bytes), np.uint8)
         cursor = bytearray(max(8, self.key_size))
         place = syscall.address_of(cursor)
         filled, begun, disturbed = 0, False, 0
         while True:
             into = (keys.ctypes.data + filled * self.key_size, values.ctypes.data + filled * self._value_bytes)
-            attr = syscall.new_attr(_BATCH, place if begun else 0, place, *into, room - filled, self.fd, 0, 0)
+            attr = syscall.new_attr(_BATCH, place if begun else 0, place, *into, capacity - filled, self.fd, 0, 0)
             try:
                 syscall.bpf(command, attr)
             except SyscallError as error:
@@ -173,37 +173,37 @@ class KernelMap:
                 if error.errno in {errno.EAGAIN, errno.EINTR} and disturbed < _ATTEMPTS:
                     disturbed += 1
                     continue
-                if error.errno != errno.ENOSPC:  # the next bucket is larger than the room that is left
+                if error.errno != errno.ENOSPC:  # the next bucket is larger than the free space
                     raise
             else:
                 begun = True
                 filled += _count(attr)
-                if filled < room:
+                if filled < capacity:
                     continue
-            room = self._grown(room)
-            keys, values = _resized(keys, room, filled), _resized(values, room, filled)
-        self._room = filled + filled // 4 + _FIRST_ROOM
+            capacity = self._grown(capacity)
+            keys, values = _resized(keys, capacity, filled), _resized(values, capacity, filled)
+        self._capacity = filled + filled // 4 + _FIRST_CAPACITY
         return Entries(keys[:filled], self._shaped(values[:filled]))
 
     def _most(self) -> int:
-        """More entries than this come only from a map that changes while it is read."""
-        return 2 * self.max_entries + _FIRST_ROOM
+        """Return a limit of entries. Only a map that changes while it is read can exceed it."""
+        return 2 * self.max_entries + _FIRST_CAPACITY
 
-    def _grown(self, room: int) -> int:
-        if room >= self._most():
-            raise MapError(f"map {self.id} changes faster than it can be read: {room} entries and no end")
-        return min(2 * room, self._most())
+    def _grown(self, capacity: int) -> int:
+        if capacity >= self._most():
+            raise MapError(f"map {self.id} changes faster than it can be read: {capacity} entries and no end")
+        return min(2 * capacity, self._most())
 
     def _walk(self) -> Entries:
-        """All entries key by key: two system calls for each."""
-        room, filled, last = min(self._room, self._most()), 0, 0
-        keys = np.empty((room, self.key_size), np.uint8)
-        values = np.empty((room, self._value_bytes), np.uint8)
+        """Return all entries key by key, with two system calls for each."""
+        capacity, filled, last = min(self._capacity, self._most()), 0, 0
+        keys = np.empty((capacity, self.key_size), np.uint8)
+        values = np.empty((capacity, self._value_bytes), np.uint8)
         key, value = keys.ctypes.data, values.ctypes.data
         for _ in range(self._most()):
-            if filled == room:
-                room = self._grown(room)
-                keys, values = _resized(keys, room, filled), _resized(values, room, filled)
+            if filled == capacity:
+                capacity = self._grown(capacity)
+                keys, values = _resized(keys, capacity, filled), _resized(values, capacity, filled)
                 key = keys.ctypes.data + filled * self.key_size
                 value = values.ctypes.data + filled * self._value_bytes
                 last = key - self.key_size
@@ -217,7 +217,7 @@ class KernelMap:
         return Entries(keys[:filled], self._shaped(values[:filled]))
 
     def _pop(self) -> Entries:
-        """All of a queue or stack, at most what it held when full."""
+        """Return all values of a queue or stack, at most its capacity."""
         values = np.empty((self.max_entries, self.value_size), np.uint8)
         taken = 0
         while taken < self.max_entries:
@@ -227,7 +227,7 @@ class KernelMap:
         return Entries(np.empty((taken, 0), np.uint8), values[:taken])
 
     def _found(self, command: Command, key: int, value: int) -> bool:
-        """One element call with the addresses of key and value; False when there is no such element."""
+        """Make one element call with the addresses of key and value. Return False when the element does not exist."""
         try:
             syscall.bpf(command, _ELEMENT.pack(self.fd, key, value, 0))
         except SyscallError as error:
@@ -251,7 +251,7 @@ def _count(attr: bytearray) -> int:
     return struct.unpack_from("=I", attr, _COUNT_AT)[0]
 
 
-def _resized(array: Bytes, room: int, filled: int) -> Bytes:
-    larger = np.empty((room, array.shape[1]), np.uint8)
+def _resized(array: Bytes, capacity: int, filled: int) -> Bytes:
+    larger = np.empty((capacity, array.shape[1]), np.uint8)
     larger[:filled] = array[:filled]
     return larger

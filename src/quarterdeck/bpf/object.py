@@ -1,9 +1,9 @@
-"""A BPF object: the programs and maps of one compiled `.bpf.o`, before and after the kernel takes them.
+"""A BPF object: the programs and maps of one compiled `.bpf.o`, before and after the load.
 
-`BpfObject.open(image)` reads what is there; programs and maps are then plain Python objects whose attributes the
-caller sets (autoload, sizes, first bytes of `.rodata` …); `load()` hands all of it to the kernel at once, and
-`load_tolerant()` leaves out what this kernel cannot take and says why. Owns every fd and link of the object; `close()`
-gives all of them back. Nothing is ever pinned: maps that ask for pinning are kept private.
+`BpfObject.open(image)` reads the object; programs and maps are then plain Python objects whose attributes the caller
+sets (autoload, sizes, initial bytes of `.rodata` …). `load()` loads all of it into the kernel at once;
+`load_tolerant()` leaves out what this kernel refuses, and returns the reasons. It owns every fd and link of the object;
+`close()` closes all of them. Nothing is ever pinned: maps that request pinning are kept private.
 """
 
 from __future__ import annotations
@@ -23,48 +23,51 @@ from quarterdeck.bpf.sections import younger_type
 from quarterdeck.bpf.tolerance import Dropped, Refusal, find_refusal, program_refusal
 from quarterdeck.bpf.uapi import MapType, ProgramType
 
-#: What a map gets whose size the loader is expected to choose (max_entries = 0 in the object).
+#: entries of a map whose size the loader is expected to choose (max_entries = 0 in the object)
 DEFAULT_ENTRIES = 10240
 DEFAULT_RING_BYTES = 1 << 20
 _INTERNAL_SECTIONS = (".rodata", ".data", ".bss", ".kconfig")
 
 
 class Program:
-    """One program of an object. Set the plain attributes before the load; `fd` and `links` are for after it."""
+    """One program of an object. The plain attributes are set before the load; `fd` and `links` are used after it."""
 
     def __init__(self, pointer: Pointer) -> None:
         self.pointer = pointer
-        #: The C function's name.
+        #: name of the C function
         self.name = libbpf.text("bpf_program__name", pointer)
-        #: What SEC("…") says, such as `tracepoint/syscalls/sys_enter_openat`.
+        #: contents of SEC("…"), such as `tracepoint/syscalls/sys_enter_openat`
         self.section = libbpf.text("bpf_program__section_name", pointer)
         self.type = ProgramType(libbpf.call("bpf_program__type", pointer))
         self.attach_type = libbpf.call("bpf_program__expected_attach_type", pointer)
         if self.type is ProgramType.UNSPEC and (younger := younger_type(self.section)):
             self.type, self.attach_type = ProgramType(younger[0]), younger[1]
-        #: Whether the load includes this program.
+        #: whether the load includes this program
         self.autoload = bool(libbpf.call("bpf_program__autoload", pointer))
-        #: For tp_btf, fentry, fexit, fmod_ret and lsm: the kernel function or event, where the section names none
-        #: or another one is wanted.
+        #: for tp_btf, fentry, fexit, fmod_ret and lsm: the kernel function or event, if the section names none or
+        #: another one is wanted
         self.target: str | None = None
         self.loaded = False
-        #: What attach() has hung up; given back by close().
+        #: links that attach() created; close() closes them
         self.links: list[Link] = []
 
     @property
     def kind(self) -> str:
-        """The first word of its section: `tracepoint`, `fentry` …"""
+        """Return the first word of its section: `tracepoint`, `fentry` …"""
         return self.section.removeprefix("?").partition("/")[0]
 
     @property
     def fd(self) -> int:
-        """The loaded program's fd, owned by the object; raises BpfError before the load or when it was dropped."""
+        """Return the loaded program's fd, which the object owns.
+
+        Raise `BpfError` before the load or when it was dropped.
+        """
         if not self.loaded:
             raise BpfError(f"program {self.name!r} is not loaded, so it has no fd; load the object with it first")
         return libbpf.call("bpf_program__fd", self.pointer)
 
     def apply(self) -> None:
-        """Tell libbpf what the attributes say."""
+        """Pass the attributes to libbpf."""
         libbpf.call("bpf_program__set_autoload", self.pointer, self.autoload)
         if not self.autoload:
             return
@@ -77,39 +80,39 @@ class Program:
 
 
 class Map:
-    """One map of an object. Set the plain attributes before the load; `fd` is for after it."""
+    """One map of an object. The plain attributes are set before the load; `fd` is used after it."""
 
     def __init__(self, pointer: Pointer) -> None:
         self.pointer = pointer
         raw_name = libbpf.text("bpf_map__name", pointer)
         self.type = MapType(libbpf.call("bpf_map__type", pointer))
         self.internal = bool(libbpf.call("bpf_map__is_internal", pointer))
-        #: The C variable's name, or the section (`.rodata`, `.bss`, `.data.custom`) of the compiler's own maps.
+        #: name of the C variable, or the section (`.rodata`, `.bss`, `.data.custom`) of the compiler's own maps
         self.name = _section_of(raw_name) if self.internal else raw_name
         self.key_size = libbpf.call("bpf_map__key_size", pointer)
-        #: Bytes of a value (a stack map's is 8 × its depth; the loader may set it).
+        #: bytes of a value (8 × the depth for a stack map; the loader may set it)
         self.value_size = libbpf.call("bpf_map__value_size", pointer)
-        #: Entries; for a ring buffer its bytes. 0 where the loader is expected to choose.
+        #: entries; for a ring buffer its bytes; 0 when the loader is expected to choose
         self.max_entries = libbpf.call("bpf_map__max_entries", pointer)
         self.flags = libbpf.call("bpf_map__map_flags", pointer)
         self.autocreate = bool(libbpf.call("bpf_map__autocreate", pointer))
         first = libbpf.initial_value(pointer) if self.internal else None
-        #: The bytes an internal map starts with: `const volatile` settings are written here by offset.
+        #: initial bytes of an internal map: `const volatile` settings are written here by offset
         self.initial: bytearray | None = None if first is None else bytearray(first)
         self._declared = (self.value_size, self.max_entries)
         if self.type in {MapType.RINGBUF, MapType.USER_RINGBUF}:
-            self.value_size = 0  # some sources name the record's type; the kernel wants no value
+            self.value_size = 0  # some sources name the record's type, but the kernel allows no value
         self.loaded = False
 
     @property
     def fd(self) -> int:
-        """The created map's fd, owned by the object; raises BpfError before the load."""
+        """Return the created map's fd, which the object owns. Raise `BpfError` before the load."""
         if not self.loaded:
             raise BpfError(f"map {self.name!r} is not created, so it has no fd; load the object with it first")
         return libbpf.call("bpf_map__fd", self.pointer)
 
     def entries_to_create(self) -> int:
-        """`max_entries` as the kernel needs it: rings rounded up, a size chosen where the object left it open."""
+        """Return `max_entries` as the kernel needs it: rings are rounded up, and an open size gets a default."""
         match self.type:
             case MapType.RINGBUF | MapType.USER_RINGBUF:
                 return ring_bytes(self.max_entries or DEFAULT_RING_BYTES)
@@ -123,7 +126,7 @@ class Map:
                 return self.max_entries or DEFAULT_ENTRIES
 
     def apply(self) -> None:
-        """Tell libbpf what the attributes say."""
+        """Pass the attributes to libbpf."""
         libbpf.call("bpf_map__set_autocreate", self.pointer, self.autocreate)
         libbpf.call("bpf_map__set_pin_path", self.pointer, None)
         if self.initial is not None:
@@ -146,7 +149,7 @@ class BpfObject:
 
     def __init__(self, image: bytes, name: str) -> None:
         self._image = image
-        #: What the kernel calls the object's internal maps (cut to fit there).
+        #: name of the object's internal maps in the kernel (truncated there)
         self.name = name
         self._pointer: Pointer | None = self._open()
         self.programs = {p.name: p for p in map(Program, libbpf.each("bpf_object__next_program", self._pointer))}
@@ -155,13 +158,13 @@ class BpfObject:
 
     @classmethod
     def open(cls, image: bytes, *, name: str) -> Self:
-        """Read the object without touching the kernel. Raises OpenError with libbpf's words, LibbpfMissing."""
+        """Read the object without the kernel. Raise `OpenError` with libbpf's log, or `LibbpfMissing`."""
         return cls(image, name)
 
     def load(self) -> None:
-        """Load every program with `autoload` and create the maps. Raises LoadError with the verifier's log.
+        """Load every program with `autoload` and create the maps. Raise `LoadError` with the verifier's log.
 
-        After an error the object is as before: attributes can be changed and load() called again.
+        After an error the object is unchanged: attributes can be changed and load() called again.
         """
         if self.loaded:
             raise BpfError(f"object {self.name!r} is already loaded")
@@ -179,10 +182,10 @@ class BpfObject:
             each.loaded = each.autocreate
 
     def load_tolerant(self, *, required: Collection[str] = ()) -> list[Dropped]:
-        """Load what this kernel can take; return the programs and maps that had to be left out, each with the reason.
+        """Load what this kernel accepts, and return the omitted programs and maps, each with the reason.
 
-        A refused program loses its `autoload` and the rest is tried again. Raises LoadError when one of `required`
-        is refused, when nothing would be left, or when the trouble belongs to no single program.
+        The `autoload` of a refused program is cleared, and the rest is tried again. Raise `LoadError` when one of
+        `required` is refused, when nothing would be left, or when no single program causes the failure.
         """
         dropped: list[Dropped] = []
         while True:
@@ -195,10 +198,10 @@ class BpfObject:
                 return dropped
 
     def _refused(self, error: LoadError) -> Refusal:
-        """Who caused the failed load: the one its log names, or else the one program that fails alone too."""
+        """Return the cause of the failed load: the program or map in its log, or the only program that fails alone."""
         found = find_refusal(error, programs={p.name: p.kind for p in self._active()}, maps=self.maps)
         if error.errno == errno.EPERM and (found is None or found.is_map):
-            raise error  # this process may not load anything
+            raise error  # this process is not allowed to load programs
         if found:
             return found
         chosen = self._active()
@@ -220,11 +223,11 @@ class BpfObject:
 
     def _drop(self, refused: Refusal, error: LoadError, required: Collection[str]) -> list[Dropped]:
         if refused.is_map:
-            self.maps[refused.name].autocreate = False  # programs that use it now fail by name, the others do not
-            return [Dropped(refused.name, refused.reason, refused.log)]
+            self.maps[refused.name].autocreate = False  # programs that use it now fail by name, and others do not
+            return [Dropped(refused.name, refused.reason, refused.log, refused.lasting)]
         culprit = self.programs[refused.name]
         kind = (culprit.type, culprit.attach_type)
-        # A kernel that refuses before verifying refuses the kind: its siblings need no attempt of their own.
+        # If the kernel refuses before verification, it refuses the type, so programs of the same type are not tried.
         out = [p for p in self._active() if p is culprit or (refused.of_kind and (p.type, p.attach_type) == kind)]
         lost = sorted({p.name for p in out} & set(required))
         if lost:
@@ -235,7 +238,7 @@ class BpfObject:
             program.autoload = False
         if not self._active():
             raise LoadError(f"no program of object {self.name!r} can be loaded", error.errno, refused.log) from error
-        return [Dropped(p.name, refused.reason, refused.log) for p in out]
+        return [Dropped(p.name, refused.reason, refused.log, refused.lasting) for p in out]
 
     def _active(self) -> list[Program]:
         return [program for program in self.programs.values() if program.autoload]
@@ -248,7 +251,7 @@ class BpfObject:
             raise OpenError(f"{self.name!r} is not a BPF object libbpf can open", error.errno, error.log) from error
 
     def _reopen(self) -> None:
-        """A fresh libbpf object under the same Python ones, whose settings stay."""
+        """Open the libbpf object again for the same Python objects, with their settings."""
         libbpf.call("bpf_object__close", self._require())
         self._pointer = None
         self._pointer = self._open()
@@ -266,7 +269,7 @@ class BpfObject:
         return self._pointer
 
     def close(self) -> None:
-        """Detach every link, then give all fds back, whatever fails on the way; closing twice is harmless."""
+        """Detach every link, then close all fds, even after errors. A second call has no effect."""
         with ExitStack() as undo:
             if self._pointer is not None:
                 undo.callback(libbpf.call, "bpf_object__close", self._pointer)
@@ -288,12 +291,12 @@ class BpfObject:
 
 
 def ring_bytes(wanted: int) -> int:
-    """The size of ring buffer the kernel accepts nearest above `wanted`: a power of two of at least one page."""
+    """Return the nearest valid size of a ring buffer, at least `wanted`: a power of two of at least one page."""
     return max(mmap.PAGESIZE, 1 << (wanted - 1).bit_length())
 
 
 def _section_of(map_name: str) -> str:
-    """`.rodata` out of `myobject.rodata`; custom sections (`.rodata.keys`) already come bare."""
+    """Return `.rodata` for `myobject.rodata`. Custom sections (`.rodata.keys`) have no prefix."""
     if map_name.startswith("."):
         return map_name
     for section in _INTERNAL_SECTIONS:

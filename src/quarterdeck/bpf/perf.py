@@ -1,12 +1,12 @@
-"""Perf buffers: the older way out of the kernel (`BPF_MAP_TYPE_PERF_EVENT_ARRAY`), one ring for each CPU.
+"""Perf buffers (`BPF_MAP_TYPE_PERF_EVENT_ARRAY`), one ring for each CPU, for kernels without ring buffers.
 
-Owns an event and a mapping for each online CPU, and the counts of what the kernel could not store. Reads whole spans,
-as ring.py does; wakes readers by watermark, because a wake-up for each record slows whoever writes them.
+It owns an event and a mapping for each online CPU, and the counts of records that the kernel could not store. It reads
+whole spans, like ring.py, and wakes readers by watermark, because a wake-up for each record slows the sender.
 
-The shared memory: one page whose 64-bit words at 1024 and 1032 are the kernel's head and our tail, then the data, which
-wraps. A record is u32 type, u16 flags, u16 length; a sample's payload has a u32 length of its own before it and is
-padded by the kernel (linux/perf_event.h). What is said in ring.py about memory ordering holds here too. Order between
-CPUs is not kept; sort by time where it matters.
+The shared memory is one page whose 64-bit words at 1024 and 1032 are the kernel's head and our tail, followed by the
+data, which wraps. A record is u32 type, u16 flags, u16 length; the payload of a sample has a preceding u32 length and
+is padded by the kernel (linux/perf_event.h). The notes on memory ordering in ring.py apply here too. The order between
+CPUs is not kept; sort by time if needed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from quarterdeck.bpf.records import Bytes, Records, chain
 
 _BPF_OUTPUT = 10  # PERF_COUNT_SW_BPF_OUTPUT
 _SAMPLE_RAW = 1 << 10
-_FORMAT_LOST = 1 << 4  # Linux 6.0: the event itself counts what it lost
+_FORMAT_LOST = 1 << 4  # Linux 6.0: the event counts its losses
 _IOC_ENABLE = 0x2400
 _RECORD_LOST, _RECORD_SAMPLE = 2, 9
-_PAYLOAD = 12  # after the header and the sample's own length
+_PAYLOAD = 12  # after the header and the length of the sample
 _LONGEST_RECORD_BYTES = 1 << 16
-_BITE_BYTES = 1 << 20  # taken at most by one call, so that it stays short
+_BITE_BYTES = 1 << 20  # most bytes returned by one call, to keep it short
 
 DEFAULT_BYTES = 256 << 10
 
@@ -59,24 +59,24 @@ class PerfRing:
 
     @property
     def fill_bytes(self) -> int:
-        """Bytes waiting to be read."""
+        """Return the number of bytes that wait to be read."""
         return (self._head[0] - self._tail[0]) & 0xFFFF_FFFF_FFFF_FFFF
 
     @property
     def lost(self) -> int:
-        """Records the kernel could not store since this ring was opened.
+        """Return the number of records that the kernel could not store since this ring was opened.
 
-        Exact at any moment from Linux 6.0; before that the kernel reports losses with the next record it stores, so
-        the count is right up to the last record advanced over.
+        It is exact from Linux 6.0. Earlier kernels report losses with the next record that they store, so the count is
+        exact up to the last record that was advanced over.
         """
         if not self._counts_lost:
             return self._lost_records
         return struct.unpack("=QQ", os.read(self.fd, 16))[1]
 
     def records(self, limit_bytes: int = _BITE_BYTES) -> Records:
-        """The payloads waiting; call advance(records.nbytes) when done with them. Views, except where the ring wraps.
+        """Return the waiting payloads, as views except where the ring wraps. Call advance(records.nbytes) afterwards.
 
-        A payload may be up to 7 bytes longer than what the program sent: the kernel pads it.
+        A payload may be up to 7 bytes longer than the program sent, because the kernel pads it.
         """
         data = self._span(max(limit_bytes, _LONGEST_RECORD_BYTES))
         if not len(data):
@@ -97,7 +97,7 @@ class PerfRing:
         return Records(data, samples * 8 + _PAYLOAD, sizes, nbytes)
 
     def advance(self, nbytes: int) -> None:
-        """Give `nbytes` back to the kernel."""
+        """Return `nbytes` to the kernel."""
         self._tail[0] = (self._tail[0] + nbytes) & 0xFFFF_FFFF_FFFF_FFFF
 
     def _span(self, limit_bytes: int) -> Bytes:
@@ -108,7 +108,7 @@ class PerfRing:
         return np.concatenate((self._data[start:], self._data[: end - self.size_bytes]))
 
     def close(self) -> None:
-        """Unmap and close the event; memory still looked at stays until it is let go."""
+        """Unmap and close the event. Memory that is still in use stays until it is released."""
         self._head.release()
         self._tail.release()
         del self._data, self._memory
@@ -116,10 +116,10 @@ class PerfRing:
 
 
 class PerfBuffer:
-    """A ring for each online CPU, entered in the program's map; a context manager that closes them."""
+    """A ring for each online CPU, set in the program's map. It is a context manager that closes the rings."""
 
     def __init__(self, map_fd: int, *, bytes_per_cpu: int = DEFAULT_BYTES) -> None:
-        """Open the rings. `bytes_per_cpu` becomes a power of two. CPUs that come online later write nothing."""
+        """Open the rings. `bytes_per_cpu` is rounded to a power of two. CPUs that come online later have no ring."""
         self.rings: list[PerfRing] = []
         self._epoll = select.epoll()
         self._array = KernelMap(map_fd)
@@ -136,16 +136,16 @@ class PerfBuffer:
             raise
 
     def fileno(self) -> int:
-        """An fd that is readable when a ring is half full."""
+        """Return an fd that is readable when a ring is half full."""
         return self._epoll.fileno()
 
     @property
     def lost(self) -> int:
-        """Records lost on all CPUs: see PerfRing.lost."""
+        """Return the records lost on all CPUs; see PerfRing.lost."""
         return sum(ring.lost for ring in self.rings)
 
     def close(self) -> None:
-        """Take the rings out of the map and close them."""
+        """Remove the rings from the map and close them."""
         while self.rings:
             ring = self.rings.pop()
             self._array.delete(np.frombuffer(_u32(ring.cpu), np.uint8))
@@ -164,7 +164,7 @@ def _u32(number: int) -> bytes:
 
 
 def _open(cpu: int, wakeup_bytes: int) -> tuple[int, bool]:
-    """A BPF output event on a CPU, and whether it counts its losses itself."""
+    """Open a BPF output event on a CPU; return it, and whether it counts its losses."""
     for read_format in (_FORMAT_LOST, 0):
         attr = syscall.perf_attr(
             syscall.PERF_TYPE_SOFTWARE,

@@ -1,8 +1,8 @@
-"""Records in a span of memory, found all at once: where each one's payload starts and how long it is.
+"""The records in a span of memory, found all at once: where each payload starts and how long it is.
 
-Ring buffers and perf buffers both hold a chain of records, each as long as its header says. This module turns a chain
-into arrays without a Python step for each record: by one comparison of all headers when the records are equally long
-(which they nearly always are), else by doubling jumps. Owns no memory: everything is a view of the given span.
+Ring buffers and perf buffers both contain a chain of records with their lengths in their headers. This module turns a
+chain into arrays without a Python step for each record: by one comparison of all headers for records of equal length
+(the usual case), else by doubling jumps. It owns no memory: all results are views of the given span.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ _CHUNK_SLOTS = 1 << 13  # 64 KiB: jump tables that stay in the CPU's cache
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The payloads of a span, in order. Views: valid until the buffer they came from is advanced or closed."""
+    """The payloads of a span, in order. They are views: valid until their buffer is advanced or closed."""
 
-    #: The span that holds them.
+    #: the span that contains them
     data: Bytes
-    #: Where each payload starts in `data`.
+    #: start of each payload in `data`
     offsets: Offsets
-    #: Bytes of each payload.
+    #: bytes of each payload
     sizes: Offsets
-    #: How many bytes of the buffer these records take: what to advance by.
+    #: bytes that these records take in the buffer, to pass to advance()
     nbytes: int
-    #: From one payload to the next where that is the same for all, and each as long as the first; 0 where not known.
+    #: distance between payloads if it is the same for all and all have one length; 0: unknown
     stride: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def rows(self, itemsize: int) -> Bytes:
-        """The payloads as an (n, itemsize) array: the first bytes of longer ones, shorter ones padded with zeros.
+        """Return the payloads as an (n, itemsize) array: longer ones truncated, shorter ones padded with zeros.
 
-        A view, not a copy, when the records are equally spaced and all long enough. View a row array as a structured
-        dtype with `rows(dtype.itemsize).view(dtype)[:, 0]`.
+        The array is a view if the records are equally spaced and long enough, else a copy.
+        `rows(dtype.itemsize).view(dtype)[:, 0]` gives an array of a structured dtype.
         """
         n = len(self.offsets)
         if n == 0:
@@ -53,13 +53,13 @@ class Records:
         return self._gathered(itemsize)
 
     def _gathered(self, itemsize: int) -> Bytes:
-        """A copy, one block of memory a record."""
+        """Return a copy, with one block of memory for each record."""
         starts = max(len(self.data) - itemsize + 1, 0)
         blocks = np.ndarray((starts,), f"V{itemsize}", self.data, strides=(1,))  # one at every byte, overlapping
         fits = self.offsets < starts
         out = np.zeros((len(self.offsets), itemsize), np.uint8)
         out.view(f"V{itemsize}")[fits, 0] = blocks[self.offsets[fits]]
-        for index in np.flatnonzero(~fits):  # at most the few records at the span's very end
+        for index in np.flatnonzero(~fits):  # at most the last few records of the span
             start, size = int(self.offsets[index]), int(self.sizes[index])
             out[index, :size] = self.data[start : start + size]
         short = self.sizes < itemsize
@@ -69,7 +69,7 @@ class Records:
 
 
 def _spacing(offsets: Offsets) -> int:
-    """The distance between neighbours when it is the same everywhere (any, for one record), else 0."""
+    """Return the distance between neighbours if it is the same everywhere (any for one record), else 0."""
     if len(offsets) == 1:
         return 1
     stride = int(offsets[1] - offsets[0])
@@ -77,10 +77,10 @@ def _spacing(offsets: Offsets) -> int:
 
 
 def chain(lengths: NDArray[np.int64]) -> Offsets:
-    """Follow a chain of records through slots: `lengths[i]` is how many slots a record starting at slot `i` takes.
+    """Return the slots of a chain of records: `lengths[i]` is the number of slots of a record that starts at slot `i`.
 
-    Returns the slot of each record, ascending, the first being 0. Lengths below one end the chain. What is reached is
-    found by doubling: all records within 2^k steps, then 2^(k+1), so the work is a handful of array operations.
+    The slots ascend from 0. A length below one ends the chain. The chain is found by doubling: all records within 2^k
+    steps, then 2^(k+1), so that a few array operations suffice.
     """
     found: list[Offsets] = []
     start = 0
@@ -95,7 +95,7 @@ def chain(lengths: NDArray[np.int64]) -> Offsets:
 
 
 def _chain_within(lengths: NDArray[np.int64]) -> tuple[Offsets, int]:
-    """The records that start inside `lengths`, and the slot after the last of them (0 when the chain ends)."""
+    """Return the records that start inside `lengths`, and the slot after the last of them (0 when the chain ends)."""
     n = len(lengths)
     jump = np.arange(n + 1, dtype=np.int64)
     jump[:n] += np.where(lengths > 0, lengths, n + 1)

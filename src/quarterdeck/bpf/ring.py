@@ -1,19 +1,19 @@
 """The BPF ring buffer, read straight from the memory it shares with the kernel (Linux 5.8).
 
-Owns two mappings and the consumer's position. Hands out whole spans, never single records: `records()` as arrays of
-payloads, `span()` as address and length for a walker that runs elsewhere. Never copies, never blocks, never calls back.
+It owns two mappings and the consumer's position. It returns whole spans, never single records: `records()` as arrays of
+payloads, `span()` as address and length for an external walker. It never copies, blocks or calls back.
 
-The shared memory: one page with the consumer's position (ours to write), then one page with the producer's position,
+The shared memory is one page with the consumer's position (ours to write), then one page with the producer's position,
 then the data, mapped twice in a row so that a span never wraps. A record is u32 length (bit 31: being written, bit 30:
 discarded), u32 for the kernel, the payload, padding to 8 bytes. Positions are 64-bit byte counts that only grow
 (Documentation/bpf/ringbuf.rst).
 
 Ordering: the kernel publishes a record before its position, and this side must read the position before the record and
-be done with the record before it moves its own. x86-64 keeps loads and stores in that order by itself. arm64 does not
-promise it; what stands between the two loads here is an interpreter's work, thousands of instructions and several
-locks, which is far beyond what a CPU reorders, but no fence.
+finish with the record before it moves its own position. x86-64 keeps loads and stores in that order. arm64 does not
+guarantee it. There is no fence between the two loads here, but the interpreter executes thousands of instructions and
+several locks between them, far more than a CPU reorders.
 
-A reader that ticks (10 ms) costs less than one that waits: the kernel wakes a waiter each time the buffer was empty.
+A reader with a timer (10 ms) costs less than one that waits: the kernel wakes a waiter each time the buffer was empty.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from quarterdeck.bpf.records import Bytes, Records, chain
 HEADER_BYTES = 8
 _BUSY, _DISCARDED = 1 << 31, 1 << 30
 _LENGTH = _DISCARDED - 1
-_MIXED_SPAN_BYTES = 1 << 20  # a span of unequal records is taken in bites, so that one call stays short
+_MIXED_SPAN_BYTES = 1 << 20  # most bytes of a span of unequal records that one call returns, to keep it short
 
 
 class RingBuffer:
@@ -51,32 +51,32 @@ class RingBuffer:
         self._address = self._data.ctypes.data
 
     def fileno(self) -> int:
-        """The map's fd: readable (select, epoll) when there is something to read."""
+        """Return the map's fd, which is readable (select, epoll) when records are waiting."""
         return self._map_fd
 
     @property
     def fill_bytes(self) -> int:
-        """Bytes between the two positions: waiting to be read."""
+        """Return the bytes between the two positions, which wait to be read."""
         return (self._producer[0] - self._consumer[0]) & 0xFFFF_FFFF_FFFF_FFFF
 
     def span(self) -> tuple[int, int]:
-        """Address and length of all that is waiting, one contiguous chain of records.
+        """Return address and length of all waiting bytes, one contiguous chain of records.
 
-        Its end may still be being written: a walker must stop at the first record whose bit 31 is set, and skip those
-        with bit 30. Then advance() by what it took.
+        The end may still be being written: a walker must stop at the first record with bit 31 set, and skip those with
+        bit 30. Then pass the processed bytes to advance().
         """
         return self._address + self._consumer[0] % self.size_bytes, self.fill_bytes
 
     def view(self) -> Bytes:
-        """The same span as an array."""
+        """Return the same span as an array."""
         start = self._consumer[0] % self.size_bytes
         return self._data[start : start + self.fill_bytes]
 
     def records(self, limit_bytes: int | None = None) -> Records:
-        """The records that are written, without the discarded ones, at most `limit_bytes` of the buffer.
+        """Return the written records without the discarded ones, from at most `limit_bytes` of the buffer.
 
-        Call advance(records.nbytes) when done with them; until then they stay where they are. With records of unequal
-        length one call takes no more than about a megabyte. A record larger than the limit is taken whole.
+        Call advance(records.nbytes) when done with them; until then they stay in place. With records of unequal length,
+        one call returns no more than about a megabyte. A record larger than the limit is returned as a whole.
         """
         data = self.view()
         if not len(data):
@@ -90,11 +90,11 @@ class RingBuffer:
         return _equal(data, length, min(limit, len(data)) // stride) or _unequal(data, min(limit, _MIXED_SPAN_BYTES))
 
     def advance(self, nbytes: int) -> None:
-        """Give `nbytes` from the start of the span back to the kernel."""
+        """Return `nbytes` from the start of the span to the kernel."""
         self._consumer[0] = (self._consumer[0] + nbytes) & 0xFFFF_FFFF_FFFF_FFFF
 
     def close(self) -> None:
-        """Unmap. While someone still holds records, the memory stays until they let go."""
+        """Unmap. Memory of records that are still in use stays until they are released."""
         self._consumer.release()
         self._producer.release()
         del self._data, self._theirs
@@ -111,7 +111,7 @@ _NOTHING = Records(np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.
 
 
 def _equal(data: Bytes, length: int, count: int) -> Records | None:
-    """`count` records if all are `length` long; fewer when one is still being written; None when lengths differ."""
+    """Return `count` records if all have this `length`, fewer if one is still being written, None if lengths differ."""
     stride = HEADER_BYTES + (length + 7 & ~7)
     headers = np.ndarray((count,), np.uint32, data, strides=(stride,))
     offsets = np.arange(HEADER_BYTES, HEADER_BYTES + count * stride, stride)

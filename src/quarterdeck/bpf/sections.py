@@ -1,15 +1,15 @@
-"""What a section name such as `tcx/ingress` makes of a program, where the system's libbpf is too old to know.
+"""Program types of section names such as `tcx/ingress` that an older libbpf does not know.
 
-libbpf sets type and attach type from the section names it knows. This table covers the names that are younger than
-libbpf 1.1, so that an object using one of them opens and loads there too.
+libbpf sets type and attach type for the section names that it knows. This table has the names that are newer than
+libbpf 1.1, so that an object with one of them can be opened and loaded there too.
 """
 
 from __future__ import annotations
 
 from quarterdeck.bpf.uapi import AttachType, ProgramType
 
-#: section name up to its first slash, or whole → the program type and expected attach type the kernel wants.
-#: A multi-uprobe loads as a plain uprobe: attach/uprobe.py hangs it on each symbol in turn where libbpf has no more.
+#: section name up to its first slash, or whole → the program type and expected attach type. A multi-uprobe is loaded as
+#: a plain uprobe: attach/uprobe.py attaches it to each symbol in turn if libbpf does not support it
 _YOUNGER = {
     "tcx/ingress": (ProgramType.SCHED_CLS, AttachType.TCX_INGRESS),
     "tcx/egress": (ProgramType.SCHED_CLS, AttachType.TCX_EGRESS),
@@ -28,6 +28,6 @@ _YOUNGER = {
 
 
 def younger_type(section: str) -> tuple[int, int] | None:
-    """Program type and expected attach type of a section name libbpf 1.1 does not know; None for all others."""
+    """Return program type and attach type of a section name that libbpf 1.1 does not know; None for all others."""
     found = _YOUNGER.get(section) or _YOUNGER.get(section.partition("/")[0])
     return (int(found[0]), int(found[1])) if found else None

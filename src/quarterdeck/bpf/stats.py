@@ -1,6 +1,6 @@
-"""What BPF costs: time and runs of programs, memory of maps, as the kernel itself counts them.
+"""The cost of BPF: time and runs of programs, and memory of maps, as counted by the kernel.
 
-Owns the switch that makes the kernel count. Reads only; a program's numbers live as long as the program.
+It owns the switch that makes the kernel count. It only reads; a program's counts exist as long as the program.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from quarterdeck.bpf import syscall
 from quarterdeck.bpf.uapi import Command, ProgramType
 
-_INFO_BYTES = 232  # struct bpf_prog_info; older kernels fill less and leave zeros
+_INFO_BYTES = 232  # struct bpf_prog_info; older kernels fill fewer bytes and leave zeros
 _BPF_STATS_RUN_TIME = 0
 _MEMLOCK = re.compile(rb"^memlock:\s+(\d+)", re.MULTILINE)  # of /proc/PID/fdinfo/FD
 _FDINFO_BYTES = 4096
@@ -23,30 +23,30 @@ _FDINFO_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class ProgramStats:
-    """One loaded program."""
+    """The counts of one loaded program."""
 
     id: int
     type: ProgramType
-    #: The first 15 characters of its name.
+    #: first 15 characters of its name
     name: str
-    #: Nanoseconds and runs since the load, counted only while counting() is on anywhere on the host.
+    #: nanoseconds and runs since the load, counted only while counting() is active anywhere on the host
     run_time_ns: int
     run_count: int
-    #: Runs the kernel left out because the program was already running on that CPU (Linux 5.12).
+    #: runs that the kernel skipped because the program was already running on that CPU (Linux 5.12)
     recursion_misses: int
-    #: Instructions the verifier walked (Linux 5.16).
+    #: instructions that the verifier processed (Linux 5.16)
     verified_instructions: int
-    #: Bytes of machine code.
+    #: bytes of machine code
     jited_bytes: int
-    #: Memory charged for it.
+    #: memory charged for it
     memory_bytes: int
 
 
 @contextmanager
 def counting() -> Generator[None]:
-    """The kernel counts time and runs of all BPF programs inside the block (Linux 5.8, CAP_SYS_ADMIN).
+    """Make the kernel count time and runs of all BPF programs inside the block (Linux 5.8, CAP_SYS_ADMIN).
 
-    It costs some 20 ns a run. Blocks may nest and overlap, in this process and others; raises SyscallError.
+    It costs about 20 ns for each run. Blocks may nest and overlap, in this process and others. Raise `SyscallError`.
     """
     fd = syscall.bpf(Command.ENABLE_STATS, struct.pack("=I", _BPF_STATS_RUN_TIME))
     try:
@@ -56,7 +56,7 @@ def counting() -> Generator[None]:
 
 
 def program_stats(fd: int) -> ProgramStats:
-    """What the kernel counted for the program behind `fd`."""
+    """Return the kernel's counts for the program of `fd`."""
     info = syscall.object_info(fd, _INFO_BYTES)
     kind, number = struct.unpack_from("=II", info, 0)
     run_time, runs, misses, verified = struct.unpack_from("=QQQI", info, 192)
@@ -74,7 +74,7 @@ def program_stats(fd: int) -> ProgramStats:
 
 
 def map_memory_bytes(fd: int) -> int:
-    """Memory the kernel charges for the map behind `fd`, now."""
+    """Return the memory that the kernel currently charges for the map of `fd`."""
     return _memory(fd)
 
 

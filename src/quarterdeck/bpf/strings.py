@@ -1,7 +1,7 @@
-"""String tables: the NUL-terminated names that ELF and BTF both keep apart from what they name.
+"""String tables: the NUL-terminated names that ELF and BTF store separately.
 
-Owns reading a name at an offset and finding the offsets of a name. Never keeps all names decoded: a kernel has a
-hundred thousand of them and hardly any is asked for.
+It owns the reading of a name at an offset and the search for the offsets of a name. It never keeps all names decoded: a
+kernel has a hundred thousand of them, and few are needed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
-#: Longer names are cut: C++ makes some of many kilobytes, and a damaged table may hold no terminator at all.
+#: longer names are truncated: some of C++ have many kilobytes, and a damaged table may have no terminator
 MAX_NAME_BYTES = 4096
 
-#: packed together; a name is read by unpacking one of these, two if it lies across
+#: bytes compressed together; reading a name decompresses one block, or two if it crosses their border
 _BLOCK_BYTES = 32 << 10
-#: names that are asked for are mostly those of the time before
+#: number of names kept: most requested names were requested recently
 _REMEMBERED = 2048
 
 
@@ -31,13 +31,16 @@ class StringTable:
         return len(self._table)
 
     def get(self, offset: int) -> str:
-        """The name at `offset`, cut at `MAX_NAME_BYTES`; an offset past the table is the caller's to refuse first."""
+        """Return the name at `offset`, truncated at `MAX_NAME_BYTES`.
+
+        The caller must refuse an offset outside the table.
+        """
         limit = min(offset + MAX_NAME_BYTES, len(self._table))
         end = self._table.find(b"\0", offset, limit)
         return self._table[offset : end if end >= 0 else limit].decode("utf-8", "backslashreplace")
 
     def offsets(self, name: str) -> NDArray[np.uint32]:
-        """Every offset at which exactly `name` can be read: linkers let one string be the tail of another."""
+        """Return every offset at which exactly `name` can be read. Linkers let one string be the tail of another."""
         wanted = name.encode("utf-8", "surrogateescape") + b"\0"
         found: list[int] = []
         at = self._table.find(wanted) if len(wanted) > 1 else -1
@@ -47,16 +50,16 @@ class StringTable:
         return np.array(found, dtype=np.uint32)
 
     def first_bytes(self, offsets: NDArray[np.uint32]) -> NDArray[np.uint8]:
-        """The first byte of the name at each offset, all of which must lie in the table."""
+        """Return the first byte of the name at each offset, all of which must be in the table."""
         return np.frombuffer(self._table, dtype=np.uint8)[offsets]
 
     def packed(self) -> PackedStrings:
-        """The same names in a fraction of the memory."""
+        """Return the same names in a fraction of the memory."""
         return PackedStrings(self._table)
 
 
 class PackedStrings:
-    """Names by their byte offset into a table that is kept compressed: mangled names shrink to a fifth."""
+    """Names by their byte offset into a table that is kept compressed. Mangled names shrink to a fifth."""
 
     def __init__(self, table: bytes) -> None:
         starts = range(0, len(table), _BLOCK_BYTES)
@@ -65,7 +68,7 @@ class PackedStrings:
         self.nbytes = sum(map(len, self._blocks))
 
     def get(self, offset: int) -> str:
-        """The name at `offset`, as StringTable gives it."""
+        """Return the name at `offset`, as StringTable does."""
         name = self._remembered.pop(offset, None)
         if name is None:
             name = self._unpack(offset)

@@ -1,7 +1,7 @@
-"""bpf(2), perf_event_open(2) and the small kernel questions around them, without libbpf.
+"""bpf(2), perf_event_open(2) and related information of the kernel, without libbpf.
 
-Owns the system call numbers, the packing of `union bpf_attr`, and the CPU counts. It knows nothing of objects or
-sections; what libbpf does well (ELF, BTF, CO-RE) is never repeated here.
+It owns the system call numbers, the packing of `union bpf_attr`, and the CPU counts. It does not depend on objects or
+sections, and never repeats what libbpf does (ELF, BTF, CO-RE).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 from quarterdeck.bpf.errors import BpfError, SyscallError
 from quarterdeck.bpf.uapi import Command
 
-#: machine → numbers of bpf(2) and perf_event_open(2); the second row is the generic table of newer architectures.
+#: machine → numbers of bpf(2) and perf_event_open(2); the second row is the generic table of newer architectures
 _NUMBERS = {
     "x86_64": (321, 298),
     "aarch64": (280, 241),
     "riscv64": (280, 241),
     "ppc64le": (361, 319),
 }
-_ATTR_BYTES = 144  # what every kernel so far accepts: longer than any command used here, zeros beyond it
+_ATTR_BYTES = 144  # longer than any command used here and accepted by every kernel so far, with zeros at the end
 
 _Attr = ctypes.c_char * _ATTR_BYTES
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -41,9 +41,11 @@ def _number(index: int) -> int:
 
 
 def bpf(command: Command, attr: bytes | bytearray) -> int:
-    """Call bpf(2) with `attr`, zero-padded to the whole union. A bytearray of full length gets the kernel's answers.
+    """Call bpf(2) with `attr`, zero-padded to the whole union.
 
-    Returns the call's result (a new fd or 0); raises SyscallError. Never touches memory other than what `attr` names.
+    The kernel writes its answers into a bytearray of full length.
+
+    Return the result of the call (a new fd or 0). Raise `SyscallError`. Only memory that `attr` names is accessed.
     """
     whole = isinstance(attr, bytearray) and len(attr) == _ATTR_BYTES
     union = _Attr.from_buffer(attr if whole else bytearray(attr).ljust(_ATTR_BYTES, b"\0"))
@@ -54,14 +56,14 @@ def bpf(command: Command, attr: bytes | bytearray) -> int:
 
 
 def new_attr(layout: struct.Struct, *values: int) -> bytearray:
-    """A whole `union bpf_attr` that starts with `values` as `layout` says, for calls whose answer is read from it."""
+    """Return a whole `union bpf_attr` that starts with `values` in `layout`, for calls that write answers into it."""
     attr = bytearray(_ATTR_BYTES)
     layout.pack_into(attr, 0, *values)
     return attr
 
 
 def address_of(buffer: bytearray) -> int:
-    """The address of a bytearray's bytes; the caller keeps the bytearray alive while the kernel may use it."""
+    """Return the address of a bytearray's bytes. The caller keeps the bytearray alive while the kernel may use it."""
     return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer)) if buffer else 0
 
 
@@ -90,15 +92,15 @@ def create_map(map_type: int, *, key_size: int, value_size: int, max_entries: in
 
 
 def create_link(program_fd: int, target: int, attach_type: int, *, flags: int = 0, extra: bytes = b"") -> int:
-    """BPF_LINK_CREATE (Linux 5.7): hang a program on an fd or interface index; `extra` is the kind's own part."""
+    """Call BPF_LINK_CREATE (Linux 5.7) to attach a program to an fd or interface; `extra` depends on the kind."""
     return bpf(Command.LINK_CREATE, struct.pack("<IIII", program_fd, target, attach_type, flags) + extra)
 
 
 def run_program(program_fd: int, *, packet: bytes = b"", context: bytes = b"", repeat: int = 0) -> tuple[int, int]:
-    """Run a program once (or `repeat` times) in the kernel: its return value and nanoseconds for each run.
+    """Run a program once (or `repeat` times) in the kernel, and return its return value and nanoseconds for each run.
 
     Packet programs (socket filter, tc, XDP) need at least 14 bytes of `packet`; `SEC("syscall")` programs take only
-    `context`, raw tracepoints their argument words in it.
+    `context`, and raw tracepoints their argument words in it.
     """
     data, ctx = bytearray(packet), bytearray(context)
     attr = bytearray(_ATTR_BYTES)
@@ -109,14 +111,14 @@ def run_program(program_fd: int, *, packet: bytes = b"", context: bytes = b"", r
 
 
 def object_info(fd: int, size: int) -> bytearray:
-    """BPF_OBJ_GET_INFO_BY_FD: the first `size` bytes of bpf_prog_info, bpf_map_info or bpf_link_info."""
+    """Call BPF_OBJ_GET_INFO_BY_FD: return the first `size` bytes of bpf_prog_info, bpf_map_info or bpf_link_info."""
     info = bytearray(size)
     bpf(Command.OBJ_GET_INFO_BY_FD, struct.pack("<IIQ", fd, size, address_of(info)))
     return info
 
 
 def perf_event_open(attr: bytes, *, pid: int = -1, cpu: int = -1) -> int:
-    """perf_event_open(2), close-on-exec: `attr` is a struct perf_event_attr whose size field says its length."""
+    """Call perf_event_open(2) with close-on-exec. `attr` is a struct perf_event_attr with its size set."""
     buffer = ctypes.create_string_buffer(attr, len(attr))
     result: int = _libc.syscall(_number(1), buffer, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC)
     if result < 0:
@@ -134,10 +136,10 @@ def perf_attr(
     read_format: int = 0,
     wakeup_bytes: int = 0,
 ) -> bytes:
-    """A struct perf_event_attr (PERF_ATTR_SIZE_VER5, 112 bytes; Linux 4.1).
+    """Return a struct perf_event_attr (PERF_ATTR_SIZE_VER5, 112 bytes; Linux 4.1).
 
-    `period` counts events between samples, `frequency` asks for samples a second; `wakeup_bytes` wakes readers by
-    watermark instead of by sample.
+    `period` is the number of events between samples, `frequency` the number of samples per second; `wakeup_bytes` wakes
+    readers by watermark instead of by sample.
     """
     flags = (1 << 10 if frequency else 0) | (1 << 14 if wakeup_bytes else 0)  # freq, watermark
     attr = bytearray(112)
@@ -147,7 +149,7 @@ def perf_attr(
 
 
 def parse_cpu_list(text: str) -> list[int]:
-    """The kernel's CPU list format (`0-3,8`) as numbers."""
+    """Return the numbers in the kernel's CPU list format (`0-3,8`)."""
     cpus: list[int] = []
     for part in text.strip().split(","):
         first, _, last = part.partition("-")
@@ -156,10 +158,10 @@ def parse_cpu_list(text: str) -> list[int]:
 
 
 def online_cpus() -> Sequence[int]:
-    """The CPUs that run now; events can be opened on these."""
+    """Return the online CPUs, on which events can be opened."""
     return parse_cpu_list(Path("/sys/devices/system/cpu/online").read_text())
 
 
 def possible_cpus() -> int:
-    """How many values a per-CPU map entry has."""
+    """Return the number of values in an entry of a per-CPU map."""
     return parse_cpu_list(Path("/sys/devices/system/cpu/possible").read_text())[-1] + 1

@@ -1,6 +1,6 @@
-"""The numbers of `linux/bpf.h` and `linux/perf_event.h` that this package speaks: names for what the kernel counts.
+"""The numbers of `linux/bpf.h` and `linux/perf_event.h` that this package uses.
 
-Owns no behaviour. A number a newer kernel invented stays usable: it becomes a member named `UNKNOWN_n`.
+It has no behaviour. A number of a newer kernel stays usable: it becomes a member named `UNKNOWN_n`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class KernelEnum(IntEnum):
-    """An IntEnum that keeps numbers younger than this file."""
+    """An IntEnum that keeps numbers unknown to this file."""
 
     @classmethod
     def _missing_(cls, value: object) -> KernelEnum | None:
@@ -31,6 +31,7 @@ class Command(KernelEnum):
     MAP_GET_NEXT_KEY = 4
     PROG_LOAD = 5
     PROG_TEST_RUN = 10
+    PROG_GET_NEXT_ID = 11
     OBJ_GET_INFO_BY_FD = 15
     RAW_TRACEPOINT_OPEN = 17
     MAP_LOOKUP_AND_DELETE_ELEM = 21
@@ -82,7 +83,7 @@ class ProgramType(KernelEnum):
 
 
 class AttachType(KernelEnum):
-    """enum bpf_attach_type, as far as it is set by hand here."""
+    """enum bpf_attach_type, as far as this package sets it."""
 
     CGROUP_INET_INGRESS = 0
     CGROUP_INET_EGRESS = 1
@@ -148,7 +149,7 @@ class MapType(KernelEnum):
 
     @property
     def per_cpu(self) -> bool:
-        """Whether each entry has one value for every possible CPU."""
+        """Return whether each entry has one value for every possible CPU."""
         return self in _PER_CPU
 
 

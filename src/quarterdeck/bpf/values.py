@@ -1,7 +1,8 @@
-"""Values for C variables: turns what a person set (`--set min_us=100`, TOML, JSON) into the bytes of its C type.
+"""Values for C variables: the conversion of a user's value (`--set min_us=100`, TOML, JSON) to the bytes of its C type.
 
-Owns the conversion and its checks: text is read as the type wants it, and whatever does not fit is a `ValueMismatch`
-that says what would. Never touches an object; the bytes go where `VariableDeclaration` says.
+It owns the conversion and its checks: text is read according to the type, and a value that does not fit is a
+`ValueMismatch` that states the valid values. It never changes an object; `VariableDeclaration` has the place of the
+bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TypeAlias
 from quarterdeck.bpf.errors import BpfError
 from quarterdeck.bpf.layout import Field, FieldKind, Layout
 
-#: What a variable can be set to: numbers and texts, lists for arrays, mappings by member name for structs.
+#: value of a variable: numbers and texts, lists for arrays, mappings by member name for structs
 Value: TypeAlias = "bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value]"
 
 
@@ -22,7 +23,7 @@ class ValueMismatch(BpfError):
 
 
 def pack(layout: Layout, value: Value, initial: bytes = b"") -> bytes:
-    """The bytes of `value` in `layout`; what it leaves out (members, the end of an array) stays as in `initial`.
+    """Return the bytes of `value` in `layout`. Omitted parts (members, the end of an array) are those of `initial`.
 
     Text is accepted for every kind: `10`, `0x0a`, `true`, an enum's name, `1,2,3` for an array, hex for bytes.
     """

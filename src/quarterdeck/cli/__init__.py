@@ -1,1 +1,1 @@
-"""`qd`: one file a noun, thin over the client; and what starts server and agent."""
+"""`qd`: one file for each noun, thin over the client, and the commands that start server and agent."""

@@ -1,7 +1,7 @@
 """The agent's own process. `qd agent` turns into it when it has read its configuration: `become`, then `main`.
 
-The command line's libraries take 20 MB, which an agent would hold for as long as it lives. Owns how the configuration
-gets from the one to the other: as JSON in a file in memory, since it may hold a join token.
+The command line's libraries take 20 MB, which an agent would hold for as long as it lives. This module owns the
+transfer of the configuration between the two: as JSON in a file in memory, since it may hold a join token.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ async def _work(config: AgentConfig) -> None:
     try:
         from quarterdeck.agent.agent import Agent  # noqa: PLC0415  (the agent's libraries are an extra)
         from quarterdeck.agent.modules.instances import Instances  # noqa: PLC0415
-        from quarterdeck.bpf.features import refusal  # noqa: PLC0415
+        from quarterdeck.bpf.features import refusal, survey  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise not_installed(error, "agent", extra="agent") from error
-    await Agent(config, instances=Instances, ebpf_reason=refusal()).run()
+    await Agent(config, instances=Instances, ebpf_reason=refusal(survey())).run()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""Reads configuration: defaults, then the TOML file, then `QD_*` of the environment, then flags, into one struct.
+"""The configuration: defaults, then the TOML file, then `QD_*` of the environment, then flags, in one struct.
 
-An unknown key is an error, wherever it comes from, and every value remembers where it was set (`qd config show`).
-The file is $QD_CONFIG, else quarterdeck.toml in the data folder, else /etc/quarterdeck/quarterdeck.toml.
+An unknown key is an error, wherever it comes from, and the origin of every value is kept (`qd config show`). The file
+is $QD_CONFIG, else quarterdeck.toml in the data folder, else /etc/quarterdeck/quarterdeck.toml.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -15,9 +14,11 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from quarterdeck.cli.shown import shown
+from quarterdeck.cli.redaction import redacted
 from quarterdeck.client.endpoint import default_home
+from quarterdeck.kit.names import did_you_mean, nearest
 from quarterdeck.model.config import AgentConfig, ServerConfig
+from quarterdeck.model.durations import with_seconds
 from quarterdeck.model.errors import BadConfig, BadInput
 from quarterdeck.model.extensions import ExtensionConfig, check_name
 from quarterdeck.model.mismatch import in_words
@@ -28,24 +29,42 @@ SYSTEM_FILE = Path("/etc/quarterdeck/quarterdeck.toml")
 
 #: short environment names; every other key is QD_SERVER_KEY or QD_AGENT_KEY (a nested one with two underscores)
 SHORT = {
-    "server": {"QD_HOME": "home", "QD_HTTP": "http", "QD_LINK": "link", "QD_REDIS": "redis"},
+    "server": {"QD_HOME": "home", "QD_HTTP": "http", "QD_LINK": "link.address", "QD_REDIS": "redis.url"},
     "agent": {"QD_HOME": "home", "QD_LINK": "server"},
 }
 #: environment variables that are not keys of a section
 OTHERS = frozenset(
     {"QD_HOME", "QD_HTTP", "QD_LINK", "QD_REDIS", "QD_TOKEN", "QD_CONFIG", "QD_CACHE", "QD_LOG", "QD_REQUIRE_ALL"}
 )
+#: keys of the server that have another name now
+MOVED = {
+    "link": "link.address",
+    "link_https": "link.https",
+    "names": "link.names",
+    "offline_after_s": "link.offline_after_s",
+    "certificate_days": "link.certificate_days",
+    "insert_interval_s": "ingest.interval_s",
+    "insert_rows": "ingest.rows",
+    "command_expires_s": "commands.expires_s",
+    "commands_kept": "commands.kept",
+    "files_bytes": "files.max_bytes",
+    "files_keep_s": "files.keep_s",
+    "redis": "redis.url",
+    "redis_results_s": "redis.results_s",
+    "redis_log_messages": "redis.log_messages",
+    "redis_log_s": "redis.log_s",
+}
 
 
 class Loaded(msgspec.Struct, Generic[C], frozen=True):
-    """A configuration and, for each key, where its value came from."""
+    """A configuration and, for each key, the origin of its value."""
 
     config: C
     origins: dict[str, str]
 
 
 def load(kind: type[C], *, flags: Mapping[str, object], file: Path | None = None) -> Loaded[C]:
-    """The configuration of `kind`; `flags` whose value is None were not given. Raises `BadConfig`."""
+    """Return the configuration of `kind`; flags with the value None were not given. Raise `BadConfig`."""
     section = next(name for name, struct in SECTIONS.items() if struct is kind)
     known = dict(_keys(kind))
     values: dict[str, object] = {}
@@ -58,18 +77,18 @@ def load(kind: type[C], *, flags: Mapping[str, object], file: Path | None = None
     ):
         for key, value in given.items():
             if key not in known:
-                raise _unknown(key, known, source)
+                raise _moved(key, source) or _unknown(key, known, source)
             values[key] = _parsed(value, known[key], key=key, source=source)
             origins[key] = source
     values.setdefault("home", str(default_home()))
     return Loaded(config=_build(kind, values), origins=origins)
 
 
-def config_file() -> Path | None:
-    """The configuration file that is used, or None when there is none."""
+def config_file(*, system: Path = SYSTEM_FILE) -> Path | None:
+    """Return the configuration file that is used, or None when there is none."""
     if given := os.environ.get("QD_CONFIG"):
         return Path(given)
-    candidates = (default_home() / "quarterdeck.toml", SYSTEM_FILE)
+    candidates = (default_home() / "quarterdeck.toml", system)
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -117,7 +136,7 @@ def _from_environment(section: str, known: Mapping[str, Any]) -> dict[str, objec
         if name.startswith(prefix):
             key = name.removeprefix(prefix).lower().replace("__", ".")
             if key not in known:
-                raise _unknown(key, known, f"environment ({name})")
+                raise _moved(key, name) or _unknown(key, known, f"environment ({name})")
             found[key] = value
         elif name.startswith("QD_") and name not in OTHERS and not name.startswith(("QD_SERVER_", "QD_AGENT_")):
             names = sorted(OTHERS | set(SHORT[section]))
@@ -126,7 +145,7 @@ def _from_environment(section: str, known: Mapping[str, Any]) -> dict[str, objec
 
 
 def _parsed(value: object, wanted: Any, *, key: str, source: str) -> object:
-    """The value in its type. Text (environment, flags) may write lists as "a,b" and maps as "k=v,k=v"."""
+    """Return the value in its type. Text (environment, flags) can write lists as "a,b" and maps as "k=v,k=v"."""
     from_file = source not in {"environment", "flag"}
     if isinstance(value, str) and wanted is not str and not from_file:
         items = [item for item in value.split(",") if item]
@@ -136,13 +155,25 @@ def _parsed(value: object, wanted: Any, *, key: str, source: str) -> object:
             value = {name: text for name, _, text in (item.partition("=") for item in items)}
         elif wanted == tuple[str, ...]:
             value = items
+    try:
+        value = value if not from_file and _is_number(value) else with_seconds(value, wanted, name=key)
+    except BadInput as error:
+        raise BadConfig(f"{source}: {error.message}", hint=error.hint) from error
     if wanted == dict[str, ExtensionConfig] and isinstance(value, dict):
         extensions = cast("dict[str, object]", value)
         return {name: _extension(name, each, key=key, source=source) for name, each in extensions.items()}
     try:
         return msgspec.convert(value, wanted, strict=from_file)
     except msgspec.ValidationError as error:
-        raise BadConfig(f"{key} = {shown(key, value)!r} ({source}): {in_words(error, key)}.") from error
+        raise BadConfig(f"{key} = {redacted(key, value)!r} ({source}): {in_words(error, key)}.") from error
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(cast("str", value))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _extension(name: str, value: object, *, key: str, source: str) -> ExtensionConfig:
@@ -171,7 +202,19 @@ def _build(kind: type[C], values: Mapping[str, object]) -> C:
     return msgspec.convert(tree, kind)
 
 
+def _moved(key: str, source: str) -> BadConfig | None:
+    """Return the error for a key that has another name now, or None for any other key."""
+    new = MOVED.get(key)
+    if new is None:
+        return None
+    section, name = new.split(".")
+    variable = f"QD_SERVER_{section}__{name}".upper()
+    return BadConfig(
+        f"'{key}' ({source}) is now '{name}' in the section [server.{section}].",
+        hint=f"Write it as '{name} = …' below [server.{section}], or as the variable {variable}.",
+    )
+
+
 def _unknown(key: str, known: Mapping[str, Any] | list[str], source: str) -> BadConfig:
-    near = difflib.get_close_matches(key, list(known), n=1)
-    hint = f"Did you mean '{near[0]}'?" if near else f"Known are: {', '.join(sorted(known))}."
+    hint = did_you_mean(nearest(key, known, most=1), otherwise=f"Known are: {', '.join(sorted(known))}.", quote="'")
     return BadConfig(f"'{key}' ({source}) is not a known key.", hint=hint)

@@ -1,39 +1,44 @@
-"""`qd logs`: what processes printed, on the nodes and forwarded; the last lines, and with --follow those that come.
+"""`qd logs`: the output of processes, on the nodes and forwarded; the last lines, and with --follow new ones.
 
-Each line stands after the name of its node; what is not plain standard output has its time and its level too. Lines go
-to standard output, why some may be missing to standard error.
+Each line follows its node and its service or job; lines other than plain standard output also have a time and a level.
+Lines go to standard output; the reasons why some may be missing go to standard error.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import time
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.markup import escape
 
-from quarterdeck.cli import output
-from quarterdeck.cli.arguments import JsonLines, On, OnGrid, OnNode, connect, selector
+from quarterdeck.cli import completers, output
+from quarterdeck.cli.arguments import LevelsGiven, Since, connect, levels, moment, print_absence
+from quarterdeck.cli.formats import StreamOptions
+from quarterdeck.cli.leaving import while_read
 from quarterdeck.cli.lines import level_name
-from quarterdeck.cli.results import EXIT_INTERRUPTED
+from quarterdeck.cli.selection import Nodes
+from quarterdeck.cli.terminal import ProgramOutput, is_coloured, plain, plain_json
 from quarterdeck.client import Client
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.messages import PAGE_MESSAGES, Level, Mark, MessageFilter, NodeMessage
 from quarterdeck.model.nodes import Selector
-from quarterdeck.model.tables import parse_duration
 
-Lines = Annotated[int, Parameter(name=["--lines", "-n"], help="How many, from the newest.")]
 Follow = Annotated[bool, Parameter(name=["--follow", "-f"], help="Then show what comes, until Ctrl-C.")]
 Times = Annotated[bool, Parameter(name=["--times", "-t"], help="Show the time and level of every line.")]
 
 LINES = 200
 #: messages that one call shows at most; all are in memory, as the newest are found first
 LINES_LIMIT = 1_000_000
+Lines = Annotated[
+    int,
+    Parameter(name=["--lines", "-n"], help="How many, from the newest.", validator=Number(gte=0, lte=LINES_LIMIT)),
+]
 _RED, _YELLOW, _DIM = b"\x1b[31m", b"\x1b[33m", b"\x1b[2m"
 _PLAIN = b"\x1b[0m"
 _COLOURS = {Level.WARNING: _YELLOW, Level.OPS_ERROR: _RED, Level.CRITICAL: b"\x1b[1;31m", Level.DEBUG: _DIM}
@@ -41,25 +46,26 @@ _COLOURS = {Level.WARNING: _YELLOW, Level.OPS_ERROR: _RED, Level.CRITICAL: b"\x1
 
 def logs(
     *,
-    job: Annotated[str | None, Parameter(help="Only of this job: a command's id.")] = None,
-    service: Annotated[str | None, Parameter(help="Only of this service.")] = None,
-    on: On = (),
-    node: OnNode = (),
-    gid: OnGrid = None,
+    job: Annotated[
+        str | None, Parameter(help="Only of this job: a command's id.", completer=completers.commands)
+    ] = None,
+    service: Annotated[str | None, Parameter(help="Only of this service.", completer=completers.services)] = None,
+    nodes: Nodes = Nodes(),
     domain: Annotated[str | None, Parameter(help="Only of processes of this domain.")] = None,
     name: Annotated[str | None, Parameter(help="Only of processes of this name.")] = None,
-    level: Annotated[str, Parameter(help="Only of these levels: 7, 1,2 or 7-9.")] = "*",
+    level: LevelsGiven = "*",
     text: Annotated[str, Parameter(help="Only with this in the text.")] = "",
-    since: Annotated[str | None, Parameter(help="Only since then: 10m (ago), or 2026-11-21T10:00 (UTC).")] = None,
+    since: Since = None,
     until: Annotated[str | None, Parameter(help="Only before then, written in the same ways.")] = None,
     lines: Lines = LINES,
     follow: Follow = False,
     times: Times = False,
-    json: JsonLines = False,
+    how: StreamOptions = StreamOptions(),
 ) -> None:
     """Show what processes printed, oldest first: what the nodes have, and what was forwarded.
 
-    Of a node that is offline there is only what it forwarded, which standard error then says.
+    Of a node that is offline there is only what it forwarded, which standard error then says. With --follow, a server
+    that does not answer is tried again for 60 s; then `qd` ends with the exit code 69.
     """
     if follow and until is not None:
         raise BadInput("--follow goes on without end; --until ends.", hint="Give one of them.")
@@ -67,26 +73,21 @@ def logs(
         if job is not None:
             raise BadInput("Expected --job or --service, found both.")
         job = f"service/{service}"
-    if not 0 <= lines <= LINES_LIMIT:
-        raise BadInput(f"--lines is 0 to {LINES_LIMIT}; found {lines}.")
-    now_ms = int(time.time() * 1000)
     wanted = MessageFilter(
         job_id=job,
         domain=domain,
         name=name,
-        levels=level,
+        levels=levels(level),
         text=text,
-        time_from=None if since is None else _moment(since, now_ms),
-        time_to=None if until is None else _moment(until, now_ms),
+        time_from=None if since is None else _milliseconds(since, how),
+        time_to=None if until is None else _milliseconds(until, how),
     )
-    printer = Printer(times=times, json=json)
+    printer = Printer(times=times, json=how.is_json, utc=how.utc)
     try:
-        with connect() as client:
-            _show(client, wanted, selector(on, node, gid), printer, lines=lines, follow=follow)
-    except KeyboardInterrupt:
+        with connect() as client, while_read():
+            _show(client, wanted, nodes.selector, printer, lines=lines, follow=follow)
+    finally:
         printer.finish()
-        sys.exit(EXIT_INTERRUPTED)
-    printer.finish()
 
 
 def _show(
@@ -96,7 +97,7 @@ def _show(
     cursor, resume = "", ""
     while True:
         limit = max(1, min(PAGE_MESSAGES, lines - len(found)))
-        page = client.list_messages(
+        page = client.messages.list(
             msgspec.structs.replace(wanted, limit=limit, newest_first=True), chosen, cursor=cursor
         )
         found += page.messages
@@ -106,12 +107,14 @@ def _show(
             break
         cursor = page.cursor
     printer.print(reversed(found[:lines]))
-    if not found and not follow:
+    if not found:
         _look_up(client, wanted.job_id)
+    if not found and not follow:
         output.errors.print("Nothing was printed, or it was forgotten since.")
     if follow:
+        client.absent = printer.print_absence
         later = msgspec.structs.replace(wanted, time_from=None)
-        for page in client.follow_messages(later, chosen, resume=resume):
+        for page in client.messages.follow(later, chosen, resume=resume):
             printer.complain(page.problems)
             printer.print(page.messages)
 
@@ -122,23 +125,26 @@ def _look_up(client: Client, job_id: str | None) -> None:
         return
     kind, _, service = job_id.partition("/")
     if kind == "service" and service:
-        client.show_service(service)
+        client.services.get(service)
     else:
-        client.show_command(job_id)
+        client.commands.get(job_id)
 
 
 class Printer:
-    """Prints messages. A line whose end has not come is gone on with when the next is of the same stream."""
+    """Prints messages. An unfinished line is continued when the next message is of the same stream."""
 
-    def __init__(self, *, times: bool, json: bool) -> None:
+    def __init__(self, *, times: bool, json: bool, utc: bool = False) -> None:
         self._times = times
+        self._utc = utc
         self._json = json
-        self._coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._terminal = sys.stdout.isatty()
+        self._coloured = is_coloured(sys.stdout)
+        self._outputs = defaultdict[object, ProgramOutput](lambda: ProgramOutput(rewrites=False))
         self._open: tuple[object, ...] | None = None
         self._said: set[str] = set()
 
     def print(self, messages: Iterable[NodeMessage]) -> None:
-        """These, in their order."""
+        """Print messages in their order."""
         for message in messages:
             sys.stdout.buffer.write(self._as_json(message) if self._json else self._as_line(message))
         sys.stdout.buffer.flush()
@@ -151,6 +157,11 @@ class Printer:
                 output.errors.print(f"[yellow]incomplete:[/] {escape(problem)}", soft_wrap=True)
             self._said.add(problem)
 
+    def print_absence(self, seconds: float) -> None:
+        """Print that the server does not answer."""
+        self.finish()
+        print_absence(seconds)
+
     def finish(self) -> None:
         """End a line whose end has not come."""
         if self._open is not None:
@@ -159,13 +170,16 @@ class Printer:
             self._open = None
 
     def _as_json(self, message: NodeMessage) -> bytes:
-        return msgspec.json.encode(message) + b"\n"
+        encoded = msgspec.json.encode(message) + b"\n"
+        return plain_json(encoded.decode()).encode() if self._terminal else encoded
 
     def _as_line(self, message: NodeMessage) -> bytes:
         who = (message.gid, message.nid, message.job_id, message.domain, message.name, message.level)
         begin = self._begin(message)
         text = message.raw or message.data.encode("utf-8", "surrogateescape")
         end = b"" if message.marks & Mark.CONTINUES else b"\n"
+        if self._terminal:
+            text = self._outputs[who].piece(text, begin=begin, ends=bool(end))
         goes_on, ends = self._open == who, b"\n" if self._open is not None else b""
         self._open = None if end else who
         colour = _COLOURS.get(Level(message.level)) if self._coloured and message.level in _COLOURS else None
@@ -173,30 +187,23 @@ class Printer:
         return (b"" if goes_on else ends + begin) + (b"\n" + begin).join(lines) + end
 
     def _begin(self, message: NodeMessage) -> bytes:
-        """What stands in front of a line."""
-        node = f"{message.node} |".encode("utf-8", "surrogateescape")
+        """Return the prefix of a line."""
+        whose = f"{message.node} {message.job_id}" if message.job_id else message.node
+        node = f"{plain(whose) if self._terminal else whose} |".encode("utf-8", "surrogateescape")
         begin = _DIM + node + _PLAIN if self._coloured else node
         if message.level == Level.STDOUT and not self._times:
             return begin + b" "
-        return begin + f" {_time(message.epoch)} {level_name(message.level)}: ".encode()
+        return begin + f" {_time(message.epoch, utc=self._utc)} {level_name(message.level)}: ".encode()
 
 
-def _time(epoch_ms: int) -> str:
-    """As UTC text; a clock can have said anything."""
+def _time(epoch_ms: int, *, utc: bool) -> str:
+    """Return a time as text, in the time zone of the terminal unless `utc`; a clock can have said anything."""
     try:
-        return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        at = datetime.fromtimestamp(epoch_ms / 1000, UTC)
+        return (at if utc else at.astimezone()).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     except (ValueError, OverflowError, OSError):
         return f"{epoch_ms} ms"
 
 
-def _moment(written: str, now_ms: int) -> int:
-    """Milliseconds since the epoch, from how long ago or from a date and time in UTC."""
-    try:
-        at = datetime.fromisoformat(written)
-    except ValueError:
-        try:
-            return now_ms - int(parse_duration(written) * 1000)
-        except BadInput as error:
-            hint = "Write how long ago (10m, 2h, 3d), or a date and time in UTC (2026-11-21T10:00)."
-            raise BadInput(f"'{written}' is no time.", hint=hint) from error
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+def _milliseconds(written: str, how: StreamOptions) -> int:
+    return int(moment(written, utc=how.utc) * 1000)

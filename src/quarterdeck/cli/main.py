@@ -1,52 +1,37 @@
-"""`qd`: the command line. Names the verbs, and turns every error into words and an exit code."""
+"""`qd`: the command line. Runs one verb, and turns every error into a message and an exit code."""
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
-from quarterdeck import __version__
-from quarterdeck.cli import output
+from quarterdeck.cli import leaving, output
+from quarterdeck.cli.text import check_text
+from quarterdeck.cli.verbs import app, load_all
 from quarterdeck.model.errors import BadInput, QuarterdeckError, Unavailable
-
-app = App(
-    name="qd",
-    help="Run things on nodes and see what they do: one agent on each host, one server that knows them all.",
-    version=__version__,
-    help_format="markdown",
-    print_error=False,
-    exit_on_error=False,
-    default_parameter=Parameter(
-        negative=(), show_default=lambda value: value if value not in ((), "", False) else None
-    ),
-)
-#: imported when they are asked for: starting is what most calls of `qd` take longest for
-_VERBS = (
-    "up:up", "up:down", "up:status", "serve:server", "serve:agent", "table:query", "table:tables", "table:tail",
-    "logs:logs", "audit:audit", "doctor:doctor",
-)  # fmt: skip
-_NOUNS = ("run", "node", "job", "file", "service", "module", "token")
-for verb in _VERBS:
-    app.command(f"quarterdeck.cli.{verb}")
-for noun in _NOUNS:
-    app.command(f"quarterdeck.cli.{noun}:app", name=noun)
-app.command("quarterdeck.cli.settings:app", name="config")
 
 
 def main() -> None:
-    """Runs one command. Exit code 0 is success; otherwise that of the error (docs/reference/errors.md)."""
+    """Run one command. Exit with 0 on success, or else with a code of docs/guide/command-line.md."""
+    if (reconfigure := getattr(sys.stdout, "reconfigure", None)) is not None:
+        reconfigure(errors="surrogateescape")  # names of files may hold any bytes
     try:
-        app(_tokens(sys.argv[1:]))
+        check_text(sys.argv[1:], os.environ)
+        with leaving.ended_by_signals():
+            app(to_tokens(sys.argv[1:]))
     except CycloptsError as error:
         _end(_misread(error))
     except QuarterdeckError as error:
         _end(error)
-    except BrokenPipeError:
+    except (BrokenPipeError, leaving.ReaderLeft):
         sys.stderr.close()  # the reader of our output went away, as `| head` does
         sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(leaving.exit_code())
     except OSError as error:
         trouble = Unavailable(f"{error.filename or 'The system'}: {error.strerror or error}.")
         if isinstance(error, PermissionError):
@@ -60,22 +45,36 @@ def _end(error: QuarterdeckError) -> NoReturn:
 
 
 def _misread(error: CycloptsError) -> BadInput:
-    """What is wrong with the command line, as every other mistake is said."""
+    """Return the error of the command line as `BadInput`."""
     if isinstance(error, UnusedCliTokensError):
         more = " ".join(error.unused_tokens or ())
         return BadInput(f"'{more}' is more than this takes.", hint="Put quotes around what is one argument.")
     return BadInput(str(error))
 
 
-def _tokens(given: list[str]) -> list[str]:
-    """The command line as cyclopts is to see it."""
+def _with_hyphens_last(given: list[str]) -> list[str]:
+    """Return the command line with "-" (standard input) and SQL that begins with a comment behind `--`."""
+    if "--" in given:
+        return given
+    texts = [each for each in given if each == "-" or (each.startswith("--") and any(map(str.isspace, each)))]
+    texts = [each for each in texts if "=" not in each.split(None, 1)[0]]  # as in --timeout="5 s"
+    return [*(each for each in given if each not in texts), "--", *texts] if texts else given
+
+
+def to_tokens(given: list[str]) -> list[str]:
+    """Return the command line for cyclopts."""
     if given[:1] == ["run"]:
         from quarterdeck.cli import run  # noqa: PLC0415
 
         return run.separated(given)
+    if given[:3] == ["job", "schedule", "add"]:
+        from quarterdeck.cli import schedule  # noqa: PLC0415
+
+        return schedule.separated(given)
+    if given[:1] in (["query"], ["graphql"]) or given[:2] == ["service", "apply"]:
+        return _with_hyphens_last(given)
     if given[:1] in ([], ["-h"], ["--help"]):
-        for verb in app:
-            app[verb]  # loads it, and so what the page of all says of it
+        load_all()  # the page of all verbs says what each does
     return given
 
 

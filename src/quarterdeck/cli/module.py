@@ -1,30 +1,43 @@
-"""`qd module`: eBPF modules, what is wanted of them and what they do on each node."""
+"""`qd module`: eBPF modules, their deployment, and their state on each node."""
 
 from __future__ import annotations
 
-import time
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from cyclopts import App, Parameter
+from rich.markup import escape
 
-from quarterdeck.cli import output
-from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector, settings
+from quarterdeck.cli import completers, many, output
+from quarterdeck.cli.arguments import connect, settings
+from quarterdeck.cli.cells import Age, Count, Size
+from quarterdeck.cli.formats import Format, ListOptions, OutputOptions, print_struct
+from quarterdeck.cli.listing import Column, Listing
+from quarterdeck.cli.module_details import print_build
 from quarterdeck.cli.processes import not_installed
+from quarterdeck.cli.selection import Nodes, Targets, in_words
+from quarterdeck.cli.waiting import Awaited, Outlook, Wait, names_of, reasons_of, wait_for
 from quarterdeck.client import Client
-from quarterdeck.model.errors import DeployFailed, NoSuchNodes, TimedOut
-from quarterdeck.model.modules import Instance, InstanceState, Module, ModuleState
-from quarterdeck.model.nodes import AgentState
-from quarterdeck.model.tables import parse_duration
+from quarterdeck.model.errors import DeployFailed
+from quarterdeck.model.modules import Instance, InstanceState, InstanceStats, Module, ModuleState
+from quarterdeck.model.nodes import Selector
 
 app = App(name="module", help="eBPF modules: create, deploy, see what they do.")
 
-ModuleName = Annotated[str, Parameter(help="Name or id.")]
-OneModule = Annotated[str | None, Parameter(help="Only this one: name or id.")]
+ModuleName = Annotated[str, Parameter(help="Name or id.", completer=completers.modules)]
+ModuleNames = Annotated[str, Parameter(help="Names or ids.", completer=completers.modules)]
+OneModule = Annotated[str | None, Parameter(help="Only this one: name or id.", completer=completers.modules)]
 Folder = Annotated[Path, Parameter(help="Holds module.toml and the sources, or prebuilt .bpf.o and .wasm files.")]
 
-#: seconds between looks at the instances while waiting
-POLL_S = 0.1
+
+def _reason(instance: Instance) -> str:
+    status = instance.status
+    lines = [status.reason, *status.log[-12:]] if status.reason else []
+    lines += [f"left out {program.program}: {program.reason}" for program in status.dropped]
+    lines += [f"warning: {warning}" for warning in status.warnings]
+    return "\n".join(lines)
 
 
 @app.command
@@ -33,23 +46,28 @@ def create(
     /,
     *,
     replace: Annotated[bool, Parameter(help="Make it a new version of the module of that name.")] = False,
-    json: Json = False,
+    waiting: Wait = Wait(),
+    how: OutputOptions = OutputOptions(),
 ) -> None:
-    """Send a module's folder to the server, which compiles and checks it."""
+    """Send a module's folder to the server, which compiles and checks it.
+
+    With --replace, the new version runs wherever the old one is deployed; --wait waits for that.
+    """
     from quarterdeck.modulekit.folder import read_folder  # noqa: PLC0415
 
-    files = read_folder(folder)
+    files, limit_s = read_folder(folder), waiting.limit_s
     with connect() as client:
-        module = client.create_module(files, replace=replace)
-    if json:
-        output.print_json(module)
-        return
-    _print_build(module)
-    output.console.print(f"Next: qd module deploy {module.name} --wait")
+        module = client.modules.create(files, replace=replace)
+        print_build(module, how)
+        if module.desire_state is not ModuleState.DEPLOYED:
+            if how.is_table:
+                output.console.print(f"Next: qd module deploy {escape(module.name)} --wait")
+        elif limit_s is not None:
+            _wait_until_it_runs(client, module, limit_s, how)
 
 
 @app.command
-def build(folder: Folder, /, *, json: Json = False) -> None:
+def build(folder: Folder, /, *, how: OutputOptions = OutputOptions()) -> None:
     """Compile and check a module's folder on this machine, without a server."""
     from quarterdeck.modulekit.folder import read_folder  # noqa: PLC0415
 
@@ -58,46 +76,57 @@ def build(folder: Folder, /, *, json: Json = False) -> None:
     except ModuleNotFoundError as error:
         raise not_installed(error, "module build", extra="build") from error
     made = build_module(read_folder(folder)).build
-    if json:
-        output.print_json(made)
+    if how.format in (Format.JSON, Format.YAML):
+        print_struct(made, how.format)
         return
-    _print_build(Module(id="", name=made.manifest.name, build=made))
+    print_build(Module(id="", name=made.manifest.name, build=made), how)
+
+
+class DeployedModule(NamedTuple):
+    """A module, with the number of nodes on which it runs and on which it should run."""
+
+    module: Module
+    running: int
+    wanted: int
+
+
+MODULES = Listing[DeployedModule](
+    columns=(
+        Column("module", lambda m: m.module.name),
+        Column("state", lambda m: m.module.desire_state),
+        Column("nodes", lambda m: f"{m.running}/{m.wanted}" if m.module.desire_state is ModuleState.DEPLOYED else ""),
+        Column("tables", lambda m: " ".join(source.table.name for source in m.module.build.sources), rank=1),
+        Column("on", lambda m: in_words(m.module.selector), wide=True),
+        Column("version", lambda m: m.module.build.digest[:12], wide=True),
+        Column("changed", lambda m: Age(m.module.last_update_time), wide=True),
+        Column("description", lambda m: m.module.build.manifest.description, rank=2),
+    ),
+    name=lambda m: m.module.name,
+    struct=lambda m: m.module,
+    empty="No modules. Create one with `qd module create FOLDER`.",
+)
 
 
 @app.command(name="ls")
-def ls(*, json: Json = False) -> None:
+def ls(*, how: ListOptions = ListOptions()) -> None:
     """List modules, the built-in ones too."""
     with connect() as client:
-        modules = client.list_modules()
-        instances = client.list_instances()
-    running = {
-        module.id: sum(i.module_id == module.id and i.status.state is InstanceState.SUCCEEDED for i in instances)
-        for module in modules
-    }
-    wanted = {module.id: sum(i.module_id == module.id for i in instances) for module in modules}
-    output.show(
-        modules,
-        {
-            "module": lambda m: m.name,
-            "state": lambda m: m.desire_state,
-            "nodes": lambda m: f"{running[m.id]}/{wanted[m.id]}" if m.desire_state is ModuleState.DEPLOYED else "",
-            "tables": lambda m: " ".join(source.table.name for source in m.build.sources),
-            "description": lambda m: m.build.manifest.description,
-        },
-        json=json,
-        empty="No modules. Create one with `qd module create FOLDER`.",
-    )
+        MODULES.print(lambda: _deployed_modules(client), how)
+
+
+def _deployed_modules(client: Client) -> list[DeployedModule]:
+    found = client.instances.list()
+    wanted = Counter(each.module_id for each in found)
+    running = Counter(each.module_id for each in found if each.status.state is InstanceState.SUCCEEDED)
+    return [DeployedModule(module, running[module.id], wanted[module.id]) for module in client.modules.list()]
 
 
 @app.command
-def show(module: ModuleName, /, *, json: Json = False) -> None:
+def show(module: ModuleName, /, *, how: OutputOptions = OutputOptions()) -> None:
     """Show a module: programs, settings, tables with their columns."""
     with connect() as client:
-        found = client.show_module(module)
-    if json:
-        output.print_json(found)
-        return
-    _print_build(found)
+        found = client.modules.get(module)
+    print_build(found, how)
 
 
 @app.command
@@ -105,166 +134,173 @@ def deploy(
     module: ModuleName,
     /,
     *,
-    on: On = (),
-    node: OnNode = (),
-    gid: OnGrid = None,
+    targets: Targets = Targets(),
     set: Annotated[tuple[str, ...], Parameter(help="A setting, name=value. Repeatable.")] = (),
-    wait: Annotated[bool, Parameter(help="Return when it runs everywhere, or failed somewhere.")] = False,
-    timeout: Annotated[str, Parameter(help="How long to wait.")] = "30s",
+    waiting: Wait = Wait(),
+    how: OutputOptions = OutputOptions(),
 ) -> None:
-    """Run a module on the nodes that match (all, when none are named), now and whenever one joins later."""
+    """Run a module on the nodes that match, now and whenever one joins later."""
+    values, limit_s = settings(set), waiting.limit_s
     with connect() as client:
-        deployed = client.deploy_module(module, selector(on, node, gid), settings(set))
-        tables = ", ".join(source.table.name for source in deployed.build.sources)
-        if not wait:
-            output.console.print(f"{deployed.name} is being deployed. See `qd module instances {deployed.name}`.")
-            return
-        instances = _wait(client, deployed, parse_duration(timeout))
-    _print_instances(instances, json=False)
-    failed = [i for i in instances if i.status.state is not InstanceState.SUCCEEDED]
-    if failed:
+        deployed = client.modules.deploy(module, _selector(client, module, targets), values)
+        if not how.is_table:
+            _print_module(client, deployed, how)
+        elif limit_s is None:
+            output.console.print(
+                f"{escape(deployed.name)} is being deployed. See `qd module instances {escape(deployed.name)}`."
+            )
+        if limit_s is not None:
+            _wait_until_it_runs(client, deployed, limit_s, how)
+
+
+def _selector(client: Client, reference: str, targets: Targets) -> Selector:
+    if targets.named or targets.all:
+        return targets.selector
+    before = next((m for m in client.modules.list() if reference in (m.id, m.name)), None)
+    is_deployed = before is not None and before.desire_state is ModuleState.DEPLOYED
+    return targets.standing(client, what=reference, before=before.selector if before and is_deployed else None)
+
+
+def _print_module(client: Client, module: Module, how: OutputOptions) -> None:
+    """Print one module for programs."""
+    if how.format in (Format.JSON, Format.YAML):
+        print_struct(module, how.format)
+    else:
+        MODULES.print_items([each for each in _deployed_modules(client) if each.module.id == module.id], how)
+
+
+def _wait_until_it_runs(client: Client, module: Module, limit_s: float, how: OutputOptions) -> None:
+    """Wait until no instance is in progress and print them. Raise `DeployFailed` or `TimedOut` unless all run."""
+    name = module.name
+    instances: Sequence[Instance] = ()
+
+    def find() -> list[Awaited]:
+        nonlocal instances
+        instances = client.instances.list(module.id)
+        return [_awaited(each) for each in instances]
+
+    waited = wait_for(client, find, doing=f"deploying {name}", limit_s=limit_s, progress=how.is_table)
+    waited.check_online()
+    if how.is_table:
+        keys = {each.node for each in waited.found}
+        INSTANCES.print_items([each for each in instances if each.key in keys], how)
+    waited.print_left_out()
+    waited.check_time(name, reasons=not how.is_table)
+    if failed := waited.of(Outlook.FAILED):
         raise DeployFailed(
-            f"{deployed.name} runs on {len(instances) - len(failed)} of {len(instances)} nodes.",
-            hint="The server keeps trying; see `qd module instances`.",
+            f"{name} runs on {len(waited.of(Outlook.WELL))} of {waited.total} nodes, not on {names_of(failed)}.",
+            hint=f"The reason says when they try again; see `qd module instances {name}`.",
+            lines=() if how.is_table else reasons_of(failed),
         )
-    output.console.print(f"{deployed.name} runs on {output.counted(len(instances), 'node')}, filling: {tables}")
+    if how.is_table:
+        tables = ", ".join(source.table.name for source in module.build.sources)
+        output.console.print(
+            f"{escape(name)} runs on {output.counted(waited.total, 'node')}, filling: {escape(tables)}"
+        )
 
 
-def _wait(client: Client, module: Module, timeout_s: float) -> list[Instance]:
-    """The instances once none is on its way any more; instances on nodes that are offline are not waited for."""
-    deadline = time.monotonic() + timeout_s
-    pending: list[Instance] = []
-    with output.errors.status(f"deploying {module.name}") as status:
-        while time.monotonic() < deadline:
-            online = {n.key for n in client.list_nodes() if n.state is AgentState.ONLINE}
-            instances = client.list_instances(module.id)
-            wanted = [i for i in instances if i.key in online]
-            if not wanted:
-                raise NoSuchNodes("No node that matches is online.", hint="See `qd node ls`.")
-            pending = [i for i in wanted if i.status.state in {InstanceState.INIT, InstanceState.IN_PROGRESS}]
-            if not pending:
-                return wanted
-            status.update(f"deploying {module.name}: {len(wanted) - len(pending)} of {len(wanted)} nodes")
-            time.sleep(POLL_S)
-    names = ", ".join(i.node_name for i in pending[:5])
-    raise TimedOut(f"{module.name} is still on its way after {timeout_s:g} s on {names}.")
+_OUTLOOKS = {
+    InstanceState.INIT: Outlook.PENDING,
+    InstanceState.IN_PROGRESS: Outlook.PENDING,
+    InstanceState.SUCCEEDED: Outlook.WELL,
+    InstanceState.FAILED: Outlook.FAILED,
+}
+
+
+def _awaited(instance: Instance) -> Awaited:
+    """Return what is known of an instance: it is to run, or to end where the module is not wanted any more."""
+    outlook = _OUTLOOKS[instance.status.state]
+    if instance.desire_state is not ModuleState.DEPLOYED:
+        outlook = Outlook.PENDING
+    return Awaited(instance.key, instance.node_name, outlook, instance.status.state, instance.status.reason)
 
 
 @app.command
-def undeploy(module: ModuleName, /) -> None:
-    """Stop a module everywhere. Its rows stay."""
+def undeploy(*modules: ModuleNames, waiting: Wait = Wait()) -> None:
+    """Stop modules everywhere. Their rows stay."""
+    limit_s = waiting.limit_s
+    with connect() as client, many.Attempt(modules) as attempt:
+        undeployed = list(attempt.results(client.modules.undeploy))
+        for module in undeployed:
+            many.say(f"{module.name} is undeployed.")
+        if limit_s is not None and undeployed:
+            attempt.run(lambda: _wait_until_ended(client, {module.id for module in undeployed}, limit_s))
+
+
+def _wait_until_ended(client: Client, ids: Collection[str], limit_s: float) -> None:
+    """Wait until no instance of these modules is left on a node that is online; raise `TimedOut`."""
+
+    def find() -> list[Awaited]:
+        return [
+            awaited._replace(name=f"{each.module_name} on {each.node_name}")
+            for each in client.instances.list()
+            if each.module_id in ids and (awaited := _awaited(each))
+        ]
+
+    waited = wait_for(client, find, doing="undeploying", limit_s=limit_s)
+    waited.print_left_out()
+    waited.check_time("The end of the modules", reasons=True)
+
+
+@app.command(alias="delete")
+def rm(*modules: ModuleNames) -> None:
+    """Forget modules that are not deployed. Their rows stay until their retention ends. The alias is `delete`."""
     with connect() as client:
-        found = client.undeploy_module(module)
-    output.console.print(f"{found.name} is undeployed.")
+        many.remove(modules, client.modules.remove, done="is deleted.")
+
+
+INSTANCES = Listing[Instance](
+    columns=(
+        Column("module", lambda i: i.module_name),
+        Column("node", lambda i: i.node_name),
+        Column("gid/nid", lambda i: str(i.key), wide=True),
+        Column("state", lambda i: i.status.state),
+        Column("since", lambda i: Age(i.status.since, otherwise=""), rank=1),
+        Column("load", lambda i: f"{i.status.load_ms:.0f} ms" if i.status.load_ms else "", rank=2),
+        Column("attached", lambda i: len(i.status.attached) or "", rank=3),
+        Column("reason", _reason),
+    ),
+    name=lambda i: i.node_name,
+    empty="No instances. Deploy a module with `qd module deploy NAME`.",
+)
 
 
 @app.command
-def delete(module: ModuleName, /) -> None:
-    """Forget a module that is not deployed. Its rows stay until their retention ends."""
-    with connect() as client:
-        client.delete_module(module)
-    output.console.print(f"{module} is deleted.")
-
-
-@app.command
-def instances(module: OneModule = None, /, *, json: Json = False) -> None:
+def instances(module: OneModule = None, /, *, nodes: Nodes = Nodes(), how: ListOptions = ListOptions()) -> None:
     """List what each module does on each node, and why where it fails."""
     with connect() as client:
-        found = client.list_instances(module)
-    _print_instances(found, json=json)
+        INSTANCES.print(lambda: _instances(client, module, nodes), how)
+
+
+STATS = Listing[tuple[Instance, InstanceStats]](
+    columns=(
+        Column("module", lambda s: s[0].module_name),
+        Column("node", lambda s: s[0].node_name),
+        Column("records", lambda s: Count(s[1].records), rank=1),
+        Column("rows", lambda s: Count(s[1].rows)),
+        Column("lost", lambda s: Count(s[1].lost)),
+        Column("kernel runs", lambda s: Count(s[1].runs), rank=3),
+        Column("ns/run", lambda s: f"{s[1].kernel_ns / s[1].runs:.0f}" if s[1].runs else "", rank=2),
+        Column("kernel", lambda s: f"{s[1].kernel_ns / 1e9:.3f} s", rank=5),
+        Column("agent", lambda s: f"{s[1].agent_ns / 1e9:.3f} s", rank=4),
+        Column("memory", lambda s: Size(s[1].memory_bytes), rank=6),
+    ),
+    name=lambda s: s[0].node_name,
+    struct=lambda s: s[1],
+    empty="No instance has reported yet.",
+)
 
 
 @app.command
-def stats(module: OneModule = None, /, *, json: Json = False) -> None:
+def stats(module: OneModule = None, /, *, nodes: Nodes = Nodes(), how: ListOptions = ListOptions()) -> None:
     """List what each instance costs and makes, since it started."""
     with connect() as client:
-        found = client.list_instances(module)
-    if json:
-        output.print_json([instance.stats for instance in found])
-        return
-    output.show(
-        [(instance, instance.stats) for instance in found if instance.stats],
-        {
-            "module": lambda row: row[0].module_name,
-            "node": lambda row: row[0].node_name,
-            "records": lambda row: f"{row[1].records:,}",
-            "rows": lambda row: f"{row[1].rows:,}",
-            "lost": lambda row: f"{row[1].lost:,}",
-            "kernel runs": lambda row: f"{row[1].runs:,}",
-            "ns/run": lambda row: f"{row[1].kernel_ns / row[1].runs:.0f}" if row[1].runs else "",
-            "kernel": lambda row: f"{row[1].kernel_ns / 1e9:.3f} s",
-            "agent": lambda row: f"{row[1].agent_ns / 1e9:.3f} s",
-            "memory": lambda row: output.size(row[1].memory_bytes),
-        },
-        json=False,
-        empty="No instance has reported yet.",
-    )
+        STATS.print(lambda: [(i, i.stats) for i in _instances(client, module, nodes) if i.stats], how)
 
 
-def _print_instances(found: list[Instance], *, json: bool) -> None:
-    output.show(
-        found,
-        {
-            "module": lambda i: i.module_name,
-            "node": lambda i: i.node_name,
-            "state": lambda i: i.status.state,
-            "since": lambda i: output.age(i.status.since) if i.status.since else "",
-            "load": lambda i: f"{i.status.load_ms:.0f} ms" if i.status.load_ms else "",
-            "attached": lambda i: len(i.status.attached) or "",
-            "reason": _reason,
-        },
-        json=json,
-        empty="No instances. Deploy a module with `qd module deploy NAME`.",
-    )
-
-
-def _reason(instance: Instance) -> str:
-    status = instance.status
-    lines = [status.reason, *status.log[-12:]] if status.reason else []
-    lines += [f"left out {program.program}: {program.reason}" for program in status.dropped]
-    return "\n".join(lines)
-
-
-def _print_build(module: Module) -> None:
-    build = module.build
-    manifest = build.manifest
-    output.details(
-        [
-            ("module", manifest.name),
-            ("description", manifest.description),
-            ("version", f"{manifest.version} {build.digest[:12]}".strip()),
-            ("state", module.desire_state if module.id else ""),
-            ("deployed on", output.pairs(module.selector.labels) or " ".join(module.selector.nodes)),
-            ("programs", " ".join(build.programs)),
-            ("object", output.size(build.object.size)),
-        ]
-    )
-    for warning in build.warnings:
-        output.errors.print(f"[yellow]warning:[/] {warning}")
-    if build.settings:
-        output.console.print("\n[bold]settings[/]")
-        output.show(
-            build.settings,
-            {
-                "name": lambda s: s.name,
-                "type": lambda s: s.type,
-                "value": lambda s: module.settings.get(s.name, s.default),
-                "description": lambda s: s.description,
-            },
-            json=False,
-            empty="",
-        )
-    for source in build.sources:
-        table = source.table
-        output.console.print(f"\n[bold]table {table.name}[/] {table.description}")
-        output.show(
-            table.columns,
-            {
-                "column": lambda c: c.name,
-                "type": lambda c: f"list({c.item})" if c.item else c.type,
-                "unit": lambda c: c.unit,
-                "description": lambda c: c.description,
-            },
-            json=False,
-            empty="",
-        )
+def _instances(client: Client, module: str | None, nodes: Nodes) -> Sequence[Instance]:
+    found = client.instances.list(module)
+    if not nodes.named:
+        return found
+    keys = nodes.find(client)
+    return [instance for instance in found if instance.key in keys]

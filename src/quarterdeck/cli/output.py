@@ -1,10 +1,16 @@
-"""How `qd` prints: tables for people, JSON for programs; ages and sizes in words; errors without a trace."""
+"""The output of `qd`: its consoles, JSON, ages and sizes in words, errors without a traceback.
+
+Printed text is markup: foreign text is inserted with `escape` or `cell`. The consoles themselves escape the control
+characters that would steer a terminal.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -15,15 +21,30 @@ from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
 
+from quarterdeck.cli.terminal import are_colours_wanted, plain, plain_json
 from quarterdeck.model.errors import QuarterdeckError
-from quarterdeck.model.moments import utc
+from quarterdeck.model.processes import size_in_words
 
-#: columns of a line that no person looks at: a pipe or a file gets rows unfolded
-_PIPE_WIDTH = 4096
-#: characters of what is shortened; columns that a cell of several words has at least
-_SHORT, _FOLDED = 60, 20
-console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-errors = Console(stderr=True, highlight=False)
+#: columns of a line that no terminal shows: a pipe or a file gets rows unfolded, however long they are
+_PIPE_WIDTH = 1 << 24
+#: units of a time span, in seconds
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+class _Console(Console):
+    """A console that escapes control characters on a terminal; elsewhere it writes the text unchanged."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(plain(text) if self.file.isatty() else text, **options)
+
+
+_COLOURS = "auto" if are_colours_wanted() else None
+console = _Console(
+    highlight=False, emoji=False, color_system=_COLOURS, width=None if sys.stdout.isatty() else _PIPE_WIDTH
+)
+errors = _Console(stderr=True, highlight=False, emoji=False, color_system=_COLOURS)
+#: for pages of help, which are folded in a pipe too
+pages = Console(color_system=_COLOURS)
 
 _STATE_STYLES = {
     "ONLINE": "green",
@@ -53,42 +74,8 @@ _STATE_STYLES = {
 }
 
 
-def show(items: Sequence[Any], columns: dict[str, Callable[[Any], object]], *, json: bool, empty: str) -> None:
-    """Prints structs as a table with these columns, or all of each as JSON."""
-    if json:
-        print_json(items)
-        return
-    if not items:
-        errors.print(empty)
-        return
-    rows = [[cell(read(item)) for read in columns.values()] for item in items]
-    print_rows([name.upper() for name in columns], rows)
-
-
-def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()) -> None:
-    """Prints a table of cells with markup; `right`: headings of the columns that end where they end.
-
-    On a narrow terminal only cells of several words are folded. Where that is not enough each row is one line, as in a
-    pipe, and the terminal breaks it: an id in pieces could not be copied.
-    """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for place, heading in enumerate(headings):
-        words = any(" " in row[place] for row in rows)
-        widest = max(Text.from_markup(text).cell_len for text in (heading, *(row[place] for row in rows)))
-        table.add_column(
-            heading,
-            justify="right" if heading in right else "left",
-            overflow="fold",
-            no_wrap=not words,
-            min_width=min(widest, _FOLDED) if words else widest,
-        )
-    for row in rows:
-        table.add_row(*row)
-    print_table(table)
-
-
 def cell(value: object) -> str:
-    """One value as a table shows it."""
+    """Return a value as a cell of a table."""
     text = "" if value is None else str(value)
     style = _STATE_STYLES.get(text)
     return f"[{style}]{text}[/]" if style else escape(text)
@@ -109,9 +96,9 @@ def print_table(table: Table) -> None:
     """Prints it without the blanks that fill up the last column, where colours do not hide them."""
     wide = console.options.update_width(_PIPE_WIDTH)
     needed = Measurement.get(console, wide, table)
-    shown = console.options if needed.minimum <= console.width else wide
+    options = console.options if needed.minimum <= console.width else wide
     with console.capture() as captured:
-        console.print(Segments(console.render(table, shown)), soft_wrap=True, end="")
+        console.print(Segments(console.render(table, options)), soft_wrap=True, end="")
     text = captured.get()
     console.file.write("".join(f"{line.rstrip(' ')}\n" for line in text.split("\n")[:-1]))
     console.file.flush()  # before what standard error says of it
@@ -119,17 +106,26 @@ def print_table(table: Table) -> None:
 
 def print_json(value: object) -> None:
     """Prints any struct, or list of them, as indented JSON."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    _write_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
 def print_lines(values: Iterable[object]) -> None:
     """Prints each value as one line of JSON."""
-    sys.stdout.write("".join(msgspec.json.encode(value).decode() + "\n" for value in values))
+    _write_json("".join(msgspec.json.encode(value).decode() + "\n" for value in values))
     sys.stdout.flush()
 
 
+def print_line(text: str) -> None:
+    """Print one line of foreign text without markup; on a terminal, control characters are escaped."""
+    sys.stdout.write((plain(text, one_line=True) if sys.stdout.isatty() else text) + "\n")
+
+
+def _write_json(text: str) -> None:
+    sys.stdout.write(plain_json(text) if sys.stdout.isatty() else text)
+
+
 def print_error(error: QuarterdeckError) -> None:
-    """An error as a person reads it: what was found, the tool's own lines, what to do."""
+    """Print an error: what was found, the lines of the tool, and what to do."""
     errors.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
     for line in error.lines:
         errors.print(f"  {escape(line)}", soft_wrap=True)
@@ -143,44 +139,57 @@ def counted(count: int, noun: str) -> str:
 
 
 def age(timestamp: float | None) -> str:
-    """How long ago, e.g. "5s", "3m", "2h", "4d"."""
-    if not timestamp:
-        return "never"
-    seconds = max(0.0, time.time() - timestamp)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.0f}s"
+    """Return the time since a moment, e.g. "5s", "3m20s", "3h12m", "4d"."""
+    return elapsed(max(0.0, time.time() - timestamp)) if timestamp else "never"
+
+
+def left(timestamp: float) -> str:
+    """Return the time until a moment, e.g. "in 3h12m", or "expired"."""
+    seconds = timestamp - time.time()
+    return f"in {elapsed(seconds)}" if seconds > 0 else "expired"
+
+
+def elapsed(seconds: float) -> str:
+    """Return a time span in its two largest units without zeros, e.g. "5s", "3m20s", "3h12m", "4d2h"."""
+    whole = int(seconds)
+    for (size, unit), (smaller, next_unit) in pairwise(_UNITS):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size}{unit}" + (f"{rest}{next_unit}" if rest else "")
+    return f"{whole}s"
+
+
+def took(milliseconds: float) -> str:
+    """Return a duration, e.g. "7 ms", "3.2 s", "3h12m"."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1000:.1f} s" if milliseconds < 60_000 else elapsed(milliseconds / 1000)
 
 
 def duration(seconds: float) -> str:
-    """As people write it: "90s", "1h", "3d"; in the largest unit of which it is a whole number."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds and seconds % size == 0:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:g}s"
+    """Return a period as people write it, and as `parse_duration` reads it: "1.5s", "90s", "1h30m", "3d"."""
+    if seconds < 60 or seconds != int(seconds):
+        return f"{seconds:g}s"
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        count, seconds = divmod(int(seconds), size)
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts)
 
 
-def moment(timestamp: float | None) -> str:
-    """A time as UTC text, or nothing."""
-    return "" if timestamp is None else utc(timestamp)
-
-
-def shortened(text: str) -> str:
-    """One line that leaves a table room for other columns."""
-    line = " ".join(text.split())
-    return line if len(line) <= _SHORT else f"{line[: _SHORT - 1]}…"
+def moment(timestamp: float | None, *, utc: bool) -> str:
+    """Return a time as text, in the time zone of the terminal unless `utc`; or nothing."""
+    if timestamp is None:
+        return ""
+    at = datetime.fromtimestamp(timestamp, UTC)
+    return (at if utc else at.astimezone()).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def size(count: float) -> str:
     """Bytes in words, e.g. "1.4 MiB"."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+    return size_in_words(count)
 
 
 def pairs(mapping: dict[str, Any]) -> str:
-    """A mapping as "a=1 b=2"."""
+    """Return a mapping as "a=1 b=2"."""
     return " ".join(f"{key}={value}" for key, value in sorted(mapping.items()))

@@ -1,39 +1,39 @@
-"""How `qd` follows a command and prints what its jobs print and what became of them.
+"""The output and the results of a followed command, as they are printed.
 
-Output goes where the program wrote it, results of built-in commands to standard output; the progress line, what nodes
-wait for and the summary go to standard error, so that the output can be piped.
+Output goes to the stream that the program wrote it to, results of built-in commands to standard output; the progress
+line, reasons of waiting nodes and the summary go to standard error, so that the output can be piped.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
 
 import msgspec
 from rich.markup import escape
 
-from quarterdeck.cli import output
+from quarterdeck.cli import leaving, output
+from quarterdeck.cli.arguments import absence
+from quarterdeck.cli.formats import OutputOptions
+from quarterdeck.cli.job_list import print_command
+from quarterdeck.cli.leaving import ReaderLeft, on_signals, while_read
 from quarterdeck.cli.lines import NodeLines
 from quarterdeck.cli.progress import Progress
 from quarterdeck.client import Client
-from quarterdeck.model.errors import QuarterdeckError
+from quarterdeck.model.errors import QuarterdeckError, Unavailable
 from quarterdeck.model.jobs import CommandWithJobs, Job, JobResult, JobState, is_final
 from quarterdeck.model.messages import Level
 from quarterdeck.model.nodes import NodeKey
 from quarterdeck.model.output import NodeMessages
 
-#: some node had another result than OK
+#: some job has another result than OK
 EXIT_NOT_OK = 1
-#: 128 and the number of SIGINT, as shells have it
-EXIT_INTERRUPTED = 130
-#: names of nodes in the progress line, in a line of the summary, and of those whose reason to wait is printed
+#: names in the progress line and in a line of the summary, and nodes whose reason to wait is printed
 WAITING_NAMES, SUMMARY_NAMES, REASONS = 3, 10, 20
 #: the level of a result in JSON
 JSON_LEVEL = 20
@@ -41,38 +41,61 @@ JSON_LEVEL = 20
 
 @dataclass(frozen=True)
 class View:
-    """How a command is shown while it is followed."""
+    """The form in which a followed command is shown."""
 
-    states: bool = True  #: each job's state as it ends; else only the summary says what failed
-    prefix: bool | None = None  #: the node's name in front of each line; None: unless there is only one node
-    ends: bool = False  #: Ctrl-C ends the jobs; else they go on
-    json: bool = False  #: nothing but the command with its jobs, when it is over
+    states: bool = True  #: print each job's state when it ends; else only the summary names failed jobs
+    prefix: bool | None = None  #: print the node's name before each line; None: unless there is only one node
+    ends: bool = False  #: Ctrl-C ends the jobs; else they continue
+    how: OutputOptions = field(
+        default_factory=OutputOptions
+    )  #: a format for programs: nothing is printed before the command has ended
+    last_words_s: float = 2.0  #: how long output is still shown after a request to end jobs
+    end_s: float = 10.0  #: how long that request may take
+
+    @property
+    def quiet(self) -> bool:
+        """Return whether only programs read what is printed."""
+        return not self.how.is_table
 
 
 def follow(client: Client, command: CommandWithJobs, view: View) -> None:
-    """Prints what jobs print and what became of them, then a summary. Ends the program unless all are OK."""
-    following = _Following(client, command, view)
-    try:
-        with following.interruptible():
-            following.run()
-    except KeyboardInterrupt:
-        following.print_interrupted()
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        if view.ends:  # nobody reads any more, as behind `| head`: that ends a program here too
-            client.kill_command(command.id)
-        raise
-    if view.json:
-        output.print_json(client.show_command(command.id))
-    else:
-        following.print_summary()
-    code = EXIT_INTERRUPTED if following.interrupted else exit_code(list(following.jobs.values()))
+    """Print the output of jobs and their results, then a summary; for programs, the command when it has ended.
+
+    Exit with an error unless all are OK. Raise `Unavailable` when the server does not answer for too long; the jobs
+    continue.
+    """
+    code = followed(client, command, view)
+    if view.quiet:
+        print_command(client.commands.get(command.id), view.how)
     if code:
         sys.exit(code)
 
 
+def followed(client: Client, command: CommandWithJobs, view: View) -> int:
+    """Do the same, and return the exit code. For programs nothing is printed."""
+    following = _Following(client, command, view)
+    client.absent = following.print_absence
+    try:
+        with following.interruptible(), while_read():
+            following.run()
+            code = leaving.exit_code() if following.interrupted else exit_code(list(following.jobs.values()))
+    except KeyboardInterrupt:
+        following.end()
+        following.print_interrupted()
+        sys.exit(leaving.exit_code())
+    except (BrokenPipeError, ReaderLeft):
+        following.end()  # the reader has left, as with `| head`: that ends a program here too
+        raise
+    except Unavailable:
+        following.print_interrupted()
+        raise
+    if not view.quiet:
+        following.print_summary()
+    return code
+
+
 def exit_code(jobs: list[Job]) -> int:
-    """0 if all are OK; of one job whose program failed that program's own (128 + n for signal n); else 1."""
+    """Return 0 if all are OK; for one job, the exit code of its program (128 + n for signal n); else 1."""
     if all(job.state is JobState.OK for job in jobs):
         return 0
     if len(jobs) == 1 and jobs[0].state is JobState.ERROR and (result := jobs[0].result) and result.code:
@@ -81,7 +104,7 @@ def exit_code(jobs: list[Job]) -> int:
 
 
 class _Following:
-    """One command on its way."""
+    """A command that is being followed."""
 
     def __init__(self, client: Client, command: CommandWithJobs, view: View) -> None:
         self._client = client
@@ -89,34 +112,48 @@ class _Following:
         self._view = view
         self.jobs = {job.key: job for job in command.jobs}
         self.interrupted = False
+        self._until: float | None = None  #: the time until which output is awaited, once the command has ended
+        self._ending: threading.Thread | None = None
         prefix = view.states or len(self.jobs) > 1 if view.prefix is None else view.prefix
         self._lines = NodeLines((job.node_name for job in command.jobs), prefix=prefix)
-        self._progress = Progress(wanted=not view.json and len(self.jobs) > 1)
-        self._printed: dict[tuple[int, int], str] = {}  #: each job's last ops error: why a start failed is said once
-        self._said: set[tuple[NodeKey, str]] = set()
+        self._progress = Progress(wanted=not view.quiet and len(self.jobs) > 1)
+        self._printed: dict[tuple[int, int], str] = {}  #: each job's last ops error, so that it is printed once
+        self._explained: set[tuple[NodeKey, str]] = set()
         self._began = time.monotonic()
 
     def run(self) -> None:
-        """Until every job has its result."""
+        """Follow the command until every job has its result."""
         try:
             self._progress.show(self._state())
-            for event in self._client.follow_output(self._command.id):
-                if isinstance(event, Job):
-                    self.jobs[event.key] = event
-                if not self._view.json:
-                    self._print(event)
-                    if not self._lines.unfinished:
-                        self._progress.show(self._state())
+            for event in self._client.commands.output(self._command.id):
+                self._take(event)
+                if self._until is not None and time.monotonic() > self._until:
+                    self._follow_to_the_end()
+                    return
         finally:
             self._progress.clear()
             self._lines.finish()
+
+    def _take(self, event: Job | NodeMessages) -> None:
+        if isinstance(event, Job):
+            self.jobs[event.key] = event
+        if not self._view.quiet:
+            self._print(event)
+            if not self._lines.unfinished:
+                self._progress.show(self._state())
+
+    def _follow_to_the_end(self) -> None:
+        """Follow only the states of the jobs: a user who ended them does not want all of their earlier output."""
+        self._say("…", f"The rest of what was printed is not shown: see `qd logs --job {self._command.id}`.")
+        for job in self._client.commands.follow(self._command.id):
+            self._take(job)
 
     def _print(self, event: Job | NodeMessages) -> None:
         if isinstance(event, NodeMessages):
             self._progress.clear()
             self._lines.print(event.node_name, event.messages)
             for message in event.messages:
-                if message.level == Level.OPS_ERROR:
+                if message.level in (Level.WARNING, Level.OPS_ERROR):
                     self._printed[event.gid, event.nid] = message.data
             for problem in event.problems:
                 self._say(event.node_name, problem)
@@ -128,19 +165,23 @@ class _Following:
             if event.result and event.result.data:
                 self._progress.clear()
                 self._lines.print_text(event.node_name, result_text(event.result))
-        elif not self.interrupted:  # who ended it knows
+        elif not self.interrupted:  # the user who ended it knows
             self._print_reason(event)
 
     def _print_reason(self, job: Job) -> None:
-        """Why a job has no result yet, once; of many jobs, of the first."""
+        """Print once why a job has no result yet; for many jobs, only for the first ones."""
         waits = (job.key, job.reason)
-        if not job.reason or waits in self._said:
+        if not job.reason or waits in self._explained:
             return
-        self._said.add(waits)
-        if len(self._said) <= REASONS:
+        self._explained.add(waits)
+        if len(self._explained) <= REASONS:
             self._say(job.node_name, f"{job.state}: {job.reason}")
-        elif len(self._said) == REASONS + 1:
+        elif len(self._explained) == REASONS + 1:
             self._say("…", f"More nodes wait; see `qd job show {self._command.id}`.")
+
+    def print_absence(self, seconds: float) -> None:
+        """Print that the server does not answer."""
+        self._say("…", absence(seconds))
 
     def _say(self, node: str, text: str) -> None:
         self._progress.clear()
@@ -148,7 +189,7 @@ class _Following:
         output.errors.print(f"[dim]{escape(node)}[/] {escape(text)}", soft_wrap=True)
 
     def _state(self) -> str:
-        """The progress line."""
+        """Return the progress line."""
         waiting = [job.node_name for job in self.jobs.values() if not is_final(job.state)]
         failed = sum(is_final(job.state) and job.state is not JobState.OK for job in self.jobs.values())
         names = ", ".join(waiting[:WAITING_NAMES]) + (", …" if len(waiting) > WAITING_NAMES else "")
@@ -156,11 +197,11 @@ class _Following:
         return f"{done}, waiting for {names}" if waiting else done
 
     def print_summary(self) -> None:
-        """How many are in each state, how long it took, and what failed where."""
+        """Print how many jobs are in each state, the time, and the failures."""
         took = time.monotonic() - self._began
         states = counts(Counter(job.state for job in self.jobs.values()))
-        said = f"{took * 1000:.0f} ms" if took < 1 else f"{took:.1f} s"
-        output.errors.print(f"[dim]{states} on {output.counted(len(self.jobs), 'node')} in {said}[/]")
+        said = output.took(took * 1000)
+        output.errors.print(f"[dim]{escape(states)} on {output.counted(len(self.jobs), 'node')} in {escape(said)}[/]")
         if self._view.states:
             return
         failed: dict[tuple[JobState, str], list[str]] = {}
@@ -169,57 +210,60 @@ class _Following:
                 failed.setdefault((job.state, self._why(job)), []).append(job.node_name)
         for (state, why), names in failed.items():
             if not why and len(self.jobs) == 1:
-                continue  # all is said
+                continue  # everything is printed
             more = f" and {len(names) - SUMMARY_NAMES} more" if len(names) > SUMMARY_NAMES else ""
             text = escape(f"{', '.join(names[:SUMMARY_NAMES])}{more}: ") + output.cell(state)
             output.errors.print(text + escape(f" {why}" if why else ""), soft_wrap=True)
 
     def _why(self, job: Job) -> str:
-        """Why it ended so, unless its node printed that already."""
+        """Return why the job ended so, unless its node printed that already."""
         why = _why(job)
         return "" if why == self._printed.get((job.gid, job.nid)) else why
 
     # ── Ctrl-C ───────────────────────────────────────────────────────────────────────────────────────────────────────
-    @contextmanager
-    def interruptible(self) -> Generator[None]:
-        """The first Ctrl-C ends the jobs, if the view says so, and they are followed to their end; the next leaves."""
-        if not self._view.ends or threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGINT, self._end_jobs)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def interruptible(self) -> AbstractContextManager[None]:
+        """End the jobs at the first Ctrl-C, if the view does so, and follow them to their end; leave at the next."""
+        return on_signals(self._interrupt) if self._view.ends else nullcontext()
 
-    def _end_jobs(self, _number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def _interrupt(self) -> None:
         self.interrupted = True
-        threading.Thread(target=self._kill, daemon=True).start()
+        self._until = time.monotonic() + self._view.last_words_s
+        self._ending = threading.Thread(target=self._kill, daemon=True)  # the main thread may be interrupted anywhere
+        self._ending.start()
 
     def _kill(self) -> None:
-        """In a thread of its own: the program is in the middle of anything."""
-        self._progress.clear()
-        output.errors.print("\n[dim]Ending the jobs; Ctrl-C again leaves them to it.[/]")
+        with suppress(OSError):  # the terminal may be closed
+            self._progress.clear()
+            output.errors.print("\n[dim]Ending the jobs; Ctrl-C again leaves them to it.[/]")
+        self._tell_to_end()
+
+    def end(self) -> None:
+        """End the view; ask the jobs to end if the view does so, and wait for that request."""
+        if self._ending is not None:
+            self._ending.join(self._view.end_s)
+        elif self._view.ends:
+            self._tell_to_end()
+
+    def _tell_to_end(self) -> None:
         try:
-            self._client.kill_command(self._command.id)
+            self._client.commands.kill(self._command.id)
         except QuarterdeckError as error:
             output.print_error(error)
 
     def print_interrupted(self) -> None:
-        """What goes on, and how to follow or end it."""
+        """Print which jobs continue, and how to follow or end them."""
         left = sum(not is_final(job.state) for job in self.jobs.values())
         ending = "they were told to end" if self.interrupted else "the jobs go on"
         output.errors.print(
-            f"\nNo longer following; {output.counted(left, 'node')} had no result yet, and {ending}.\n"
-            f"Follow again: qd job show {self._command.id} --follow\n"
-            f"End them:     qd job kill {self._command.id}",
+            f"\nNo longer following; {output.counted(left, 'node')} had no result yet, and {escape(ending)}.\n"
+            f"Follow again: qd job show {escape(self._command.id)} --follow\n"
+            f"End them:     qd job kill {escape(self._command.id)}",
             soft_wrap=True,
         )
 
 
 def print_job(job: Job) -> None:
-    """A job's state, then its result: the last lines it printed, and what it returned."""
+    """Print a job's state, then its result: the last lines of its output, and its value."""
     print_state(job)
     if job.result:
         text = "".join(f"{part.removesuffix(chr(10))}\n" for part in (*job.result.streams, job.result.critical) if part)
@@ -227,14 +271,15 @@ def print_job(job: Job) -> None:
 
 
 def print_state(job: Job) -> None:
-    """One line: the node, the state, how long it took, and why."""
+    """Print one line: the node, the state, the duration, and the reason."""
     _print_state(job, _why(job))
 
 
 def _print_state(job: Job, why: str) -> None:
-    took = f" {job.result.time} ms" if job.result and job.result.starttime else ""
+    took = f" {output.took(job.result.time)}" if job.result and job.result.starttime else ""
+    more = escape(f"{took}: {why}" if why else took)
     output.console.print(
-        f"[bold]{escape(job.node_name)}[/] {output.cell(job.state)}{took}{escape(f': {why}' if why else '')}",
+        f"[bold]{escape(job.node_name)}[/] {output.cell(job.state)}" + more,
         soft_wrap=True,
     )
 
@@ -245,22 +290,31 @@ def _why(job: Job) -> str:
 
 
 def result_text(result: JobResult) -> str:
-    """What a job returned, JSON indented."""
+    """Return a job's result, with JSON indented."""
     if result.level == JSON_LEVEL:
-        with suppress(msgspec.DecodeError):  # what says it is JSON and is not is shown as it came
+        with suppress(msgspec.DecodeError):  # invalid JSON is shown as it is
             return msgspec.json.format(result.data, indent=2)
     return result.data
 
 
 def counts(states: Mapping[JobState, int]) -> str:
-    """How many jobs are in each state, in the order of a job's life: "2 OK, 1 QUEUED"."""
-    return ", ".join(f"{states[state]} {state}" for state in JobState if states.get(state))
+    """Return how many jobs are in each state, in the order of a job's states: "2 OK, 1 QUEUED"."""
+    return ", ".join(
+        f"{count} {state}" for state, count in (dict.fromkeys(JobState, 0) | dict(states)).items() if count
+    )
 
 
-def print_accepted(made: CommandWithJobs, *, json: bool) -> None:
-    """That the server has it."""
-    if json:
-        output.print_json(made)
+def print_accepted(made: CommandWithJobs, how: OutputOptions) -> None:
+    """Print that the server has accepted the command."""
+    if not how.is_table:
+        print_command(made, how)
         return
-    output.console.print(f"{made.id}: {made.cmd} on {output.counted(len(made.jobs), 'node')}")
-    output.errors.print(f"Follow it with `qd job show {made.id} --follow`.", soft_wrap=True)
+    output.console.print(f"{escape(made.id)}: {escape(made.cmd)} on {output.counted(len(made.jobs), 'node')}")
+    waits = [job for job in made.jobs if job.reason]
+    for job in waits[:REASONS]:
+        output.errors.print(
+            f"[dim]{escape(job.node_name)}[/] {escape(job.state)}: {escape(job.reason)}", soft_wrap=True
+        )
+    if len(waits) > REASONS:
+        output.errors.print(f"… and {len(waits) - REASONS:d} more nodes wait.", soft_wrap=True)
+    output.errors.print(f"Follow it with `qd job show {escape(made.id)} --follow`.", soft_wrap=True)

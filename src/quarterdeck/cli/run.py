@@ -1,11 +1,10 @@
-"""`qd run`: run a program or a script on nodes and see what it prints, as if it ran here.
+"""`qd run`: a program or a script on nodes, with its output, as if it ran here.
 
-Only says what is asked: the command `execute`, or one of those that run scripts. How it is followed is in `results.py`.
+This module only builds the command: `execute`, or one of those that run scripts. `results.py` follows it.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +13,20 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from quarterdeck.cli import results
-from quarterdeck.cli.arguments import Json, connect, key_value
-from quarterdeck.cli.command import Detach, Id, Prefix, Where
+from quarterdeck.cli import asking, results
+from quarterdeck.cli.arguments import connect, key_value
+from quarterdeck.cli.command import Detach, Id, Prefix
+from quarterdeck.cli.formats import OutputOptions
+from quarterdeck.cli.progress import Progress
 from quarterdeck.cli.results import View
-from quarterdeck.model.errors import BadInput, NotFound, TooLarge
-from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CreateCommand
+from quarterdeck.cli.selection import Where
+from quarterdeck.cli.standard_input import give
+from quarterdeck.cli.text import unreadable
+from quarterdeck.model.durations import parse_duration
+from quarterdeck.model.errors import BadInput
+from quarterdeck.model.jobs import CreateCommand
 from quarterdeck.model.processes import ExecuteArguments, parse_size
 from quarterdeck.model.scripts import LUA, PYTHON, SHELL
-from quarterdeck.model.tables import parse_duration
 
 #: what runs a script, by how its name ends
 _SCRIPTS = {".py": PYTHON, ".lua": LUA, ".sh": SHELL}
@@ -35,11 +39,19 @@ app = App(name="run")
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class How:
-    """What the process is told."""
+class ProcessOptions:
+    """The settings of the process."""
 
     timeout: Annotated[str | None, Parameter(help="It is ended after this time, e.g. 30s.")] = None
-    stdin: Annotated[bool, Parameter(help="Read standard input to its end first, and pass it on.")] = False
+    stdin: Annotated[
+        bool | None,
+        Parameter(
+            negative="--no-stdin",
+            help="Read standard input to its end first, and pass it on, whatever its size; by default if it is a file,"
+            " or a pipe that has data. What is long is kept in $TMPDIR, else /var/tmp, until it is sent. Use --no-stdin"
+            " in a loop that reads standard input itself.",
+        ),
+    ] = None
     script: Annotated[Path | None, Parameter(help="Run this script (.py, .lua or .sh), found here and sent.")] = None
     user: Annotated[str, Parameter(help="As this user of the node.")] = ""
     cwd: Annotated[str, Parameter(help="In this folder of the node.")] = ""
@@ -51,7 +63,7 @@ class How:
     name: Annotated[str, Parameter(help="What its messages and stats are filed under; a script: its file's name.")] = ""
 
     def settings(self) -> dict[str, Any]:
-        """As arguments of a command; what was not said is left out."""
+        """Return the settings as arguments of a command, without those that were not given."""
         said = {
             "max_time": None if self.timeout is None else parse_duration(self.timeout),
             "workingdir": self.cwd,
@@ -70,41 +82,44 @@ class How:
 def run(
     *program: Annotated[str, Parameter(name="PROGRAM", help="The program and its arguments; no shell is between.")],
     where: Where = Where(),
-    how: How = How(),
+    options: ProcessOptions = ProcessOptions(),
     id: Id = "",
     prefix: Prefix = None,
     detach: Detach = False,
-    json: Json = False,
+    how: OutputOptions = OutputOptions(),
 ) -> None:
     """Run a program on nodes and print what it prints: qd run --on role=web -- uptime -p
 
     Options of `qd` stand before the program. The exit code is 0 only if it is OK on every node; of one node it is the
-    program's own. Ctrl-C ends it on all nodes (130); with --detach nobody waits for it.
+    program's own. Ctrl-C ends it on all nodes (130); with --detach nobody waits for it. A server that does not answer
+    is tried again for 60 s; then `qd` ends with the exit code 69, and the program goes on.
     """
-    cmd, args = command(program, how)
-    data = _standard_input() if how.stdin else ""
+    cmd, args = command(program, options)
     expires_s = where.expires_s
     with connect() as client:
         chosen = where.chosen(client)
-        made = client.create_command(
-            CreateCommand(cmd=cmd, args=args, data=data, id=id, selector=chosen, any=where.any, expires_s=expires_s)
+        data, sha256 = give(client, wanted=options.stdin, progress=Progress(wanted=how.is_table))
+        if sha256:
+            args["stdin_sha256"] = sha256
+        request = CreateCommand(
+            cmd=cmd, args=args, data=data, id=id, selector=chosen, any=where.any, expires_s=expires_s
         )
-        if not detach:
-            results.follow(client, made, View(states=False, prefix=prefix, ends=True, json=json))
-            return
-    results.print_accepted(made, json=json)
+        if detach:
+            results.print_accepted(client.commands.create(request), how)
+        else:
+            asking.ask_and_follow(client, request, View(states=False, prefix=prefix, ends=True, how=how))
 
 
-def command(program: Sequence[str], how: How) -> tuple[str, dict[str, Any]]:
-    """The command's name and arguments."""
-    settings = how.settings()
-    if how.script is not None:
-        cmd = _SCRIPTS.get(how.script.suffix)
+def command(program: Sequence[str], options: ProcessOptions) -> tuple[str, dict[str, Any]]:
+    """Return the command's name and arguments."""
+    settings = options.settings()
+    if options.script is not None:
+        cmd = _SCRIPTS.get(options.script.suffix)
         if cmd is None:
             raise BadInput(
-                f"'{how.script.name}' is none of the scripts that nodes run.", hint="They end in .py, .lua or .sh."
+                f"'{options.script.name}' is none of the scripts that nodes run.", hint="They end in .py, .lua or .sh."
             )
-        return cmd, {"script": _source(how.script), "args": list(program), "name": how.script.stem, **settings}
+        return cmd, {"script": _source(options.script), "args": list(program), "name": options.script.stem, **settings}
     if not program:
         raise BadInput("Expected a program to run, found none.", hint="As in `qd run --on role=web -- uptime -p`.")
     args = {"cmd": program[0], "args": list(program[1:]), **settings}
@@ -113,7 +128,7 @@ def command(program: Sequence[str], how: How) -> tuple[str, dict[str, Any]]:
 
 
 def separated(tokens: Sequence[str]) -> list[str]:
-    """The command line with `--` before the program of `qd run`: what follows is the program's, options too."""
+    """Return the command line with `--` before the program of `qd run`: what follows is the program's, options too."""
     if not tokens or tokens[0] != "run":
         return list(tokens)
     arguments = app.assemble_argument_collection()
@@ -128,23 +143,8 @@ def separated(tokens: Sequence[str]) -> list[str]:
 
 def _source(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise NotFound(f"There is no file '{path}' here.") from error
+        return path.read_bytes().decode()  # keeps its line ends
+    except OSError as error:
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"'{path}' is not text in UTF-8: {error}.") from error
-
-
-def _standard_input() -> str:
-    read = sys.stdin.buffer.read(COMMAND_LIMIT_BYTES + 1)
-    if len(read) > COMMAND_LIMIT_BYTES:
-        raise TooLarge(
-            f"Standard input is passed on up to {COMMAND_LIMIT_BYTES} bytes; there are more.",
-            hint="Send it as a file with `qd file push`, and have the program read that.",
-        )
-    try:
-        return read.decode()
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            f"Standard input is passed on as text in UTF-8: {error}.", hint="Send other bytes with `qd file push`."
-        ) from error

@@ -1,21 +1,41 @@
-"""`qd job schedule`: commands that are asked for again and again."""
+"""`qd job schedule`: commands that are requested again and again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
+import msgspec
 from cyclopts import App, Parameter
 
-from quarterdeck.cli import output
-from quarterdeck.cli.arguments import Json, On, OnGrid, OnNode, connect, selector
-from quarterdeck.cli.command import Any_, Arg, Cmd, Data, Expires, asked
+from quarterdeck.cli import completers, many, output
+from quarterdeck.cli.arguments import connect
+from quarterdeck.cli.cells import Long, Moment
+from quarterdeck.cli.command import Arg, Cmd, Data, asked
+from quarterdeck.cli.formats import ListOptions, OutputOptions
+from quarterdeck.cli.listing import Column, Listing, print_details
+from quarterdeck.cli.results import counts
+from quarterdeck.cli.selection import Where, in_words
+from quarterdeck.model.durations import parse_duration
 from quarterdeck.model.errors import BadInput
+from quarterdeck.model.jobs import in_one_line
 from quarterdeck.model.schedules import CreateSchedule, MissedRuns, Schedule
-from quarterdeck.model.tables import parse_duration
 
 app = App(name="schedule", help="Commands that are asked for again and again.")
 
-Name = Annotated[str, Parameter(help="The schedule's name.")]
+Name = Annotated[str, Parameter(help="The schedule's name.", completer=completers.schedules)]
+Names = Annotated[str, Parameter(help="Names of schedules.", completer=completers.schedules)]
+
+#: the command that runs a program
+EXECUTE = "execute"
+
+
+def _where(schedule: Schedule) -> str:
+    return f"{'any of ' if schedule.command.any else ''}{in_words(schedule.command.selector)}"
+
+
+def _when(schedule: Schedule) -> str:
+    return f"{schedule.cron} {schedule.timezone}" if schedule.cron else f"every {output.duration(schedule.period_s)}"
 
 
 @app.command
@@ -23,7 +43,7 @@ def add(
     name: Name,
     cmd: Cmd,
     /,
-    *,
+    *program: Annotated[str, Parameter(name="PROGRAM", help="Behind --: a program and its arguments instead of CMD.")],
     cron: Annotated[
         str, Parameter(help="Six fields: second minute hour day-of-month month day-of-week.", allow_leading_hyphen=True)
     ] = "",
@@ -34,80 +54,136 @@ def add(
     ),
     arg: Arg = (),
     data: Data = "",
-    on: On = (),
-    node: OnNode = (),
-    gid: OnGrid = None,
-    any: Any_ = False,
-    expires: Expires = None,
-    json: Json = False,
+    where: Where = Where(),
+    how: OutputOptions = OutputOptions(),
 ) -> None:
-    """Ask for a command at the times of --cron, or --every so often. Which nodes match is decided each time."""
-    request = CreateSchedule(
-        name=name,
-        command=asked(cmd, arg=arg, data=data, selector=selector(on, node, gid), any=any, expires=expires),
-        cron=cron,
-        timezone=timezone,
-        period_s=0 if every is None else _whole_seconds(every),
-        missed=missed,
-    )
+    """Ask for a command at the times of --cron, or --every so often: qd job schedule add NAME --every 1h -- uptime -p
+
+    Which nodes match is decided each time.
+    """
+    given = (*arg, *_program(cmd, program, arg))
     with connect() as client:
-        _print(client.create_schedule(request), json=json)
+        selector = where.standing(client, what=f"the schedule {name}")
+        request = CreateSchedule(
+            name=name,
+            command=asked(cmd, arg=given, data=data, where=where, selector=selector),
+            cron=cron,
+            timezone=timezone,
+            period_s=0 if every is None else _whole_seconds(every),
+            missed=missed,
+        )
+        many.print_each([name], lambda _: client.schedules.create(request), how, lambda made: _print(made, how))
+
+
+def _program(cmd: str, program: Sequence[str], arg: Sequence[str]) -> tuple[str, ...]:
+    """Return a program of the command line as arguments of the command `execute`."""
+    if not program:
+        return ()
+    if cmd != EXECUTE or any(each.partition("=")[0] in ("cmd", "args") for each in arg):
+        found = program[1] if program[0] == EXECUTE and len(program) > 1 else program[0]
+        raise BadInput(
+            f"Expected a command or, behind --, a program; found both '{cmd}' and '{found}'.",
+            hint="As in `qd job schedule add NAME --every 1h -- uptime -p`.",
+        )
+    return f"cmd={_json(program[0])}", f"args={_json(list(program[1:]))}"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def separated(tokens: Sequence[str]) -> list[str]:
+    """Return the command line with the command `execute` before a program that stands behind `--`."""
+    if tuple(tokens[:3]) != ("job", "schedule", "add") or "--" not in tokens:
+        return list(tokens)
+    place = tokens.index("--")
+    return list(tokens) if place + 1 == len(tokens) else [*tokens[: place + 1], EXECUTE, *tokens[place + 1 :]]
+
+
+SCHEDULES = Listing[Schedule](
+    columns=(
+        Column("schedule", lambda s: s.name),
+        Column("command", lambda s: Long(_what(s))),
+        Column("on", _where),
+        Column("when", _when),
+        Column("next", lambda s: Moment(s.next_time, otherwise="disabled"), rank=1),
+        Column("last command", lambda s: s.last_command, rank=4),
+        Column("jobs", lambda s: counts(s.states), rank=2),
+        Column("missed", lambda s: s.missed_runs or "", rank=3),
+        Column("last missed", lambda s: Moment(s.missed_time), wide=True),
+        Column("asked by", lambda s: s.actor, wide=True),
+        Column("reason", lambda s: s.reason),
+    ),
+    name=lambda s: s.name,
+    empty="No schedules. Make one with `qd job schedule add NAME --every 1h -- PROGRAM`.",
+)
 
 
 @app.command(name="ls")
-def ls(*, json: Json = False) -> None:
-    """List schedules: when each is due, and what came of it last."""
+def ls(*, how: ListOptions = ListOptions()) -> None:
+    """List schedules: what runs where, when each is due, and what came of it last."""
     with connect() as client:
-        schedules = client.list_schedules()
-    output.show(
-        schedules,
-        {
-            "schedule": lambda s: s.name,
-            "command": lambda s: s.command.cmd,
-            "when": _when,
-            "next": lambda s: output.moment(s.next_time) or "disabled",
-            "last command": lambda s: s.last_command,
-            "reason": lambda s: s.reason,
-        },
-        json=json,
-        empty="No schedules. Make one with `qd job schedule add NAME CMD --every 1h`.",
+        SCHEDULES.print(client.schedules.list, how)
+
+
+@app.command
+def show(name: Name, /, *, how: OutputOptions = OutputOptions()) -> None:
+    """Show one schedule: when it is due, the outcome of its runs, and how many were missed."""
+    with connect() as client:
+        found = client.schedules.get(name)
+    print_details(found, lambda: _details(found, how), how, name=found.name)
+
+
+def _details(schedule: Schedule, how: OutputOptions) -> Iterator[tuple[str, object]]:
+    missed = f"{schedule.missed_runs}, last {output.moment(schedule.missed_time, utc=how.utc)}"
+    yield from (
+        ("schedule", schedule.name),
+        ("command", _what(schedule)),
+        ("on", _where(schedule)),
+        ("when", _when(schedule)),
+        ("next", Moment(schedule.next_time, otherwise="disabled")),
+        ("if missed", "left out" if schedule.missed is MissedRuns.SKIP else "made up for once"),
+        ("missed", missed if schedule.missed_runs else ""),
+        ("last command", schedule.last_command),
+        ("jobs", counts(schedule.states)),
+        ("reason", schedule.reason),
+        ("asked by", schedule.actor),
     )
 
 
 @app.command
-def rm(name: Name, /) -> None:
-    """Forget a schedule. What it asked for goes on."""
+def rm(*names: Names) -> None:
+    """Forget schedules. What they asked for goes on."""
     with connect() as client:
-        client.delete_schedule(name)
-    output.console.print(f"{name} is removed.")
+        many.remove(names, client.schedules.remove)
 
 
 @app.command
-def enable(name: Name, /, *, json: Json = False) -> None:
-    """Enable a schedule: it is due next after now."""
+def enable(*names: Names, how: OutputOptions = OutputOptions()) -> None:
+    """Enable schedules: each is due next after now."""
     with connect() as client:
-        _print(client.enable_schedule(name, enabled=True), json=json)
+        many.print_each(names, client.schedules.enable, how, lambda found: _print(found, how))
 
 
 @app.command
-def disable(name: Name, /, *, json: Json = False) -> None:
-    """Disable a schedule: it stays, and asks for nothing."""
+def disable(*names: Names, how: OutputOptions = OutputOptions()) -> None:
+    """Disable schedules: they stay, and ask for nothing."""
     with connect() as client:
-        _print(client.enable_schedule(name, enabled=False), json=json)
+        many.print_each(names, client.schedules.disable, how, lambda found: _print(found, how))
 
 
-def _print(schedule: Schedule, *, json: bool) -> None:
-    if json:
-        output.print_json(schedule)
+def _print(schedules: Sequence[Schedule], how: OutputOptions) -> None:
+    if not how.is_table:
+        SCHEDULES.print_items(schedules, how)
         return
-    due = output.moment(schedule.next_time)
-    output.console.print(
-        f"{schedule.name}: {schedule.command.cmd} {_when(schedule)}, {f'next {due}' if due else 'disabled'}"
-    )
+    for schedule in schedules:
+        due = output.moment(schedule.next_time, utc=how.utc)
+        many.say(f"{schedule.name}: {schedule.command.cmd} {_when(schedule)}, {f'next {due}' if due else 'disabled'}")
 
 
-def _when(schedule: Schedule) -> str:
-    return f"{schedule.cron} {schedule.timezone}" if schedule.cron else f"every {output.duration(schedule.period_s)}"
+def _what(schedule: Schedule) -> str:
+    command = schedule.command
+    return f"{command.cmd} {in_one_line(command.args)}".rstrip()
 
 
 def _whole_seconds(text: str) -> int:

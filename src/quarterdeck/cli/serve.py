@@ -26,7 +26,7 @@ def server(
     link: Annotated[str | None, Parameter(help="Address agents connect to, host:port [env: QD_LINK].")] = None,
     link_https: Annotated[
         str | None,
-        Parameter(help="Address for agents that may speak only HTTPS, host:port [env: QD_SERVER_LINK_HTTPS]."),
+        Parameter(help="Address for agents that may speak only HTTPS, host:port [env: QD_SERVER_LINK__HTTPS]."),
     ] = None,
     name: Annotated[tuple[str, ...], Parameter(help="Further host name for its certificate.")] = (),
     state_url: Annotated[str | None, Parameter(help="State store: a SQLAlchemy URL; default: SQLite.")] = None,
@@ -38,12 +38,12 @@ def server(
     flags = {
         "home": home,
         "http": http,
-        "link": link,
-        "link_https": link_https,
-        "names": list(name) or None,
+        "link.address": link,
+        "link.https": link_https,
+        "link.names": list(name) or None,
         "state_url": state_url,
         "telemetry_url": telemetry_url,
-        "redis": redis,
+        "redis.url": redis,
     }
     settings = config.load(ServerConfig, flags=flags, file=config_file).config
     start_logging("server")
@@ -81,10 +81,16 @@ async def _serve(settings: ServerConfig) -> None:
     deck = Server(settings)
     await deck.start()
     try:
-        http = HttpServer(create_app(deck), settings.http)
+        http = HttpServer(
+            create_app(deck),
+            settings.http,
+            names=settings.http_names,
+            local=deck.http_socket,
+            connections=deck.connections.http,
+        )
         try:
             await http.start()
-            await deck.publish(http.address)
+            await deck.about.publish(http.address)
             await http.ended()
         finally:
             await http.stop()

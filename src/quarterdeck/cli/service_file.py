@@ -1,12 +1,12 @@
-"""Reads a file of services: `[service.NAME]` tables in TOML. What is wrong is said with its place.
+"""The file of services: `[service.NAME]` tables in TOML. Every error names its place in the file.
 
-What one service comes after is checked by the server, which knows the others.
+The server, which knows the other services, checks `after`.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +14,9 @@ from typing import Any, cast
 
 import msgspec
 
+from quarterdeck.cli.text import unreadable
+from quarterdeck.kit.names import did_you_mean, nearest
+from quarterdeck.model.durations import with_seconds
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.mismatch import in_words
 from quarterdeck.model.nodes import Selector
@@ -28,23 +31,38 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$\.?(.*)
 
 
 class ServiceFile(Struct, frozen=True, kw_only=True):
-    """What a file says."""
+    """The contents of a file of services."""
 
     services: tuple[Service, ...]
     group: str = ""
+    without_selector: tuple[str, ...] = ()  #: names of the services whose tables have none
 
 
-def read_services(path: Path, *, selector: Selector) -> ServiceFile:
-    """The services of a file, in its order; `selector` is that of those that name none. `BadInput`."""
+_EMPTY = (
+    'Begin with [service.NAME] and command = ["PROGRAM"]. To end all services of a group, leave its `group` in the '
+    "file, and use --prune."
+)
+
+
+def read_services(path: Path, *, selector: Selector, prune: bool = False) -> ServiceFile:
+    """Return the services of a file, in its order; `selector` applies to those without one. Raise `BadInput`.
+
+    The path `-` is standard input.
+
+    With `prune`, a file that names its group may contain no services.
+    """
+    if str(path) == "-":
+        content = sys.stdin.buffer.read(FILE_LIMIT_BYTES + 1)
+        return parse_services(content, name="Standard input", selector=selector, prune=prune)
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from error
-    return parse_services(content, name=str(path), selector=selector)
+        raise unreadable(path, error) from error
+    return parse_services(content, name=str(path), selector=selector, prune=prune)
 
 
-def parse_services(content: bytes, *, name: str, selector: Selector) -> ServiceFile:
-    """The same of bytes; `name` is what the file is called."""
+def parse_services(content: bytes, *, name: str, selector: Selector, prune: bool = False) -> ServiceFile:
+    """Parse services from bytes; `name` is the name of the file."""
     if len(content) > FILE_LIMIT_BYTES:
         raise BadInput(f"{name} has {len(content)} bytes; a file of services has at most {FILE_LIMIT_BYTES}.")
     try:
@@ -55,12 +73,14 @@ def parse_services(content: bytes, *, name: str, selector: Selector) -> ServiceF
         if key not in _KEYS:
             raise _unknown(name, key, _KEYS)
     tables, group = found.get("service", {}), found.get("group", "")
-    if not isinstance(tables, dict) or not tables:
-        raise BadInput(f"{name} holds no service.", hint='Begin with [service.NAME] and command = ["PROGRAM"].')
+    if not isinstance(tables, dict) or not (tables or (prune and group)):
+        raise BadInput(f"{name} holds no service.", hint=_EMPTY)
     if not isinstance(group, str):
         raise BadInput(f'{name}: group is a text, such as group = "shop"; found {group!r}.')
-    services = tuple(_service(name, key, table, selector) for key, table in cast("dict[str, Any]", tables).items())
-    return ServiceFile(services=services, group=group)
+    named = cast("dict[str, Any]", tables)
+    services = tuple(_service(name, key, table, selector) for key, table in named.items())
+    without = tuple(key for key, table in named.items() if "selector" not in table)
+    return ServiceFile(services=services, group=group, without_selector=without)
 
 
 def _service(file: str, name: str, table: object, selector: Selector) -> Service:
@@ -73,7 +93,7 @@ def _service(file: str, name: str, table: object, selector: Selector) -> Service
     if isinstance(given.get("command"), str):
         raise BadInput(f"{place}: command is a list, the program and its arguments; found a text.", hint=_NO_SHELL)
     try:
-        service = msgspec.convert(given | {"name": name}, Service)
+        service = msgspec.convert(with_seconds(given, Service) | {"name": name}, Service)
     except msgspec.ValidationError as error:
         raise _wrong(file, name, given, error) from error
     except RecursionError as error:
@@ -87,7 +107,7 @@ _NO_SHELL = 'There is no shell: write command = ["/bin/sh", "-c", "…"] if you 
 
 
 def _wrong(file: str, name: str, given: Mapping[str, Any], error: msgspec.ValidationError) -> BadInput:
-    """What msgspec says, in words of the file."""
+    """Return an error of msgspec in terms of the file."""
     place = f"service.{name}"
     unknown = _UNKNOWN.fullmatch(str(error))
     if unknown is not None:
@@ -101,7 +121,6 @@ def _wrong(file: str, name: str, given: Mapping[str, Any], error: msgspec.Valida
 
 
 def _unknown(file: str, key: str, known: Iterable[str], *, where: str = "") -> BadInput:
-    near = difflib.get_close_matches(key, list(known), n=1)
-    hint = f"Did you mean '{near[0]}'?" if near else f"It may have {', '.join(known)}."
+    hint = did_you_mean(nearest(key, known, most=1), otherwise=f"It may have {', '.join(known)}.", quote="'")
     place = f"{file}: {where} has" if where else f"{file} has"
     return BadInput(f"{place} the key '{key[:100]}', which is not known.", hint=hint)

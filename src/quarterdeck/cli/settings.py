@@ -1,20 +1,41 @@
-"""`qd config`: what is set, and where each value came from."""
+"""`qd config`: the values in effect, and the origin of each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import msgspec
 from cyclopts import App, Parameter
 
-from quarterdeck.cli import config, output
-from quarterdeck.cli.arguments import Json
-from quarterdeck.cli.shown import shown
+from quarterdeck.cli import config
+from quarterdeck.cli.formats import OutputOptions
+from quarterdeck.cli.listing import Column, Listing
+from quarterdeck.cli.redaction import redacted
 from quarterdeck.model.config import AgentConfig, ServerConfig
 
 app = App(name="config", help="The configuration and where each value came from.")
+
+
+class Setting(NamedTuple):
+    """A key, its value, and its origin."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+SETTINGS = Listing[Setting](
+    columns=(
+        Column("key", lambda s: s.key),
+        Column("value", lambda s: s.value),
+        Column("from", lambda s: s.origin),
+    ),
+    name=lambda s: s.key,
+    struct=lambda s: {"key": s.key, "value": s.value, "from": s.origin},
+    empty="",
+)
 
 
 @app.command
@@ -22,26 +43,21 @@ def show(
     section: Annotated[Literal["server", "agent"], Parameter(help="Which half of the configuration.")] = "server",
     /,
     *,
-    json: Json = False,
+    how: OutputOptions = OutputOptions(),
 ) -> None:
     """Show every key of a section: its value, and whether a default, the file, the environment or a flag set it."""
     kind: type[ServerConfig | AgentConfig] = config.SECTIONS[section]
     loaded = config.load(kind, flags={})
     rows = [
-        {"key": name, "value": shown(name, value), "from": origin}
+        Setting(name, redacted(name, value), origin)
         for key, origin in loaded.origins.items()
         for name, value in _named(key, attrgetter(key)(loaded.config))
     ]
-    output.show(
-        rows,
-        {"key": lambda r: r["key"], "value": lambda r: r["value"], "from": lambda r: r["from"]},
-        json=json,
-        empty="",
-    )
+    SETTINGS.print_items(rows, how)
 
 
 def _named(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """A key and its value; of named things each has a line, with what was set of it."""
+    """Yield a key and its value; for named items, one line each with the fields that were set."""
     named = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
     if named and all(isinstance(each, msgspec.Struct) for each in named.values()):
         for name, each in named.items():

@@ -1,4 +1,4 @@
-"""Where a server is and with which token to ask it: given, by environment, or as `qd up` left it on this machine."""
+"""The address of a server and the token for its API: from arguments, the environment, or the files of `qd up`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
+
 from quarterdeck.model.config import DEFAULT_HTTP
 from quarterdeck.model.errors import BadConfig, Unauthenticated
 from quarterdeck.model.struct import Struct
 
 ADMIN_TOKEN_FILE = "admin.token"
 HTTP_ADDRESS_FILE = "http.address"
+HTTP_SOCKET_FILE = "http.socket"
 
 
 def default_home() -> Path:
-    """The data folder: $QD_HOME, else /var/lib/quarterdeck for root, else the user's own data folder."""
+    """Return the data folder: $QD_HOME, else /var/lib/quarterdeck for root, else the user's own data folder."""
     if home := os.environ.get("QD_HOME"):
         return Path(home).absolute()
     if os.geteuid() == 0:
@@ -25,20 +28,22 @@ def default_home() -> Path:
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """A server's address and the API token to use."""
+    """The address of a server and an API token for it."""
 
     url: str  #: "http://127.0.0.1:8420"
     token: str
+    socket: str = ""  #: the Unix socket to connect to, instead of the host and port of `url`
 
     @classmethod
     def find(cls, *, http: str = "", token: str = "", home: Path | None = None) -> Endpoint:
-        """`http` and `token` if given, else QD_HTTP and QD_TOKEN, else what the server here wrote to its home.
+        """Return `http` and `token` if given, else QD_HTTP and QD_TOKEN, else those of this machine's server.
 
-        Raises `Unauthenticated` when no token is to be found, saying where it was looked for; `BadConfig` when the
-        address is none.
+        Raise `Unauthenticated` with the places that were searched when no token is found, `BadConfig` when the address
+        is not valid.
         """
         home = home or default_home()
-        http = http or os.environ.get("QD_HTTP", "") or _read(home / HTTP_ADDRESS_FILE) or DEFAULT_HTTP
+        elsewhere = http or os.environ.get("QD_HTTP", "")
+        http = elsewhere or _read(home / HTTP_ADDRESS_FILE) or DEFAULT_HTTP
         token = token or os.environ.get("QD_TOKEN", "") or _read(home / ADMIN_TOKEN_FILE)
         if not token:
             raise Unauthenticated(
@@ -47,23 +52,31 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             )
         if not (token.isascii() and token.isprintable()):
             raise Unauthenticated("The API token holds characters that no token has.", hint="Copy it anew.")
-        return cls(url=_checked(http if "://" in http else f"http://{http}"), token=token)
+        url = _checked(http if "://" in http else f"http://{http}")
+        return cls(url=url, token=token, socket="" if elsewhere else _socket(home))
 
     @classmethod
     def of_home(cls, home: Path) -> Endpoint:
-        """The server whose data folder is `home`, whatever the environment says of others."""
-        return cls.find(http=_read(home / HTTP_ADDRESS_FILE), token=_read(home / ADMIN_TOKEN_FILE), home=home)
+        """Return the endpoint of the server whose data folder is `home`, without the environment."""
+        found = cls.find(http=_read(home / HTTP_ADDRESS_FILE), token=_read(home / ADMIN_TOKEN_FILE), home=home)
+        return msgspec.structs.replace(found, socket=_socket(home))
 
 
 def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and " " not in url
-    except ValueError:  # of the port, or an IPv6 address without its end
+    except ValueError:  # an invalid port, or an IPv6 address without its closing bracket
         valid = False
     if not valid:
         raise BadConfig(f"'{url}' is not a server's address.", hint="Write HOST:PORT or https://HOST in QD_HTTP.")
     return url
+
+
+def _socket(home: Path) -> str:
+    """Return the path of the server's own socket for this machine, or "" where this user may not connect to it."""
+    path = home / HTTP_SOCKET_FILE
+    return str(path) if os.access(path, os.W_OK) else ""
 
 
 def _read(path: Path) -> str:

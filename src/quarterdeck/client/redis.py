@@ -1,12 +1,12 @@
-"""The client through Redis, for programs that reach a Redis and no server: commands in, results out.
+"""The client through Redis, for programs that can connect to a Redis but not to the server.
 
-from quarterdeck.client.redis import RedisClient
+    from quarterdeck.client.redis import RedisClient
 
-with RedisClient("redis://127.0.0.1:6379") as qd:
-    for result in qd.execute(1, 1, "/bin/hostname").iter_results(timeout=30):
-        print(result.state, result.streams[0])
+    with RedisClient("redis://127.0.0.1:6379") as qd:
+        for result in qd.execute(1, 1, "/bin/hostname").iter_results(timeout=30):
+            print(result.state, result.streams[0])
 
-Needs `pip install 'quarterdeck[redis]'`. What may be asked, and what the answers mean, is in `model/queue.py`.
+Needs `pip install 'quarterdeck[redis]'`. `model/queue.py` defines the commands and their results.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ Roles = Sequence[str]
 
 
 class RedisClient:
-    """Asks through the Redis at `url` (redis://:password@host:6379/0). A context manager.
+    """A client of the Redis at `url` (redis://:password@host:6379/0). A context manager.
 
-    Every call raises `Unavailable` when Redis is away.
+    Every call raises `Unavailable` when Redis cannot be reached.
     """
 
     def __init__(self, url: str) -> None:
         try:
             self._redis: Any = cast("Any", redis.Redis).from_url(url if "://" in url else f"redis://{url}")
-        except ValueError as error:  # its words may hold the URL
+        except ValueError as error:  # its message may contain the URL
             raise BadConfig("The URL is not that of a Redis.", hint="Write redis://:PASSWORD@HOST:PORT/DB.") from error
 
     def __enter__(self) -> Self:
@@ -54,7 +54,7 @@ class RedisClient:
         self.close()
 
     def close(self) -> None:
-        """Lets go of Redis."""
+        """Close the connection to Redis."""
         self._redis.close()
 
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -71,9 +71,10 @@ class RedisClient:
         fanout: bool = False,
         tags: str = "",
     ) -> RedisCommand:
-        """Asks the node `gid`/`nid`, or one node that has all `roles`, or with `fanout` all of them.
+        """Queue a command for the node `gid`/`nid`, for one node that has all `roles`, or with `fanout` for all of
+        these.
 
-        Without an `id` one is made. The same once more, with the same id, is the same command.
+        Without an `id` one is created. A command that is queued again with the same id is executed once.
         """
         command = QueuedCommand(
             id=id or uuid.uuid4().hex,
@@ -90,7 +91,7 @@ class RedisClient:
         return RedisCommand(self, command.id)
 
     def command(self, id: str) -> RedisCommand:
-        """A command that was asked for before."""
+        """Return a command that was queued earlier."""
         return RedisCommand(self, id)
 
     def execute(
@@ -104,87 +105,87 @@ class RedisClient:
         data: str = "",
         **how: Any,
     ) -> RedisCommand:
-        """Runs a program with these arguments and `data` as its input; `args` has the rest, as max_time. As `cmd`."""
+        """Run a program with these arguments and `data` as its input; `args` has more, such as max_time. See `cmd`."""
         return self.cmd(gid, nid, "execute", {**(args or {}), "cmd": executable, "args": list(cmdargs)}, data, **how)
 
     def execute_js_py(
         self, gid: int | None, nid: int | None, script: str, *, args: Arguments = None, data: Any = "", **how: Any
     ) -> RedisCommand:
-        """Runs a Python script, given as its source. As `cmd`."""
+        """Run a Python script, given as its source. See `cmd`."""
         return self.cmd(gid, nid, "execute_js_py", {**(args or {}), "script": script}, data, **how)
 
     def execute_js_lua(
         self, gid: int | None, nid: int | None, script: str, *, args: Arguments = None, data: Any = "", **how: Any
     ) -> RedisCommand:
-        """Runs a Lua script, given as its source. As `cmd`."""
+        """Run a Lua script, given as its source. See `cmd`."""
         return self.cmd(gid, nid, "execute_js_lua", {**(args or {}), "script": script}, data, **how)
 
     def ping(self, gid: int | None, nid: int | None, **how: Any) -> RedisCommand:
-        """Whether the node answers. As `cmd`."""
+        """Check that the node answers. See `cmd`."""
         return self.cmd(gid, nid, "ping", **how)
 
     def get_cpu_info(self, gid: int | None, nid: int | None, **how: Any) -> RedisCommand:
-        """Its processors. As `cmd`."""
+        """Get its processors. See `cmd`."""
         return self.cmd(gid, nid, "get_cpu_info", **how)
 
     def get_disk_info(self, gid: int | None, nid: int | None, **how: Any) -> RedisCommand:
-        """Its disks and partitions. As `cmd`."""
+        """Get its disks and partitions. See `cmd`."""
         return self.cmd(gid, nid, "get_disk_info", **how)
 
     def get_mem_info(self, gid: int | None, nid: int | None, **how: Any) -> RedisCommand:
-        """Its memory. As `cmd`."""
+        """Get its memory. See `cmd`."""
         return self.cmd(gid, nid, "get_mem_info", **how)
 
     def get_nic_info(self, gid: int | None, nid: int | None, **how: Any) -> RedisCommand:
-        """Its interfaces and their addresses. As `cmd`."""
+        """Get its interfaces and their addresses. See `cmd`."""
         return self.cmd(gid, nid, "get_nic_info", **how)
 
     def get_os_info(self, gid: int | None, nid: int | None, **how: Any) -> RedisCommand:
-        """Its host name and system. As `cmd`."""
+        """Get its host name and system. See `cmd`."""
         return self.cmd(gid, nid, "get_os_info", **how)
 
     def get_processes_stats(
         self, gid: int | None, nid: int | None, *, domain: str = "", name: str = "", **how: Any
     ) -> RedisCommand:
-        """What its processes use now: all, or those of a domain and name. As `cmd`."""
+        """Get the current resource usage of its processes: of all, or of a domain and name. See `cmd`."""
         chosen = {key: value for key, value in (("domain", domain), ("name", name)) if value}
         return self.cmd(gid, nid, "get_processes_stats", chosen, **how)
 
     def get_process_stats(self, gid: int | None, nid: int | None, process: str, **how: Any) -> RedisCommand:
-        """What one process uses now, by the id of its command. As `cmd`."""
+        """Get the current resource usage of one process, by the id of its command. See `cmd`."""
         return self.cmd(gid, nid, "get_process_stats", {"id": process}, **how)
 
     def get_msgs(self, gid: int | None, nid: int | None, args: Arguments = None, **how: Any) -> RedisCommand:
-        """Messages that the node keeps: `args` has jobid, timefrom, timeto, levels …. As `cmd`."""
+        """Get messages that the node stores: `args` has jobid, timefrom, timeto, levels …. See `cmd`."""
         return self.cmd(gid, nid, "get_msgs", args, **how)
 
     def del_msgs(self, gid: int | None, nid: int | None, args: Arguments = None, **how: Any) -> RedisCommand:
-        """Deletes messages on the node, chosen as by `get_msgs`. As `cmd`."""
+        """Delete messages on the node, selected as by `get_msgs`. See `cmd`."""
         return self.cmd(gid, nid, "del_msgs", args, **how)
 
     def kill(self, gid: int | None, nid: int | None, job: str, **how: Any) -> RedisCommand:
-        """Ends a job on the node, by the id of its command. As `cmd`."""
+        """End a job on the node, by the id of its command. See `cmd`."""
         return self.cmd(gid, nid, "kill", {"id": job}, **how)
 
     def killall(self, gid: int | None, nid: int | None, **how: Any) -> RedisCommand:
-        """Ends all processes that the agent runs. As `cmd`."""
+        """End all processes that the agent runs. See `cmd`."""
         return self.cmd(gid, nid, "killall", **how)
 
     def restart(self, gid: int | None, nid: int | None, **how: Any) -> RedisCommand:
-        """Restarts the agent. As `cmd`."""
+        """Restart the agent. See `cmd`."""
         return self.cmd(gid, nid, "restart", **how)
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def messages(self, domain: str = "", name: str = "", *, limit: int = 100) -> list[QueuedMessage]:
-        """The last messages that processes of this domain and name forwarded, the oldest first."""
+        """Return the last messages that processes of this domain and name forwarded, the oldest first."""
         found = self._say("LRANGE", log_of(domain, name), -max(1, limit), -1)
         return [msgspec.json.decode(line, type=QueuedMessage) for line in found]
 
-    def say_for(self, seconds: float, *words: Any) -> Any:
-        """One command to Redis that waits there for so long; 0: for ever."""
+    def wait_for(self, seconds: float, *words: Any) -> Any:
+        """Send one command to Redis that waits there for up to `seconds`; 0: without limit."""
         deadline = time.monotonic() + seconds
         while True:
-            # what waits for ever asks again now and then, so that a dead connection shows
+            # an unlimited wait is repeated at intervals, so that a broken connection is noticed
             wait_s = min(_WAIT_S, deadline - time.monotonic()) if seconds else _WAIT_S
             if wait_s <= 0:
                 return None
@@ -200,12 +201,12 @@ class RedisClient:
             ) from error
 
 
-#: how long Redis is asked to wait at one time, in seconds
+#: seconds of one waiting call to Redis
 _WAIT_S = 2.0
 
 
 class RedisCommand:
-    """A command that was asked for. Each of its results is taken from Redis by whoever reads it first."""
+    """A queued command. Each of its results is removed from Redis by the first client that reads it."""
 
     def __init__(self, client: RedisClient, id: str) -> None:
         self._client = client
@@ -213,15 +214,15 @@ class RedisCommand:
         self._read = 0
 
     def get_next_result(self, timeout: float = 0.0) -> QueuedResult:
-        """The next result; `TimedOut` when none comes for so many seconds. 0: it waits for ever."""
-        found = self._client.say_for(timeout, "BLPOP", results_of(self.id))
+        """Return the next result. Raise `TimedOut` when none arrives within `timeout` seconds; 0: without limit."""
+        found = self._client.wait_for(timeout, "BLPOP", results_of(self.id))
         if found is None:
             raise TimedOut(f"No result of the command '{self.id}' came within {timeout:g} s.")
         self._read += 1
         return msgspec.json.decode(found[1], type=QueuedResult)
 
     def iter_results(self, timeout: float = 0.0) -> Generator[QueuedResult]:
-        """Each result as it comes, until every node that was asked has answered. `timeout` is for each."""
+        """Yield each result as it arrives, until every addressed node has answered. `timeout` applies to each."""
         while True:
             result = self.get_next_result(timeout)
             yield result
@@ -229,7 +230,7 @@ class RedisCommand:
                 return
 
     def wait(self, timeout: float = 0.0) -> list[QueuedResult]:
-        """All results; `timeout` is for all of them together."""
+        """Return all results; `timeout` applies to all of them together."""
         deadline = time.monotonic() + timeout
         results = [self.get_next_result(timeout)]
         while self._read < results[0].jobs:

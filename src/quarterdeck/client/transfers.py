@@ -1,12 +1,14 @@
-"""Files between this machine and the server: read and written piece by piece, resumed after a cut, checked by hash.
+"""Transfers of files between this machine and the server: in pieces, resumed after an interruption, checked by hash.
 
-Does no HTTP itself: both clients use this for what is the same in them.
+It does no HTTP. It has the parts that both clients share.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -16,26 +18,26 @@ from quarterdeck.client.calls import PREFIX, segment
 from quarterdeck.model.errors import BadInput, InUse, QuarterdeckError, StorageFull, TimedOut, Unavailable
 from quarterdeck.model.files import FileStatus
 
-#: told how many bytes of how many are through
+#: called with the number of transferred bytes and the total
 Progress = Callable[[int, int], None]
 STEP_BYTES = 1024 * 1024
-#: seconds of silence after which a transfer is taken for dead
+#: seconds of silence after which a transfer is considered broken
 SILENCE_S = 60.0
-#: seconds between a cut and the attempt to go on
+#: seconds between an interruption and the attempt to resume
 RESUME_S = 1.0
-#: attempts in a row that bring nothing
+#: number of consecutive attempts without progress
 ATTEMPTS = 30
 
 
 class Measured(NamedTuple):
-    """What a file holds."""
+    """The sha256 and size of a file."""
 
     sha256: str
     size: int
 
 
 def measure(path: Path) -> Measured:
-    """Reads a file once. Raises OSError."""
+    """Read a file once, and return its sha256 and size. Raise `OSError`."""
     hashed, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while data := file.read(STEP_BYTES):
@@ -45,7 +47,7 @@ def measure(path: Path) -> Measured:
 
 
 def pieces(path: Path, offset: int, size: int, progress: Progress | None) -> Iterator[bytes]:
-    """The file's bytes from `offset` to `size`."""
+    """Yield the file's bytes from `offset` to `size`."""
     with path.open("rb") as file:
         file.seek(offset)
         while offset < size and (data := file.read(min(STEP_BYTES, size - offset))):
@@ -56,15 +58,15 @@ def pieces(path: Path, offset: int, size: int, progress: Progress | None) -> Ite
 
 
 async def pieces_async(path: Path, offset: int, size: int, progress: Progress | None) -> AsyncIterator[bytes]:
-    """The same for the async client."""
+    """Yield the same for the async client."""
     for data in pieces(path, offset, size, progress):
         yield data
 
 
 class Patience:
-    """Decides whether a transfer that was cut is tried again: as long as every few attempts bring something.
+    """The decision whether an interrupted transfer is retried: as long as one of several attempts makes progress.
 
-    When the server was not even there at the beginning, it is not.
+    A transfer is not retried when the server never answered.
     """
 
     def __init__(self) -> None:
@@ -72,12 +74,12 @@ class Patience:
         self._left = 0
 
     def saw(self, status: FileStatus) -> FileStatus:
-        """The server has so much."""
+        """Record the number of bytes that the server has."""
         self._see(status.size)
         return status
 
     def check(self, error: QuarterdeckError, at: int = -1) -> None:
-        """Raises `error` unless trying again may help. `at`: how much is through, where that is known."""
+        """Raise `error` unless a retry may help. `at` is the number of transferred bytes, if known."""
         self._see(at)
         self._left -= 1
         passing = isinstance(error, Unavailable | InUse | TimedOut) and not isinstance(error, StorageFull)
@@ -90,20 +92,40 @@ class Patience:
 
 
 def whole(path: Path, status: FileStatus) -> FileStatus:
-    """`status`, when the server has all; else the file ended before the end that it had before."""
+    """Return `status` if the server has the whole content. Raise an error otherwise, since the file became shorter."""
     if not status.complete:
         raise BadInput(f"{path} changed while it was sent.", hint="Try again.")
     return status
 
 
+def _open_own(path: Path) -> int:
+    """Open or create a partial file. Raise `BadInput` when it is a link, or when another user may write to it."""
+    descriptor = -1
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(path, flags, 0o600)
+        state = os.fstat(descriptor)
+        if stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid() and state.st_nlink == 1:
+            return descriptor
+    except OSError as error:
+        if error.errno not in {errno.ELOOP, errno.EACCES}:
+            raise
+    if descriptor >= 0:
+        os.close(descriptor)
+    raise BadInput(f"{path} was created by another user.", hint="Remove it, or choose another folder.")
+
+
 class Download:
-    """A content on its way into a file: a part beside it that outlives this program; whole, it takes its place."""
+    """A content that is downloaded to a file.
+
+    A partial file next to it survives this program and is renamed when complete.
+    """
 
     def __init__(self, path: Path, status: FileStatus) -> None:
         self._path = path
         self._status = status
         self._part = path.with_name(f".{path.name[:100]}.{status.sha256[:16]}.part")
-        self._file = os.fdopen(os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
+        self._file = os.fdopen(_open_own(self._part), "r+b")
         self._hash = hashlib.sha256()
         self.at = 0
         while data := self._file.read(STEP_BYTES):
@@ -121,27 +143,27 @@ class Download:
 
     @property
     def missing(self) -> bool:
-        """Whether bytes are still to come."""
+        """Return whether bytes are missing."""
         return self.at < self._status.size
 
     @property
     def size(self) -> int:
-        """Of the whole."""
+        """Return the total size."""
         return self._status.size
 
     def request(self, token: str) -> dict[str, Any]:
-        """What httpx's `stream` takes to go on."""
+        """Return the arguments of httpx's `stream` that resume the download."""
         headers = {"Authorization": f"Bearer {token}", "Range": f"bytes={self.at}-"}
         path = f"{PREFIX}/files/{segment(self._status.sha256)}"
         return {"method": "GET", "url": path, "headers": headers, "timeout": SILENCE_S}
 
     def write(self, data: bytes) -> None:
-        """The next bytes."""
+        """Write the next bytes."""
         self._file.write(data)
         self._count(data)
 
     def finish(self, mode: int) -> None:
-        """Puts the whole in its place. `BadInput` when it is not what it should be; then it begins anew."""
+        """Move the complete file to its path. Raise `BadInput` if its hash is wrong; the download then starts again."""
         if self._hash.hexdigest() != self._status.sha256:
             self._restart()
             raise BadInput(f"{self._path} arrived damaged.", hint="Try again.")

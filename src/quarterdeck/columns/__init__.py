@@ -1,9 +1,9 @@
-"""A batch of rows as columns: numpy buffers on the way in, a compressed Arrow IPC stream on the way out.
+"""Batches of rows as columns: numpy buffers as input, a compressed Arrow IPC stream as output.
 
-    values    what a column's values are: a numpy array, or offsets and items where values differ in length
-    batch     rows of one table, as columns; batches put together, cut, repaired
-    text      strings made valid UTF-8, a column at a time
-    arrow     which Arrow type a column travels as, and a batch as bytes
+    values    the values of a column: a numpy array, or offsets and items for values that differ in length
+    batch     rows of one table as columns; collecting, joining and cutting batches
+    text      columns of strings repaired to valid UTF-8
+    arrow     the Arrow type of each column type, and batches as bytes
 
-The agent writes with nanoarrow; the server reads with pyarrow. Nothing here loops over rows.
+The agent writes with nanoarrow; the server reads with pyarrow. No code here loops over rows.
 """

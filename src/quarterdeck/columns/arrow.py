@@ -1,23 +1,23 @@
-"""Batches as bytes: a zstd-compressed Arrow IPC stream, a record batch for each.
+"""Batches as bytes: a zstd-compressed Arrow IPC stream, with one record batch for each batch.
 
-It owns how each column type of `model.tables` travels, which is a contract with every server that reads it:
+It owns the Arrow type of each column type of `model.tables`, which is a contract with every server that reads it:
 
     bool            bool                       ipv4    uint32, host order
     int…, uint…     the same                   ipv6    fixed_size_binary(16)
-    float…          the same                   mac     uint64, first octet highest
-    string, json    string, valid UTF-8        enum    int32
-    binary          binary                     list    list<item>
-    timestamp_ns    timestamp[ns, UTC]         map     list<struct<key: string, value: item>>
-    duration_ns     int64
+    float…          the same                   ip      the same, IPv4 as ::ffff:a.b.c.d
+    string, json    string, valid UTF-8        mac     uint64, first octet highest
+    binary          binary                     enum    int32
+    timestamp_ns    timestamp[ns, UTC]         list    list<item>
+    duration_ns     int64                      map     list<struct<key: string, value: item>>
 
-Nothing is nullable. It writes with nanoarrow and never imports pyarrow.
+No column is nullable. This module writes with nanoarrow and never imports pyarrow.
 """
 
 from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -34,8 +34,10 @@ from quarterdeck.columns.values import Numbers, Pairs, Values, Varying, cut
 from quarterdeck.model.tables import ColumnType
 
 COMPRESSION_LEVEL = 1
+#: most bytes of values in one body: far below the limit of a message, and below what the smallest server inserts
+BODY_BYTES = 8 * 1024 * 1024
 
-#: types whose values are a number a row (of IPv6: 16 bytes): the numpy type they have in a batch
+#: numpy type in a batch of the types whose values are one number a row (16 bytes for ipv6 and ip)
 NUMBER_TYPES: dict[ColumnType, np.dtype[Any]] = {
     ColumnType.BOOL: np.dtype("bool"),
     ColumnType.INT8: np.dtype("int8"),
@@ -52,22 +54,26 @@ NUMBER_TYPES: dict[ColumnType, np.dtype[Any]] = {
     ColumnType.DURATION: np.dtype("int64"),
     ColumnType.IPV4: np.dtype("uint32"),
     ColumnType.IPV6: np.dtype("uint8"),
+    ColumnType.IP: np.dtype("uint8"),
     ColumnType.MAC: np.dtype("uint64"),
     ColumnType.ENUM: np.dtype("int32"),
 }
 _TEXTS = frozenset({ColumnType.STRING, ColumnType.JSON})
 
 _T = TypeVar("_T")
-_Kind = tuple[ColumnType, ColumnType | None]  # a type, and the type of its items where it is of a list or map
+_Kind = tuple[ColumnType, ColumnType | None]  # a type, and the type of its items for a list or map
 
-_arrow = cast("Any", nanoarrow)  # its wheels carry no types
+_arrow = cast("Any", nanoarrow)  # its wheels contain no types
 _stream = cast("Any", CArrayStream)
 _writer = cast("Any", StreamWriter)
-_own = threading.local()  # a compressor serves one thread at a time
+_own = threading.local()  # a compressor can be used by only one thread at a time
 
 
 def encode(*batches: Batch) -> bytes:
-    """Batches of one table (at least one) as they travel. Numbers of another type than their column's are converted."""
+    """Return one or more batches of one table as a compressed stream.
+
+    Numbers are converted to the type of their column.
+    """
     kinds = {column.name: (column.type, column.item) for column in batches[0].table.columns}
     schema = _schema(tuple(kinds.items()))
     arrays = [_rows(schema, kinds, batch) for batch in batches]
@@ -75,6 +81,21 @@ def encode(*batches: Batch) -> bytes:
     with _writer.from_writable(stream) as writer:
         writer.serialize_stream(_stream.from_c_arrays(arrays, schema, validate=False))
     return _compressor().compress(stream.getbuffer())
+
+
+def bodies(*batches: Batch, limit_bytes: int = BODY_BYTES) -> Iterator[tuple[int, bytes]]:
+    """Yield the rows and encoded bytes of batches of one table, in bodies of at most about `limit_bytes`."""
+    waiting: list[Batch] = []
+    size = 0
+    for batch in batches:
+        for piece in batch.pieces(limit_bytes):
+            if waiting and size + piece.size_bytes > limit_bytes:
+                yield sum(each.rows for each in waiting), encode(*waiting)
+                waiting, size = [], 0
+            waiting.append(piece)
+            size += piece.size_bytes
+    if waiting:
+        yield sum(each.rows for each in waiting), encode(*waiting)
 
 
 def _rows(schema: Any, kinds: Mapping[str, _Kind], batch: Batch) -> Any:
@@ -105,7 +126,7 @@ def _type(kind: _Kind) -> Any:
             return _arrow.list_(_arrow.struct(entry, nullable=False), nullable=False)
         case ColumnType.TIMESTAMP:
             return _arrow.timestamp("ns", "UTC", nullable=False)
-        case ColumnType.IPV6:
+        case ColumnType.IPV6 | ColumnType.IP:
             return _arrow.fixed_size_binary(16, nullable=False)
         case number if number in NUMBER_TYPES:
             name = NUMBER_TYPES[number].name
@@ -121,14 +142,14 @@ def _item(kind: _Kind) -> _Kind:
 
 
 def _build(schema: Any, length: int, buffers: list[Any], children: list[Any]) -> Any:
-    """An Arrow array around the buffers, which it keeps alive; nothing is copied."""
+    """Return an Arrow array that uses the buffers without a copy and keeps them alive."""
     return _arrow.c_array_from_buffers(
         schema, length, buffers, null_count=0, children=children, validation_level="none", move=True
     )
 
 
 def _array(schema: Any, kind: _Kind, values: Values) -> Any:
-    """The Arrow array of one column, or of the items of one."""
+    """Return the Arrow array of one column, or of the items of one."""
     if kind[0] in NUMBER_TYPES:
         return _numbers(schema, kind[0], _expect(np.ndarray, values))
     varying = _expect(Varying, values)
@@ -156,7 +177,7 @@ def _numbers(schema: Any, kind: ColumnType, values: Numbers) -> Any:
 
 
 def _from_zero(values: Varying) -> tuple[NDArray[np.int32], Values]:
-    """Offsets that begin at 0, and only the items they reach: IPC writes whole buffers."""
+    """Return offsets that begin at 0, and only the items they refer to, because IPC writes whole buffers."""
     first, last = int(values.offsets[0]), int(values.offsets[-1])
     offsets = values.offsets if first == 0 else values.offsets - first
     return np.ascontiguousarray(offsets, np.int32), cut(values.items, first, last)

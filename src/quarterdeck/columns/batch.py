@@ -1,23 +1,23 @@
-"""Rows of one table as columns, and the pile in which batches wait until they leave together.
+"""Rows of one table as columns, and the pile that collects batches until they are sent together.
 
-It owns the pairing of a table with its values, and the check that they fit. It never changes a value.
+This module owns the pairing of a table with its values, and the check that they match. It never changes a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from quarterdeck.columns.values import Values, cut, join, size_bytes
 from quarterdeck.model.tables import Table
 
-#: A batch of fewer rows is put together with its neighbours: when it travels, each costs a kilobyte and 50 µs.
+#: batches with fewer rows are joined with their neighbours: each batch that is sent costs a kilobyte and 50 µs
 SMALL_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`rows` rows of `table`; `columns` has the values of each of its columns, by name."""
+    """A number of rows of one table. `columns` maps the name of each column to its values."""
 
     table: Table
     columns: Mapping[str, Values]
@@ -32,18 +32,26 @@ class Batch:
                 raise ValueError(f"column {name} of table {self.table.name} has {len(values)} of {self.rows} rows")
 
     def cut(self, start: int, stop: int) -> Batch:
-        """Rows `start` to `stop`, as views."""
+        """Return the rows `start` to `stop` as views."""
         columns = {name: cut(values, start, stop) for name, values in self.columns.items()}
         return Batch(self.table, columns, max(0, min(stop, self.rows) - start))
 
+    def pieces(self, limit_bytes: int) -> Iterator[Batch]:
+        """Yield the rows in order as batches of at most `limit_bytes`, as views; a larger row is a batch of its own."""
+        if self.rows <= 1 or self.size_bytes <= limit_bytes:
+            yield self
+            return
+        for half in (self.cut(0, self.rows // 2), self.cut(self.rows // 2, self.rows)):
+            yield from half.pieces(limit_bytes)
+
     @property
     def size_bytes(self) -> int:
-        """Bytes the values take in memory."""
+        """Return the bytes that the values take in memory."""
         return sum(size_bytes(values) for values in self.columns.values())
 
 
 class Pile:
-    """Batches of one table on top of each other until they are worth sending. For one thread at a time."""
+    """Batches of one table, collected until they are sent. One thread may use it at a time."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -52,14 +60,14 @@ class Pile:
         self._batches: list[Batch] = []
 
     def add(self, batch: Batch) -> None:
-        """Put `batch` on top; an empty one changes nothing."""
+        """Add `batch`; an empty batch changes nothing."""
         if batch.rows:
             self._batches.append(batch)
             self.rows += batch.rows
             self.size_bytes += batch.size_bytes
 
     def take(self) -> list[Batch]:
-        """All rows in the order they came; of the batches only the last may be small. The pile is empty afterwards."""
+        """Remove all rows and return them in the order they came; only the last of the batches may be small."""
         batches, self._batches, self.rows, self.size_bytes = self._batches, [], 0, 0
         groups: list[list[Batch]] = []
         rows = SMALL_ROWS
@@ -73,7 +81,7 @@ class Pile:
 
 
 def _joined(batches: list[Batch]) -> Batch:
-    """Batches of one table as one."""
+    """Return batches of one table as one batch."""
     if len(batches) == 1:
         return batches[0]
     table = batches[0].table

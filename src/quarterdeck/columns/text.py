@@ -1,8 +1,8 @@
-"""Strings made valid UTF-8, a whole column at a time.
+"""Repair of strings to valid UTF-8, a whole column at a time.
 
-The kernel hands over whatever bytes a path, an argument or a command name holds; Arrow strings must be UTF-8, and a
-reader may refuse the batch for one bad byte. A valid column is passed through as it is, after one look; in others only
-the rows that offend change, each ill-formed sequence of bytes becoming U+FFFD. It never drops a row.
+A path, an argument or a command name in the kernel may hold any bytes; Arrow strings must be UTF-8, and a reader may
+refuse a batch because of one invalid byte. A valid column is returned unchanged. In any other column only the invalid
+rows change: each ill-formed sequence of bytes becomes U+FFFD. No row is ever dropped.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from quarterdeck.columns.values import Varying
 
-_SEPARATOR = 0x0A  # any ASCII byte will do: the repair neither makes nor eats one
+_SEPARATOR = 0x0A  # any ASCII byte is suitable: the repair neither adds nor removes one
 
 
 def valid_utf8(values: Varying) -> Varying:
-    """`values` (a string column) with every row valid UTF-8; the same object when they are so already."""
+    """Return the string column `values` with every row valid UTF-8; the same object if it is valid already."""
     first, last = int(values.offsets[0]), int(values.offsets[-1])
     items = values.items
     if not isinstance(items, np.ndarray):
@@ -32,7 +32,7 @@ def valid_utf8(values: Varying) -> Varying:
 
 
 def _whole(used: NDArray[np.uint8]) -> bool:
-    """Whether the bytes are valid as one text."""
+    """Return whether the bytes are valid UTF-8 as one text."""
     try:
         codecs.utf_8_decode(used.data, "strict", True)
     except UnicodeDecodeError:
@@ -41,15 +41,16 @@ def _whole(used: NDArray[np.uint8]) -> bool:
 
 
 def _split(items: NDArray[np.uint8], offsets: NDArray[np.int32]) -> bool:
-    """Whether a row begins within a character: all that can be wrong with the rows of a valid whole."""
+    """Return whether a row begins within a character, the only possible fault in bytes that are valid as a whole."""
     starts = offsets[:-1][np.diff(offsets) > 0]
     return bool(((items[starts] & 0xC0) == 0x80).any())
 
 
 def _repaired(used: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Varying:
-    """Put a separator behind each row, repair the whole as one text, and find the rows again by counting separators.
+    """Return the column repaired. A separator is put after each row, the whole is repaired as one text, and the
+    separators are counted to find the rows again.
 
-    A row may hold separators of its own; there are as many of them after the repair as before.
+    A row may contain separators of its own; the repair does not change their number.
     """
     rows = len(offsets) - 1
     marked = np.insert(used, offsets[1:], np.uint8(_SEPARATOR))

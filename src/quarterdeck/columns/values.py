@@ -1,7 +1,7 @@
-"""What the values of a column are: one number each, or offsets and items where values differ in length.
+"""The values of a column: one number each, or offsets and items for values that differ in length.
 
-It owns the shapes in memory and what can be done to them without looking at a table: cut, join, measure. It
-never copies where a view will do.
+This module owns their form in memory and the operations that need no table: cut, join, measure. It returns views where
+possible.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Numbers: one a row; of IPv6 addresses 16 bytes a row, shape (rows, 16).
+#: one number a row; for IPv6 addresses 16 bytes a row, shape (rows, 16)
 Numbers = NDArray[Any]
 
 
@@ -21,11 +21,11 @@ Numbers = NDArray[Any]
 class Varying:
     """Values that differ in length: value i is `items[offsets[i]:offsets[i + 1]]`.
 
-    Of strings and binaries the items are bytes (uint8); of lists they are the lists' values end to end, numbers or
-    again Varying; of maps they are Pairs.
+    The items of strings and binaries are bytes (uint8); those of lists are the concatenated values, numbers or Varying;
+    those of maps are Pairs.
     """
 
-    offsets: NDArray[np.int32]  #: shape (rows + 1,); the first need not be 0
+    offsets: NDArray[np.int32]  #: shape (rows + 1,); the first may differ from 0
     items: Values
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class Varying:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The entries of maps, put end to end: key i belongs to value i."""
+    """The concatenated entries of maps: key i belongs to value i."""
 
     keys: Values
     values: Values
@@ -49,7 +49,7 @@ NO_BYTES: NDArray[np.uint8] = np.zeros(0, np.uint8)
 
 
 def cut(values: Values, start: int, stop: int) -> Values:
-    """Rows `start` to `stop`, as a view."""
+    """Return the rows `start` to `stop` as a view."""
     if isinstance(values, Varying):
         return Varying(values.offsets[start : stop + 1], values.items)
     if isinstance(values, Pairs):
@@ -58,7 +58,7 @@ def cut(values: Values, start: int, stop: int) -> Values:
 
 
 def join(parts: Sequence[Values]) -> Values:
-    """Columns of one shape end to end; at least one."""
+    """Return the concatenation of one or more columns of the same form."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], Varying):
@@ -81,7 +81,7 @@ def _join_varying(parts: Sequence[Varying]) -> Varying:
 
 
 def take(values: Values, rows: NDArray[np.integer[Any]]) -> Values:
-    """These rows, in this order; a row may be taken more than once."""
+    """Return these rows in this order; a row may be taken more than once."""
     if isinstance(values, np.ndarray):
         return values[rows]
     if isinstance(values, Pairs):
@@ -89,13 +89,13 @@ def take(values: Values, rows: NDArray[np.integer[Any]]) -> Values:
     starts, lengths = values.offsets[rows].astype(np.int64), np.diff(values.offsets)[rows]
     offsets = np.zeros(len(rows) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    places = np.repeat((starts - offsets[:-1]).astype(np.int32), lengths)  # one for each byte: keep them small
+    places = np.repeat((starts - offsets[:-1]).astype(np.int32), lengths)  # one for each byte, so use a small type
     places += np.arange(len(places), dtype=np.int32)
     return Varying(offsets, take(values.items, places))
 
 
 def size_bytes(values: Values) -> int:
-    """Bytes that these rows take in memory, as near as the batch limits need it."""
+    """Return the bytes that these rows take in memory, as exactly as the limits of batches need."""
     if isinstance(values, np.ndarray):
         return values.nbytes
     if isinstance(values, Pairs):
@@ -105,13 +105,13 @@ def size_bytes(values: Values) -> int:
 
 
 def repeat(text: bytes, rows: int) -> Varying:
-    """The same string on every row."""
+    """Return a column with the same string in every row."""
     items = np.frombuffer(text * rows, np.uint8)
     return Varying(np.arange(rows + 1, dtype=np.int32) * np.int32(len(text)), items)
 
 
 def strings(texts: Sequence[str]) -> Varying:
-    """A string column of a few Python strings: names, symbols, words; never of telemetry, row by row."""
+    """Return a string column of a few Python strings, such as names and symbols. It is not for telemetry rows."""
     encoded = [text.encode("utf-8", "replace") for text in texts]
     offsets = np.zeros(len(encoded) + 1, np.int32)
     np.cumsum([len(text) for text in encoded], out=offsets[1:])
@@ -119,7 +119,7 @@ def strings(texts: Sequence[str]) -> Varying:
 
 
 def lists(rows: Sequence[Sequence[str]]) -> Varying:
-    """A list-of-strings column of a few Python lists."""
+    """Return a list-of-strings column of a few Python lists."""
     offsets = np.zeros(len(rows) + 1, np.int32)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
     return Varying(offsets, strings([text for row in rows for text in row]))

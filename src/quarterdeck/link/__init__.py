@@ -1,1 +1,1 @@
-"""What agent and server say to each other, and the wires that carry it: messages, trust, gRPC."""
+"""The link between agent and server: its messages, its trust, and the wires (gRPC and HTTPS) that carry it."""

@@ -1,6 +1,7 @@
-"""A server's address as an agent is told it: `host:port` or `grpc://host:port`, or `https://host:port[/prefix]`.
+"""A server's address in an agent's configuration: `[grpc://]host:port`, or `https://host:port[/prefix]`.
 
-The form chooses the wire. Owns no socket; what is wrong with an address is said in words.
+The form of the address chooses the wire (`wires.py`). It opens no socket; a wrong address is an error that states the
+expected form.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from quarterdeck.link.wire import AgentWire
 from quarterdeck.model.errors import BadConfig
 from quarterdeck.model.struct import Struct
 
@@ -16,14 +16,14 @@ HTTPS_PORT = 443
 
 
 class Carrier(StrEnum):
-    """What carries the link."""
+    """The protocol that carries the link."""
 
     GRPC = "grpc"
     HTTPS = "https"
 
 
 class ServerAddress(Struct, frozen=True, kw_only=True):
-    """Where a server listens. `prefix` is empty, or begins with a slash and does not end with one."""
+    """The address where a server listens. `prefix` is empty, or begins with a slash and does not end with one."""
 
     carrier: Carrier
     host: str
@@ -32,12 +32,12 @@ class ServerAddress(Struct, frozen=True, kw_only=True):
 
     @property
     def netloc(self) -> str:
-        """`host:port`, an IPv6 address in brackets."""
+        """Return `host:port`, with an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_address(text: str) -> ServerAddress:
-    """The address in `text`; `BadConfig` when it is none."""
+    """Return the address in `text`; raise `BadConfig` when it is not one."""
     url = text if "://" in text else f"grpc://{text}"
     try:
         parts = urlsplit(url)
@@ -52,18 +52,6 @@ def parse_address(text: str) -> ServerAddress:
     if any(not 0x20 < ord(letter) < 0x7F for letter in text):  # urlsplit drops line breaks
         raise _bad(text)
     return ServerAddress(carrier=carrier, host=parts.hostname, port=port, prefix=prefix)
-
-
-def agent_wire(text: str) -> AgentWire:
-    """The agent's end of the wire that the address names. Only that wire is imported: an agent is to stay small."""
-    address = parse_address(text)
-    if address.carrier is Carrier.HTTPS:
-        from quarterdeck.link.https.agent import HttpsAgentWire  # noqa: PLC0415
-
-        return HttpsAgentWire(address)
-    from quarterdeck.link.grpc.agent import GrpcAgentWire  # noqa: PLC0415
-
-    return GrpcAgentWire(address.netloc)
 
 
 def _bad(text: str) -> BadConfig:

@@ -1,7 +1,7 @@
-"""Certificates of the link: keys, requests, and the identity a node's certificate carries. Both sides read it here.
+"""Certificates of the link: keys, requests, and the identity in a node's certificate. Both sides use this module.
 
 A node's certificate names it in one URI, `quarterdeck://<gid>/<nid>/<agent_id>`. Issuing is the server's work
-(`server/ca.py`); this module owns the shapes both sides must agree on, and never touches a disk or a socket.
+(`server/ca.py`); this module owns the formats that both sides share, and never uses a disk or a socket.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from quarterdeck.model.errors import BadInput, Unauthenticated
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.struct import Struct
 
-#: the name every server leaf carries, so that an agent checks one name whatever address it calls
+#: the name in every server certificate, so that an agent checks one name whatever address it calls
 SERVER_NAME = "server.quarterdeck"
 _NODE_URI = re.compile(r"quarterdeck://(\d{1,10})/(\d{1,10})/([A-Za-z0-9_.-]{1,128})")
 
 
 class Credentials(Struct, frozen=True, kw_only=True):
-    """What one side shows and trusts: its private key, its certificate (chain), and the CAs it believes. All PEM."""
+    """The credentials of one side: its private key, its certificate (chain), and the CAs it trusts. All PEM."""
 
     key_pem: bytes
     certificate_pem: bytes
@@ -34,19 +34,19 @@ class Credentials(Struct, frozen=True, kw_only=True):
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """A fresh P-256 key."""
+    """Return a new P-256 key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def key_to_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The key as unencrypted PKCS #8; whoever stores it gives the file mode 0600."""
+    """Return the key as unencrypted PKCS #8; the caller must store it in a file of mode 0600."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
 def key_from_pem(pem: bytes) -> ec.EllipticCurvePrivateKey:
-    """The first private key in `pem`; `BadInput` when there is none."""
+    """Return the first private key in `pem`; raise `BadInput` when there is none."""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as error:
@@ -57,12 +57,12 @@ def key_from_pem(pem: bytes) -> ec.EllipticCurvePrivateKey:
 
 
 def certificate_to_pem(certificate: x509.Certificate) -> bytes:
-    """The certificate in PEM form."""
+    """Return the certificate in PEM form."""
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def certificates_from_pem(pem: bytes) -> list[x509.Certificate]:
-    """Every certificate in `pem`, at least one; `BadInput` otherwise."""
+    """Return every certificate in `pem`, at least one; raise `BadInput` otherwise."""
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
@@ -70,19 +70,19 @@ def certificates_from_pem(pem: bytes) -> list[x509.Certificate]:
 
 
 def new_request(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
-    """A CSR in PEM form. The name is for people only: the server decides what the certificate says."""
+    """Return a CSR in PEM form. The name is informative only: the server decides the content of the certificate."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64] or "node")])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM)
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
-    """SHA-256 of the certificate's DER form: 32 bytes."""
+    """Return the SHA-256 of the certificate's DER form: 32 bytes."""
     return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).digest()
 
 
 def node_uri(*, gid: int, nid: int, agent_id: str) -> str:
-    """The name of a node in its certificate."""
+    """Return the URI that names a node in its certificate."""
     uri = f"quarterdeck://{gid}/{nid}/{agent_id}"
     if not _NODE_URI.fullmatch(uri):
         raise BadInput(f"'{uri}' cannot name a node; the agent id must be letters, digits, '_', '.' and '-'.")
@@ -90,7 +90,7 @@ def node_uri(*, gid: int, nid: int, agent_id: str) -> str:
 
 
 def identity_of(certificate: x509.Certificate) -> AgentIdentity:
-    """The identity in a node's certificate; `Unauthenticated` when it names no node. Whose it is, is not asked."""
+    """Return the identity in a node's certificate; raise `Unauthenticated` when it names no node."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
@@ -104,7 +104,7 @@ def identity_of(certificate: x509.Certificate) -> AgentIdentity:
 
 
 def issued_by(certificate: x509.Certificate, issuers: list[x509.Certificate]) -> bool:
-    """Whether one of `issuers` signed the certificate itself (no intermediate counts)."""
+    """Return whether one of `issuers` signed the certificate itself (no intermediate counts)."""
     for issuer in issuers:
         try:
             certificate.verify_directly_issued_by(issuer)
@@ -115,7 +115,7 @@ def issued_by(certificate: x509.Certificate, issuers: list[x509.Certificate]) ->
 
 
 def lifetime_left(certificate: x509.Certificate, now: datetime | None = None) -> float:
-    """The part of the certificate's lifetime that is left: 1.0 when new, 0 or less when expired."""
+    """Return the part of the certificate's lifetime that is left: 1.0 when new, 0 or less when expired."""
     now = now or datetime.now(UTC)
     whole = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return (certificate.not_valid_after_utc - now) / whole

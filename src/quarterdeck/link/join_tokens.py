@@ -1,10 +1,10 @@
-"""Join tokens as text: what an operator pastes on a new host so that it may join, once.
+"""Join tokens as text: an operator pastes one on a new host, which may join with it once.
 
     qd1_ + 57 characters = token id (6 bytes) · secret (16) · CA fingerprint (first 16 of SHA-256) · CRC-32 (4), base 62
 
-The secret becomes a P-256 key (HKDF-SHA256) and the key a self-signed certificate, byte for byte the same on
-both sides (RFC 6979 signatures, fixed dates). The server stores that certificate, never the secret, and lets it through
-its TLS handshake; the agent pins the server by the CA's fingerprint. When the token expires is the server's business.
+The secret becomes a P-256 key (HKDF-SHA256) and the key a self-signed certificate, byte for byte the same on both sides
+(RFC 6979 signatures, fixed dates). The server stores that certificate, never the secret, and accepts it in its TLS
+handshake; the agent pins the server by the CA's fingerprint. This module never decides whether a token has expired.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COMMON_NAME = "join-"
 
 
 class ParsedJoinToken(Struct, frozen=True, kw_only=True):
-    """What a token's text holds: its id, the credentials it stands for, and the CA it pins."""
+    """The content of a token's text: its id, its credentials, and the CA that it pins."""
 
     token_id: str
     key_pem: bytes
@@ -42,7 +42,7 @@ class ParsedJoinToken(Struct, frozen=True, kw_only=True):
 
 
 def new_join_token(ca_fingerprint: bytes) -> tuple[str, str, bytes]:
-    """A new token for the server with this CA (SHA-256, 32 bytes): its text, id and certificate (PEM)."""
+    """Return text, id and certificate (PEM) of a new token for the server with this CA (SHA-256, 32 bytes)."""
     token_id, secret = secrets.token_bytes(_ID_BYTES), secrets.token_bytes(_SECRET_BYTES)
     content = token_id + secret + ca_fingerprint[:_PIN_BYTES]
     text = PREFIX + _to_base62(content + zlib.crc32(content).to_bytes(_CHECK_BYTES, "big"))
@@ -50,7 +50,7 @@ def new_join_token(ca_fingerprint: bytes) -> tuple[str, str, bytes]:
 
 
 def parse(text: str) -> ParsedJoinToken:
-    """What the token holds; `BadInput` when it is not a token or was mistyped."""
+    """Return the content of the token; raise `BadInput` when it is not a token or was mistyped."""
     text = text.strip()
     digits = text.removeprefix(PREFIX)
     hint = "Copy the whole token as `qd token create` printed it."
@@ -77,7 +77,7 @@ def parse(text: str) -> ParsedJoinToken:
 
 
 def token_id_of(certificate: x509.Certificate) -> str | None:
-    """The id of the token whose certificate this claims to be, or None. Compare the whole certificate before use."""
+    """Return the id of the token that this certificate claims, or None. Compare the whole certificate before use."""
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     name = str(names[0].value) if names else ""
     return name.removeprefix(_COMMON_NAME) if name.startswith(_COMMON_NAME) else None
@@ -90,7 +90,7 @@ def _derive_key(token_id: bytes, secret: bytes) -> ec.EllipticCurvePrivateKey:
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, token_id: bytes) -> x509.Certificate:
-    """The one certificate of this token. Its dates are wide: expiry is judged by the server's clock and list."""
+    """Return the certificate of this token. Its dates are wide: the server judges the expiry by its clock and list."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _COMMON_NAME + token_id.hex())])
     builder = (
         x509.CertificateBuilder()
@@ -100,7 +100,7 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, token_id: bytes) -> x509.Certi
         .serial_number(int.from_bytes(token_id, "big") + 1)
         .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
         .not_valid_after(datetime(2120, 1, 1, tzinfo=UTC))
-        # not a CA: whoever holds a token must not be able to sign certificates that the server would believe
+        # not a CA: the holder of a token must not be able to sign certificates that the server would trust
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     )
     return builder.sign(key, hashes.SHA256(), ecdsa_deterministic=True)

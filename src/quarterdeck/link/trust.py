@@ -1,13 +1,12 @@
-"""Trust at first contact: the CA of a server that only a join token's fingerprint is known of.
+"""Trust at first contact: verifies the CA of a server by the fingerprint in a join token.
 
-The server's TLS handshake shows its leaf and its CA. The CA is believed when its fingerprint is the pinned one; then
-everything further is verified against it in the ordinary way.
+The server's TLS handshake presents its certificate and its CA. The CA is trusted when its fingerprint is the pinned
+one; then everything further is verified against it in the usual way.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import tempfile
 from pathlib import Path
@@ -17,7 +16,8 @@ from cryptography import x509
 
 from quarterdeck.link.address import Carrier, parse_address
 from quarterdeck.link.certificates import certificate_to_pem, certificates_from_pem, fingerprint
-from quarterdeck.link.https.proxy import open_tunnel
+from quarterdeck.link.https.client import connect
+from quarterdeck.link.https.proxy import proxy_of_environment
 from quarterdeck.link.join_tokens import ParsedJoinToken
 from quarterdeck.model.errors import BadInput, Unauthenticated, Unavailable
 
@@ -26,13 +26,13 @@ _QUESTION = b"GET / HTTP/1.1\r\n\r\n"
 
 
 async def fetch_ca(address: str, token: ParsedJoinToken) -> bytes:
-    """The pinned CA certificate of the server at `address` (as `link/address.py` reads it), PEM.
+    """Return the pinned CA certificate of the server at `address` (in the form of `link/address.py`), as PEM.
 
-    `Unavailable`: nobody answers there, or not with TLS; `Unauthenticated`: it is another server than the token's, or
-    it does not know the token (any more).
+    Raise `Unavailable` when nobody answers there with TLS; `Unauthenticated` when it is not the token's server, or does
+    not know the token (any more).
     """
-    shown, accepted = await asyncio.to_thread(_contact, address, token)
-    pinned = [shown_one for shown_one in shown if fingerprint(shown_one)[: len(token.ca_pin)] == token.ca_pin]
+    presented, accepted = await _contact(address, token)
+    pinned = [each for each in presented if fingerprint(each)[: len(token.ca_pin)] == token.ca_pin]
     if not pinned:
         raise Unauthenticated(
             f"The server at {address} is not the one that made this join token.",
@@ -46,25 +46,25 @@ async def fetch_ca(address: str, token: ParsedJoinToken) -> bytes:
     return certificate_to_pem(pinned[0])
 
 
-def _contact(address: str, token: ParsedJoinToken) -> tuple[list[x509.Certificate], bool]:
-    """The chain the server shows, and whether it accepts the token's certificate: then it speaks."""
+async def _contact(address: str, token: ParsedJoinToken) -> tuple[list[x509.Certificate], bool]:
+    """Return the chain that the server presents, and whether it accepts the token's certificate."""
     server = parse_address(address)
     https = server.carrier is Carrier.HTTPS
+    proxy = proxy_of_environment(server.host) if https else ""
     try:
         context = _unverifying_context(token, "http/1.1" if https else "h2")
-        with (
-            open_tunnel(server, timeout_s=CONTACT_TIMEOUT_S)
-            if https
-            else socket.create_connection((server.host, server.port), timeout=CONTACT_TIMEOUT_S) as plain,
-            context.wrap_socket(plain, server_hostname=None) as tls,
-        ):
-            return _unverified_chain(tls), _speaks(tls, question=_QUESTION if https else b"")
+        async with asyncio.timeout(CONTACT_TIMEOUT_S):
+            reader, writer = await connect(server, context, proxy=proxy)
+            try:
+                return _unverified_chain(writer), await _speaks(reader, writer, question=_QUESTION if https else b"")
+            finally:
+                writer.transport.abort()
     except (OSError, BadInput) as error:
         raise Unavailable(f"No server answers at {address}: {error}.") from error
 
 
 def _unverifying_context(token: ParsedJoinToken, protocol: str) -> ssl.SSLContext:
-    """Verifies nothing: the chain it yields is compared with the pin, and no secret is sent over its connection."""
+    """Return a context that verifies nothing: its chain is compared with the pin, and no secret is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -76,25 +76,24 @@ def _unverifying_context(token: ParsedJoinToken, protocol: str) -> ssl.SSLContex
     return context
 
 
-def _speaks(tls: ssl.SSLSocket, *, question: bytes) -> bool:
-    """With TLS 1.3 a client learns only from what comes after the handshake whether its certificate was accepted.
+async def _speaks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, question: bytes) -> bool:
+    """Return whether the server sends data: with TLS 1.3, only this shows that it accepted the client's certificate.
 
-    A server of HTTP/2 begins by itself; one of HTTP/1.1 answers a question, be it with an error.
+    A server of HTTP/2 sends first; one of HTTP/1.1 answers a request, possibly with an error.
     """
     try:
-        tls.sendall(question)
-        return bool(tls.recv(1))
-    except TimeoutError:
-        raise
+        writer.write(question)
+        return bool(await reader.read(1))
     except OSError:
         return False
 
 
-def _unverified_chain(tls: ssl.SSLSocket) -> list[x509.Certificate]:
-    """What the server showed. Public since Python 3.13 (DER); before, on the inner object (PEM)."""
+def _unverified_chain(writer: asyncio.StreamWriter) -> list[x509.Certificate]:
+    """Return the presented chain. Public since Python 3.13 (DER); before, on the inner object (PEM)."""
+    tls: Any = writer.get_extra_info("ssl_object")
     public: Any = getattr(tls, "get_unverified_chain", None)
     if public is not None:
         return [x509.load_der_x509_certificate(der) for der in public()]
     inner: Any = getattr(tls, "_sslobj")  # noqa: B009
-    pems: list[str] = [shown.public_bytes() for shown in inner.get_unverified_chain()]
+    pems: list[str] = [certificate.public_bytes() for certificate in inner.get_unverified_chain()]
     return certificates_from_pem("".join(pems).encode())

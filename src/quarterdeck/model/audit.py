@@ -1,4 +1,4 @@
-"""The audit log: who asked for what change, and what came of it."""
+"""The audit log: the changes requested through the API, who requested them, and their results."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from quarterdeck.model.struct import Struct
 
 
 class AuditEntry(Struct, frozen=True, kw_only=True):
-    """One change that was asked for through the API."""
+    """One change that was requested through the API."""
 
     id: int
     time: float  #: seconds since the epoch
     actor: str  #: name of the API token
     role: str
     action: str  #: the operation, e.g. "deployModule"
-    target: str  #: what it was done to
+    target: str  #: the object of the operation
     result: str  #: "ok", or the error's code
     detail: str = ""

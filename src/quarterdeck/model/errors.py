@@ -1,10 +1,10 @@
-"""Every error a user can meet, as one tree. The docstring is the default message; `code` is stable and documented.
+"""All errors that a user can receive, as one tree. The docstring is the default message; `code` is stable.
 
-QuarterdeckError                internal            500  a fault of ours
+QuarterdeckError                internal            500  an internal error
 ├── BadInput                    bad_input           400
 │   ├── BadConfig               bad_config          400
 │   ├── BadManifest             bad_manifest        400
-│   ├── BadProgram              bad_program         400  C that does not compile, an object without BTF
+│   ├── BadProgram              bad_program         400  C that fails to compile, an object without BTF
 │   ├── BadTransform            bad_transform       400  WASM without the exports
 │   ├── BadSetting              bad_setting         400
 │   ├── BadQuery                bad_query           400
@@ -13,14 +13,17 @@ QuarterdeckError                internal            500  a fault of ours
 ├── Unauthenticated             unauthenticated     401
 │   ├── TokenUsed               token_used          401
 │   ├── TokenExpired            token_expired       401
-│   └── Revoked                 revoked             401
+│   ├── Revoked                 revoked             401
+│   └── UnknownNode             unknown_node        401  a node that this server's state has no record of
 ├── Forbidden                   forbidden           403
+│   ├── ForeignHost             foreign_host        421  a request for a host that is not this server
+│   └── ForeignOrigin           foreign_origin      403  a request that a page of another site sent
 ├── NotFound                    not_found           404
 ├── Conflict                    conflict            409
 │   ├── AlreadyExists           already_exists      409
 │   ├── InUse                   in_use              409
 │   ├── IllegalTransition       illegal_transition  409
-│   └── DeployFailed            deploy_failed       409  a module that does not run everywhere it should
+│   └── DeployFailed            deploy_failed       409  what was deployed does not run everywhere
 ├── TooLarge                    too_large           413
 │   └── TooMany                 too_many            429
 ├── TimedOut                    timed_out           504
@@ -38,7 +41,7 @@ from quarterdeck.model.struct import Struct
 
 
 class QuarterdeckError(Exception):
-    """Something inside Quarterdeck went wrong; this is a fault of ours, please report it."""
+    """An internal error of Quarterdeck; please report it."""
 
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int] = 500
@@ -46,7 +49,7 @@ class QuarterdeckError(Exception):
     exit_code: ClassVar[int] = 70
 
     def __init__(self, message: str = "", *, hint: str = "", lines: tuple[str, ...] = ()) -> None:
-        """`message`: what was expected and found; `hint`: what to do; `lines`: a tool's own words."""
+        """Set `message` (what was expected and found), `hint` (what to do) and `lines` (the output of a tool)."""
         self.message = message or (type(self).__doc__ or "").strip()
         self.hint = hint
         self.lines = lines
@@ -57,13 +60,13 @@ class QuarterdeckError(Exception):
 
 
 class BadInput(QuarterdeckError):
-    """The request is not one that can be carried out."""
+    """The request is not valid."""
 
     code, http_status, grpc_status, exit_code = "bad_input", 400, "INVALID_ARGUMENT", 2
 
 
 class BadConfig(BadInput):
-    """The configuration holds a key or a value that is not known."""
+    """The configuration contains an unknown key or an invalid value."""
 
     code = "bad_config"
 
@@ -87,7 +90,7 @@ class BadTransform(BadInput):
 
 
 class BadSetting(BadInput):
-    """A setting has a name or a value that its module does not know."""
+    """The module has no setting of this name, or the value is not valid for it."""
 
     code = "bad_setting"
 
@@ -107,17 +110,17 @@ class BadFrame(BadInput):
 class NoSuchNodes(BadInput):
     """No node matches the selector."""
 
-    code = "no_such_nodes"
+    code, exit_code = "no_such_nodes", 4
 
 
 class Unauthenticated(QuarterdeckError):
-    """Who is asking could not be established."""
+    """The request could not be authenticated."""
 
     code, http_status, grpc_status, exit_code = "unauthenticated", 401, "UNAUTHENTICATED", 3
 
 
 class TokenUsed(Unauthenticated):
-    """This join token was used before; a token joins one node only. Create another with `qd token create`."""
+    """This join token was already used; a token joins one node only. Create another with `qd token create`."""
 
     code = "token_used"
 
@@ -131,96 +134,114 @@ class TokenExpired(Unauthenticated):
 class Revoked(Unauthenticated):
     """This node's certificate was revoked (the node was removed or re-joined)."""
 
-    code = "revoked"
+    code, exit_code = "revoked", 77
+
+
+class UnknownNode(Unauthenticated):
+    """The server's state has no record of this node: neither that it joined nor that it was removed."""
+
+    code = "unknown_node"
 
 
 class Forbidden(QuarterdeckError):
-    """The role of this token does not allow that."""
+    """The role of this token does not allow this operation."""
 
     code, http_status, grpc_status, exit_code = "forbidden", 403, "PERMISSION_DENIED", 3
 
 
+class ForeignHost(Forbidden):
+    """The request is for a host that is not this server."""
+
+    code, http_status = "foreign_host", 421
+
+
+class ForeignOrigin(Forbidden):
+    """A page that does not belong to this server sent the request."""
+
+    code = "foreign_origin"
+
+
 class NotFound(QuarterdeckError):
-    """There is nothing by that name."""
+    """No object of this name exists."""
 
     code, http_status, grpc_status, exit_code = "not_found", 404, "NOT_FOUND", 4
 
 
 class Conflict(QuarterdeckError):
-    """The present state does not allow that."""
+    """The current state does not allow this operation."""
 
     code, http_status, grpc_status, exit_code = "conflict", 409, "FAILED_PRECONDITION", 5
 
 
 class AlreadyExists(Conflict):
-    """There is already one by that name."""
+    """An object of this name already exists."""
 
     code, grpc_status = "already_exists", "ALREADY_EXISTS"
 
 
 class InUse(Conflict):
-    """It is still in use."""
+    """The object is still in use."""
 
     code = "in_use"
 
 
 class IllegalTransition(Conflict):
-    """The state machine has no such transition."""
+    """The object cannot change from its current state to the requested one."""
 
     code = "illegal_transition"
 
 
 class DeployFailed(Conflict):
-    """The module does not run everywhere it should."""
+    """A module or service does not run on every node where it should."""
 
     code, exit_code = "deploy_failed", 1
 
 
 class TooLarge(QuarterdeckError):
-    """More was sent or asked for than the limit allows."""
+    """The request or its answer exceeds a size limit."""
 
     code, http_status, grpc_status, exit_code = "too_large", 413, "RESOURCE_EXHAUSTED", 6
 
 
 class TooMany(TooLarge):
-    """More is open at one time than the limit allows."""
+    """The limit of operations that are open at the same time is reached."""
 
     code, http_status = "too_many", 429
 
 
 class TimedOut(QuarterdeckError):
-    """It did not finish within its time limit."""
+    """The operation did not finish within its time limit."""
 
     code, http_status, grpc_status, exit_code = "timed_out", 504, "DEADLINE_EXCEEDED", 7
 
 
 class Unavailable(QuarterdeckError):
-    """It cannot be reached now; trying again later may work."""
+    """The service is currently unavailable; try again later."""
 
     code, http_status, grpc_status, exit_code = "unavailable", 503, "UNAVAILABLE", 69
-    retry_after_s: float = 1.0  #: how long to wait before the next try; whoever raises may set it
+    retry_after_s: float = 1.0  #: how long to wait before the next attempt; an instance may set its own
 
 
 class StorageFull(Unavailable):
-    """The disk is full. Nothing acknowledged was lost; free space and it goes on by itself."""
+    """The disk is full. No acknowledged data was lost; work continues automatically once space is free."""
 
     code, http_status = "storage_full", 507
 
 
 class StorageCorrupt(Unavailable):
-    """A store's file is damaged. Nothing is repaired or replaced without you."""
+    """A file of a store is damaged. Quarterdeck does not repair or replace it automatically."""
 
     code = "storage_corrupt"
 
 
 class NotInstalled(Unavailable):
-    """A part that this needs is not installed."""
+    """A required component is not installed."""
 
     code, http_status, grpc_status = "not_installed", 501, "UNIMPLEMENTED"
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An error as the API answers it: RFC 9457 problem details with our stable `code`."""
+    """An error in an answer of the API: RFC 9457 problem details with the stable `code`."""
 
     type: str
     title: str
@@ -238,14 +259,18 @@ def _tree(root: type[QuarterdeckError]) -> dict[str, type[QuarterdeckError]]:
     return found
 
 
-#: code → class; the one table from which HTTP, gRPC and exit codes are read.
+#: code → class; the only table from which HTTP, gRPC and exit codes are read
 BY_CODE: dict[str, type[QuarterdeckError]] = _tree(QuarterdeckError)
 
 
+#: path of the server's page about errors
+ERRORS_PATH = "/docs/errors"
+
+
 def to_problem(error: QuarterdeckError) -> Problem:
-    """The problem document of an error; `type` is a relative reference into the error documentation."""
+    """Return the problem document of an error; `type` is a relative reference to the server's page about it."""
     return Problem(
-        type=f"/docs/errors#{error.code}",
+        type=f"{ERRORS_PATH}#{error.code}",
         title=(type(error).__doc__ or error.code).strip(),
         status=error.http_status,
         code=error.code,
@@ -256,6 +281,6 @@ def to_problem(error: QuarterdeckError) -> Problem:
 
 
 def from_problem(problem: Problem) -> QuarterdeckError:
-    """The error a problem document stands for; an unknown code (a newer server) becomes the root with its words."""
+    """Return the error of a problem document. An unknown code (a newer server) becomes a `QuarterdeckError`."""
     kind = BY_CODE.get(problem.code, QuarterdeckError)
     return kind(problem.detail or problem.title, hint=problem.hint, lines=problem.lines)

@@ -1,4 +1,4 @@
-"""Extensions: commands that a node's own configuration adds, each a program with templates for its arguments.
+"""Extensions: commands that a node's own configuration adds. Each is a program with templates for its arguments.
 
 [agent.extensions.backup]
 binary = "/usr/local/bin/backup"
@@ -14,38 +14,45 @@ import re
 from quarterdeck.model.errors import BadConfig
 from quarterdeck.model.processes import ProcessSettings
 
-#: what a command's arguments may set of an extension; the rest is the node's own business
+#: the settings of an extension that a command's arguments may set; only the node's configuration sets the others
 SETTABLE = (
     "max_time", "max_restart", "recurring_period", "domain", "name",
     "stats_interval", "loglevels", "loglevels_db", "loglevels_ac",
 )  # fmt: skip
-#: `{name}`, `{name:default}`, or a brace that is written twice and means one
+#: `{name}`, `{name:default}`, or a doubled brace, which stands for one brace
 _PART = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?::([^{}]*))?\}|[{}]")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 class ExtensionConfig(ProcessSettings, frozen=True, kw_only=True):
-    """A command of this node: a program, without a shell. What else is set here holds unless a command may set it."""
+    """A command of this node: a program that runs without a shell, and its settings.
 
-    binary: str  #: the program, by its full path or found in PATH; `$agentroot`, `$root` and `$tmp` are replaced
-    #: `{name}` is the command's argument of that name, `{name:default}` one that it may omit
+    A command can override the settings in `SETTABLE`; the others are fixed.
+    """
+
+    binary: str  #: the program, by its full path or found in PATH; may begin with `$agentroot`, `$root` or `$tmp`
+    #: `{name}` is the command's argument of that name, `{name:default}` an optional argument; `$agentroot`, `$root`
+    #: and `$tmp` are replaced
     args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.binary:
-            raise BadConfig("An extension's binary is the program that it runs; found none.")
+            raise BadConfig("An extension needs a binary, the program that it runs; found none.")
         for template in self.args:
             words(template)
 
     @property
     def names(self) -> frozenset[str]:
-        """The arguments that the templates use."""
+        """Return the names of the arguments that the templates use."""
         return frozenset(name for template in self.args for _, name, _ in words(template) if name)
 
 
 def words(template: str) -> list[tuple[str, str, str | None]]:
-    """Its parts: text, and behind it the name of an argument and its default; "" for no name. `BadConfig`."""
+    """Return the parts of a template: text, the name of the argument after it ("" for none), and its default.
+
+    Raise `BadConfig` when a brace does not belong to an argument.
+    """
     parts: list[tuple[str, str, str | None]] = []
     text, at = "", 0
     for match in _PART.finditer(template):
@@ -53,8 +60,8 @@ def words(template: str) -> list[tuple[str, str, str | None]]:
         at = match.end()
         if match[0] in {"{", "}"}:
             raise BadConfig(
-                f"The template '{template}' has a '{match[0]}' that is no argument's.",
-                hint="Write {name} or {name:default}; a brace itself is written twice.",
+                f"The template '{template}' has a '{match[0]}' that belongs to no argument.",
+                hint="Write {name} or {name:default}; write a literal brace twice.",
             )
         if match[1]:
             parts.append((text, match[1], match[2]))
@@ -65,7 +72,7 @@ def words(template: str) -> list[tuple[str, str, str | None]]:
 
 
 def check_name(name: str) -> None:
-    """`BadConfig` unless an extension may be called so."""
+    """Raise `BadConfig` unless `name` is valid for an extension."""
     if not _NAME.fullmatch(name):
         raise BadConfig(
             f"'{name[:100]}' cannot be an extension's name.",

@@ -1,7 +1,7 @@
-"""Files that travel between people, the server and nodes: contents named by the sha256 of their bytes.
+"""Files that are transferred between users, the server and nodes: contents, named by the sha256 of their bytes.
 
-The server keeps contents for a while, whatever they are for: a file to put on nodes, one that was got from a node. On
-a node a file has a path, an owner and a mode.
+The server stores contents for a limited time, both files to put on nodes and files read from nodes. A file on a node
+also has a path, an owner and a mode.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import re
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.model.struct import Struct
+from quarterdeck.model.struct import Struct, Wire
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODE = re.compile(r"0?[0-7]{3}|[0-7]{4}")
 
 
 class StoredFile(Struct, frozen=True, kw_only=True):
-    """A content that the server has whole."""
+    """A content that the server has stored completely."""
 
     sha256: str
     size: int  #: bytes
-    name: str = ""  #: what it was called where it came from
-    added_at: float = 0.0  #: seconds since the epoch, as is the next
-    used_at: float = 0.0  #: when it last came or was read; unused for `files_keep_s` it is removed
+    name: str = ""  #: name of the file at its origin
+    added_at: float = 0.0  #: seconds since the epoch
+    used_at: float = 0.0  #: seconds since the epoch, of the last upload or read; unused for `keep_s`, it is removed
 
 
 class FileStatus(Struct, frozen=True, kw_only=True):
-    """How much of a content the server has: an upload goes on at `size` until `complete`."""
+    """The part of a content that the server has: an upload continues at `size` until `complete`."""
 
     sha256: str
     size: int  #: bytes
@@ -34,57 +34,64 @@ class FileStatus(Struct, frozen=True, kw_only=True):
 
 
 class Transfer(Struct, frozen=True, kw_only=True):
-    """A content on its way to a node or from it, or lately through."""
+    """A transfer of a content to or from a node, in progress or recently completed."""
 
     gid: int
     nid: int
     sha256: str
-    to_node: bool  #: else from it
-    at: int  #: bytes that are through
-    size: int  #: of how many
+    to_node: bool  #: True: to the node; False: from it
+    at: int  #: bytes that were transferred
+    size: int  #: bytes of the content
     moved_at: float  #: seconds since the epoch
 
 
-class PutFileArguments(Struct, frozen=True, kw_only=True):
-    """Of `put_file`: write a content that the server has to a file of the node."""
+def check_mode(mode: str) -> str:
+    """Return `mode` unchanged; raise `BadInput` unless it is a file's mode."""
+    if not _MODE.fullmatch(mode):
+        raise BadInput(f"'{mode[:100]}' is not a file mode.", hint="Write it as 0644.")
+    return mode
 
-    path: str  #: absolute; `$agentroot`, `$root` and `$tmp` are replaced
+
+class PutFileArguments(Struct, frozen=True, kw_only=True):
+    """The arguments of `put_file`, which writes a content that the server has to a file of the node."""
+
+    path: str  #: absolute; may begin with `$agentroot`, `$root` or `$tmp`
     sha256: str
-    size: int = 0  #: bytes, where they are known: what does not fit is refused before it is sent
-    mode: str = ""  #: as "0644"; default: of the file that it replaces, else 0644
-    user: str = ""  #: owner, with its group; default: of the file that it replaces, else the agent's own
-    overwrite: bool = True  #: else a file with another content is an error
-    make_dirs: bool = False  #: make the folders that are missing
+    size: int = 0  #: bytes, if known: a content that does not fit on the disk is then refused before it is sent
+    mode: str = ""  #: such as "0644"; "644" keeps set-user-id and similar bits; default: the replaced file's, else 0644
+    user: str = ""  #: owner, with its group; default: of the replaced file, else the agent's own
+    overwrite: bool = True  #: False: an existing file with another content is an error
+    make_dirs: bool = False  #: create missing folders
 
     def __post_init__(self) -> None:
         check_sha256(self.sha256)
-        if self.mode and not _MODE.fullmatch(self.mode):
-            raise BadInput(f"'{self.mode[:100]}' is not a file's mode.", hint="Write it as 0644.")
+        if self.mode:
+            check_mode(self.mode)
 
 
 class GetFileArguments(Struct, frozen=True, kw_only=True):
-    """Of `get_file`: send a file of the node to the server."""
+    """The arguments of `get_file`, which sends a file of the node to the server."""
 
-    path: str  #: absolute; `$agentroot`, `$root` and `$tmp` are replaced
+    path: str  #: absolute; may begin with `$agentroot`, `$root` or `$tmp`
 
 
-class NodeFile(Struct, frozen=True, kw_only=True):
-    """A file of a node as `put_file` left it or `get_file` found it."""
+class NodeFile(Wire, frozen=True, kw_only=True):
+    """A file of a node as `put_file` wrote it or `get_file` found it."""
 
     path: str
     sha256: str
     size: int  #: bytes
-    mode: str  #: as "0644"
+    mode: str  #: such as "0644"
     mtime: float  #: seconds since the epoch
 
 
 def is_sha256(text: str) -> bool:
-    """Whether this is a sha256 as it is written everywhere: 64 small hexadecimal digits."""
+    """Return whether `text` is a sha256 in its usual form: 64 lower-case hexadecimal digits."""
     return _SHA256.fullmatch(text) is not None
 
 
 def check_sha256(text: str) -> str:
-    """`text`, or `BadInput`."""
+    """Return `text`. Raise `BadInput` unless it is a sha256."""
     if not is_sha256(text):
         raise BadInput(f"Expected a sha256 of 64 hexadecimal digits, found '{text[:100]}'.")
     return text

@@ -1,7 +1,7 @@
-"""What a node tells of its host when asked: the answers of the built-in commands, as the JSON in a job's result.
+"""Information about a node's host: the answers of the built-in commands, as the JSON in a job's result.
 
-`Facts` (model/nodes.py) are the few of these that every node reports unasked. Sizes are bytes, counters grow from boot.
-A number that this platform does not give is left at 0, a text at "".
+`Facts` (model/nodes.py) holds the few values that every node reports without a command. Sizes are bytes; counters
+start at boot. A number that the platform does not provide is 0, a text "".
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from quarterdeck.model.struct import Struct
 
 
 class Pong(Struct, frozen=True, kw_only=True):
-    """`ping`: the agent is there and works jobs off."""
+    """The answer of `ping`: the agent is running and executes jobs."""
 
     hostname: str
     agent_version: str
@@ -18,21 +18,21 @@ class Pong(Struct, frozen=True, kw_only=True):
 
 
 class CpuInfo(Struct, frozen=True, kw_only=True):
-    """`get_cpu_info`. The names of times are the platform's: user, system, idle, iowait, steal …"""
+    """The answer of `get_cpu_info`. The names of times are the platform's: user, system, idle, iowait, steal …"""
 
     model: str
-    cpus: int  #: logical: what the kernel schedules on
-    cores: int  #: physical; 0 when the host does not tell
-    load: tuple[float, float, float]  #: average of 1, 5 and 15 minutes
+    cpus: int  #: logical CPUs, on which the kernel schedules
+    cores: int  #: physical cores; 0 when the host does not report them
+    load: tuple[float, float, float]  #: averages over 1, 5 and 15 minutes
     times_s: dict[str, float]  #: seconds since boot, all CPUs together
     times_per_cpu_s: tuple[dict[str, float], ...]
 
 
 class MemInfo(Struct, frozen=True, kw_only=True):
-    """`get_mem_info`."""
+    """The answer of `get_mem_info`."""
 
     total: int
-    available: int  #: what programs can get without swapping
+    available: int  #: memory that programs can allocate without swapping
     used: int
     free: int
     buffers: int
@@ -41,12 +41,12 @@ class MemInfo(Struct, frozen=True, kw_only=True):
     swap_total: int
     swap_used: int
     swap_free: int
-    swapped_in: int  #: bytes since boot, as is the next
-    swapped_out: int
+    swapped_in: int  #: bytes since boot
+    swapped_out: int  #: bytes since boot
 
 
 class Partition(Struct, frozen=True, kw_only=True):
-    """A mounted file system. When it does not answer, `problem` says so and the sizes are 0."""
+    """A mounted file system. When it does not respond, `problem` gives the reason and the sizes are 0."""
 
     device: str
     mount_point: str
@@ -62,7 +62,7 @@ class Partition(Struct, frozen=True, kw_only=True):
 
 
 class Disk(Struct, frozen=True, kw_only=True):
-    """A block device, or a part of one, and what was read and written since boot."""
+    """A block device or a partition, and its reads and writes since boot."""
 
     name: str
     reads: int
@@ -74,7 +74,7 @@ class Disk(Struct, frozen=True, kw_only=True):
 
 
 class DiskInfo(Struct, frozen=True, kw_only=True):
-    """`get_disk_info`. File systems without a size (proc, cgroup …) are left out."""
+    """The answer of `get_disk_info`. File systems without a size (proc, cgroup …) are omitted."""
 
     disks: tuple[Disk, ...]
     partitions: tuple[Partition, ...]
@@ -88,7 +88,7 @@ class Nic(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]  #: with prefix length: 10.0.0.7/24, fe80::1/64
     up: bool
     mtu: int
-    speed_mbit: int  #: 0 when not known
+    speed_mbit: int  #: 0 when unknown
     sent_bytes: int
     received_bytes: int
     sent_packets: int
@@ -100,13 +100,13 @@ class Nic(Struct, frozen=True, kw_only=True):
 
 
 class NicInfo(Struct, frozen=True, kw_only=True):
-    """`get_nic_info`."""
+    """The answer of `get_nic_info`."""
 
     nics: tuple[Nic, ...]
 
 
 class OsInfo(Struct, frozen=True, kw_only=True):
-    """`get_os_info`."""
+    """The answer of `get_os_info`."""
 
     hostname: str
     type: str  #: Linux, Windows, Darwin

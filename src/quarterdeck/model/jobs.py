@@ -1,49 +1,53 @@
-"""Commands and jobs: what was asked of some nodes, and its run on one node, with exactly one result.
+"""Commands and jobs: a request to some nodes, and its run on one node, with exactly one result.
 
-The requirement document calls both by one id: `id` is the command's, and a job is that id on one node. Names and
-meanings of the result's fields are the document's; `code`, `reason` and `streams` are ours.
+The requirement document uses one id for both: `id` is the command's, and a job is that id on one node. The document
+defines the names and meanings of the result's fields, except `code`, `reason` and `streams`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from quarterdeck.model.nodes import NodeKey, Selector
 from quarterdeck.model.processes import program_line
-from quarterdeck.model.struct import Struct, Wire
+from quarterdeck.model.struct import Name, Output, Struct, Text, Wire, WireEnum
 from quarterdeck.model.transitions import Transitions
 
-#: lines that a result keeps of each stream, from its end; all of them are messages on the node
+#: lines that a result keeps from the end of each stream; the node stores all lines as messages
 RESULT_LINES = 1000
-#: bytes of a command with its arguments and data; larger things are sent as files
+#: bytes of a command with its arguments and data; larger data is sent as files
 COMMAND_LIMIT_BYTES = 256 * 1024
 #: characters of a command's id
 ID_LIMIT = 128
 
 
+#: seconds; None: the server's default for offline nodes
+Expiry = float | Literal["never"] | None
+
+
 def is_id(text: str) -> bool:
-    """Whether this may be the id of a command."""
+    """Return whether `text` is valid as the id of a command."""
     return 0 < len(text) <= ID_LIMIT and text.isprintable()
 
 
-class JobState(StrEnum):
-    """Where a job is. The first three may change; each of the others is the one result."""
+class JobState(WireEnum):
+    """The state of a job. The first three can change; each of the others is the final result."""
 
-    QUEUED = "QUEUED"  #: the server has it on disk; the node has not said yet that it has it too
-    ACCEPTED = "ACCEPTED"  #: the node has it on disk; it waits for its turn
+    QUEUED = "QUEUED"  #: the server has it on disk; the node has not yet confirmed that it has it too
+    ACCEPTED = "ACCEPTED"  #: the node has it on disk; it waits to be run
     RUNNING = "RUNNING"
     OK = "OK"
     ERROR = "ERROR"
     TIMEOUT = "TIMEOUT"  #: it ran longer than its max_time
-    KILLED = "KILLED"  #: somebody ended it
+    KILLED = "KILLED"  #: it was ended on request
     UNKNOWN_CMD = "UNKNOWN_CMD"  #: the node has no command of that name
     REFUSED = "REFUSED"  #: the node's own configuration does not allow it
-    EXPIRED = "EXPIRED"  #: the node did not get it in time
-    LOST = "LOST"  #: it began, and what became of it is not known: the reason says why
+    EXPIRED = "EXPIRED"  #: the node did not receive it in time
+    LOST = "LOST"  #: it began, and its outcome is unknown; the reason gives the cause
 
 
 _FINAL = frozenset(
@@ -71,51 +75,54 @@ JOB_TRANSITIONS = Transitions(
 
 
 def is_final(state: JobState) -> bool:
-    """Whether a job in this state has its result."""
+    """Return whether a job in this state has its result."""
     return state in _FINAL
 
 
 def in_one_line(args: Mapping[str, Any]) -> str:
-    """The arguments of a command, so that it can be told from others: a program's own line, else what was said.
+    """Return the arguments of a command in one line: the program's command line if it has one, else `name=value` pairs.
 
-    Never the environment: that may hold what others are not to read.
+    The line never contains the environment, which may hold secrets.
     """
     if program := args.get("cmd"):
         words: list[Any] = args["args"] if isinstance(args.get("args"), list) else []
         return program_line(map(str, (program, *words)))
-    said = {name: value for name, value in args.items() if name not in {"sha256", "env"}} or args
-    return " ".join(f"{name}={value}" for name, value in said.items() if name != "env")
+    kept = {name: value for name, value in args.items() if name not in {"sha256", "env"}} or args
+    return " ".join(f"{name}={value}" for name, value in kept.items() if name != "env")
 
 
 class JobOffer(Wire, frozen=True, kw_only=True):
-    """A job as a node gets it. `taken`: the node said before that it has it; if it does not know it now, it is LOST."""
+    """A job as a node receives it.
 
-    id: str
-    cmd: str
-    args: dict[str, Any] = {}
-    data: str = ""
-    expires_in_s: float | None = None  #: from now; a node that has not accepted it by then answers EXPIRED
+    `taken` means that the node confirmed the job earlier; if it no longer has a record of it, the job is LOST.
+    """
+
+    id: Name
+    cmd: Text
+    args: Annotated[dict[Text, Any], Meta(max_length=COMMAND_LIMIT_BYTES)] = {}
+    data: Output = ""
+    expires_in_s: float | None = None  #: seconds from now; a node that has not accepted it by then answers EXPIRED
     taken: bool = False
 
 
 class JobResult(Wire, frozen=True, kw_only=True):
-    """What came of a job. The node keeps it until the server has it on disk."""
+    """The result of a job. The node keeps it until the server has it on disk."""
 
-    id: str
+    id: Name
     state: JobState
-    cmd: str = ""
-    data: str = ""  #: what it returned: JSON of a built-in command, or its last message of level 20 to 30
-    level: int = 0  #: of the message that `data` is from, else 20 (JSON), else 0 for none
+    cmd: Text = ""
+    data: Output = ""  #: the returned data: JSON of a built-in command, or its last message of level 20 to 30
+    level: int = 0  #: level of the message in `data`; 20 (JSON) for a built-in command; 0 without data
     code: int | None = None  #: the exit code of a process; -n when signal n ended it
-    reason: str = ""  #: in words, where the state is not OK
-    critical: str = ""  #: its last message of level 9
-    streams: tuple[str, str] = ("", "")  #: the last RESULT_LINES of standard output and standard error
-    starttime: int = 0  #: milliseconds since the epoch, by the node's clock; 0 when it never began
-    time: int = 0  #: milliseconds that it took
+    reason: Text = ""  #: why the state is not OK; for OK, further remarks
+    critical: Text = ""  #: its last message of level 9
+    streams: tuple[Output, Output] = ("", "")  #: the last RESULT_LINES of standard output and standard error
+    starttime: int = 0  #: milliseconds since the epoch, by the node's clock; 0 when it did not begin
+    time: int = 0  #: duration in milliseconds
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A command's run on one node."""
+    """The run of a command on one node."""
 
     id: str
     gid: int
@@ -124,19 +131,19 @@ class Job(Struct, frozen=True, kw_only=True):
     cmd: str
     state: JobState
     reason: str = ""  #: why it is in this state: offline, expired, refused, the agent was restarted …
-    create_time: float = 0.0  #: seconds since the epoch, as are the next two
-    accept_time: float = 0.0  #: 0 until the node has it
-    last_update_time: float = 0.0
+    create_time: float = 0.0  #: seconds since the epoch
+    accept_time: float = 0.0  #: seconds since the epoch; 0 until the node has it
+    last_update_time: float = 0.0  #: seconds since the epoch
     result: JobResult | None = None
 
     @property
     def key(self) -> NodeKey:
-        """On which node."""
+        """Return the key of the node that runs the job."""
         return NodeKey(self.gid, self.nid)
 
 
 class Command(Struct, frozen=True, kw_only=True):
-    """What was asked of some nodes."""
+    """A request to some nodes."""
 
     id: str
     cmd: str
@@ -144,29 +151,29 @@ class Command(Struct, frozen=True, kw_only=True):
     selector: Selector = msgspec.field(default_factory=Selector)
     actor: str = ""  #: name of the API token
     create_time: float = 0.0
-    expires_at: float | None = None  #: nodes that have not got it by then do not run it
-    states: dict[JobState, int] = {}  #: how many of its jobs are in each state
+    expires_at: float | None = None  #: seconds since the epoch; nodes that have not received it by then do not run it
+    states: dict[JobState, int] = {}  #: number of its jobs in each state
 
 
 class CommandWithJobs(Command, frozen=True, kw_only=True):
-    """A command with what became of it on every node."""
+    """A command with its job on every node."""
 
     jobs: tuple[Job, ...] = ()
 
 
 class CreateCommand(Struct, frozen=True, kw_only=True):
-    """Ask nodes to do something. An `id` used before is refused; without one the server makes it."""
+    """A request to run a command on nodes. An `id` that was used before is refused; default: a new one."""
 
     cmd: str
     args: dict[str, Any] = {}
     data: str = ""
     id: str = ""
     selector: Selector = msgspec.field(default_factory=Selector)
-    any: bool = False  #: of the nodes that match, one that is online; else all
-    expires_s: float | None = None  #: how long nodes that are away may take to come back; default: for ever
+    any: bool = False  #: True: only one of the matching nodes runs it, one that is online; False: all matching nodes
+    expires_s: Expiry = None  #: seconds within which offline nodes may still receive it; default: the server's
 
 
 class KillCommand(Struct, frozen=True, kw_only=True):
-    """End a command's jobs that have no result yet."""
+    """A request to end a command's jobs that have no result yet."""
 
-    nodes: tuple[str, ...] = ()  #: on these nodes, by name, nid or gid/nid; none named: on all
+    nodes: tuple[str, ...] = ()  #: only on these nodes, by name, nid or gid/nid; default: on all

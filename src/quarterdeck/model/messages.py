@@ -1,8 +1,7 @@
-"""Messages: one thing a process printed, with a level. What levels there are, sets of them, and how messages are found.
+"""Messages: the items of output of a process, each with a level; the levels, sets of levels, and message filters.
 
-The levels and their numbers are the requirement document's. A program marks a line with `LEVEL::` in front; a line
-without a mark has the level of the stream it came on. Times are milliseconds since the epoch by the node's clock, as
-those of jobs are.
+The requirement document defines the levels and their numbers. A program marks a line with `LEVEL::` in front; a line
+without a mark has the level of its stream. Times are milliseconds since the epoch by the node's clock, as in jobs.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Self, cast
+from typing import Annotated, Self, cast
 
 from quarterdeck.model.errors import BadInput
-from quarterdeck.model.struct import Struct, Wire
+from quarterdeck.model.struct import FEW, Data, Name, Output, Struct, Text, Texts, Wire
 from quarterdeck.model.tables import Column, ColumnRole, ColumnType, Table
 
-#: messages that one answer holds at most
+#: the most messages that one answer holds
 PAGE_MESSAGES = 1000
 
 
 class Level(IntEnum):
-    """What kind of message it is. 50, and 100 and up, are the agent's own: a program cannot use them."""
+    """The level of a message. 50, and 100 and above, are reserved for the agent: a program cannot use them."""
 
     STDOUT = 1
     STDERR = 2
@@ -42,9 +41,9 @@ class Level(IntEnum):
     JOB_JSON = 30  #: the full result of a job
 
 
-#: `101::PID` on a line asks that this process is measured too
+#: a line `101::PID` requests that this process is measured too
 METER_LEVEL = 101
-#: what a job returns is its last message of one of these
+#: a job returns its last message of one of these levels
 RESULT_LEVELS = (Level.RESULT_JSON, Level.RESULT_YAML, Level.RESULT_TOML, Level.RESULT_HRD, Level.JOB_JSON)
 
 _LAST = max(Level)
@@ -53,11 +52,11 @@ _FORMS = "Write '*', a level (7), some (1,2,7), a range (1-5), or these together
 
 
 class Mark(IntFlag):
-    """What else is to be known of a message, so that not a byte of a stream is lost."""
+    """Flags of a message that record how its line ended, so that the stream can be reproduced exactly."""
 
-    CONTINUES = 1  #: no line end came: the text goes on in the stream's next message, or the stream ended here
-    CRLF = 2  #: its line ended with a carriage return and a newline, not a newline alone
-    UNTERMINATED = 4  #: a block whose end mark never came
+    CONTINUES = 1  #: without a line end: the text continues in the stream's next message, or the stream ended here
+    CRLF = 2  #: its line ended with a carriage return and a newline, not only a newline
+    UNTERMINATED = 4  #: a block without an end mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,10 @@ class Levels:
 
     @classmethod
     def parse(cls, written: object) -> Self:
-        """From `*`, `7`, `1,2`, `1-5`, a mix, or a list of numbers; "" and [] are no level. `BadInput` otherwise."""
+        """Return the levels of `*`, `7`, `1,2`, `1-5`, a mix, or a list of numbers; "" and [] are the empty set.
+
+        Raise `BadInput` for anything else.
+        """
         if isinstance(written, str):
             parts = [part for part in written.split(",") if written.strip()]
             return cls(frozenset(number for part in parts for number in _part(part, written)))
@@ -76,7 +78,7 @@ class Levels:
             return cls(frozenset(_numbers(written, written, written)))
         if isinstance(written, list | tuple):
             return cls(frozenset(_one(each, cast("object", written)) for each in cast("Iterable[object]", written)))
-        raise BadInput(f"{written!r} is no set of levels.", hint=_FORMS)
+        raise BadInput(f"{written!r} is not a set of levels.", hint=_FORMS)
 
     def __contains__(self, level: object) -> bool:
         return level in self.numbers
@@ -85,7 +87,7 @@ class Levels:
         return bool(self.numbers)
 
     def __str__(self) -> str:
-        """The shortest way to write it."""
+        """Return the shortest form that `parse` reads."""
         if self.numbers >= _EVERY.numbers:
             return "*"
         return ",".join(_spans(sorted(self.numbers)))
@@ -115,7 +117,7 @@ def _numbers(first: int, last: int, whole: object) -> range:
 
 
 def _spans(numbers: list[int]) -> Iterator[str]:
-    """`1-3` for 1, 2, 3."""
+    """Yield the ranges of sorted numbers: `1-3` for 1, 2, 3."""
     first = 0
     for place, number in enumerate(numbers):
         if place + 1 == len(numbers) or numbers[place + 1] != number + 1:
@@ -124,96 +126,98 @@ def _spans(numbers: list[int]) -> Iterator[str]:
 
 
 _EVERY = Levels(frozenset(range(1, _LAST + 1)))
-#: levels as a person or a program writes them; `Levels.parse` reads it
+#: levels as a user or a program writes them; `Levels.parse` reads them
 LevelsWritten = str | int | tuple[int, ...]
 
 
 class LogLevels(Struct, frozen=True, kw_only=True):
-    """Which of a process' messages go where; the names are those of a command's arguments."""
+    """The levels of a process' messages that are taken, kept and forwarded. Command arguments have the same names."""
 
-    loglevels: LevelsWritten = "*"  #: levels that are taken at all; the rest is ignored
-    loglevels_db: LevelsWritten = "1-9,11,20-30"  #: of these, levels that are kept on the node
-    loglevels_ac: LevelsWritten = "3,4,7-9"  #: and levels that are forwarded to the server
+    loglevels: LevelsWritten = "*"  #: levels that are taken; messages of other levels are discarded
+    loglevels_db: LevelsWritten = "1-9,11,20-30"  #: of the taken levels, those that are stored on the node
+    loglevels_ac: LevelsWritten = "3,4,7-9"  #: of the taken levels, those that are forwarded to the server
 
 
 class Message(Wire, frozen=True, kw_only=True):
-    """One message. `data` is its text; where that is not valid UTF-8, `raw` has the very bytes and `data` U+FFFD."""
+    """One message. `data` is its text, with U+FFFD for bytes that are not UTF-8; `raw` then has the exact bytes."""
 
-    id: int  #: uint32, counted by the node, over all its processes; begins again after 2^32
-    job_id: str
-    domain: str = ""
-    name: str = ""
-    epoch: int  #: when it came, in milliseconds since the epoch
+    id: int  #: uint32, counted by the node over all its processes; wraps around after 2^32
+    job_id: Name
+    domain: Text = ""
+    name: Text = ""
+    epoch: int  #: when the agent read it, in milliseconds since the epoch
     level: int
-    data: str
-    marks: int = 0  #: of `Mark`
-    raw: bytes = b""
-    place: int = 0  #: where it is in the node's store, which is the cursor behind it; 0 when it is not from there
+    data: Output
+    marks: int = 0  #: flags of `Mark`
+    raw: Data = b""
+    place: int = 0  #: its position in the node's store, which is the cursor after it; 0: not from the store
 
 
 class MessageFilter(Struct, frozen=True, kw_only=True):
-    """Which messages are asked for, or to be deleted. Every field narrows; limit and cursor only page."""
+    """The messages to read or delete. All given fields must match; `limit` and `cursor` select the page."""
 
     job_id: str | None = None
     domain: str | None = None
     name: str | None = None
-    time_from: int | None = None  #: milliseconds since the epoch, this one included
-    time_to: int | None = None  #: milliseconds since the epoch, this one not
+    time_from: int | None = None  #: milliseconds since the epoch, inclusive
+    time_to: int | None = None  #: milliseconds since the epoch, exclusive
     levels: LevelsWritten = "*"
-    text: str = ""  #: what the text must contain, upper and lower case told apart
+    text: str = ""  #: text that the message must contain; case-sensitive
     limit: int = PAGE_MESSAGES  #: 1 to PAGE_MESSAGES
-    cursor: str = ""  #: of the page before, with the same filter
+    cursor: str = ""  #: cursor of the previous page, with the same filter
     newest_first: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= PAGE_MESSAGES:
             raise BadInput(f"An answer holds 1 to {PAGE_MESSAGES} messages, not {self.limit}.")
         if self.cursor and not (self.cursor.isascii() and self.cursor.isdecimal() and len(self.cursor) < 19):
-            raise BadInput(f"'{self.cursor}' is no cursor.", hint="Use the cursor of the page before, as it is.")
+            raise BadInput(f"'{self.cursor}' is no cursor.", hint="Use the cursor of the previous page unchanged.")
         for time_ms in (self.time_from, self.time_to):
             if time_ms is not None and not -(2**63) <= time_ms < 2**63:
-                raise BadInput(f"{time_ms} is no time in milliseconds since the epoch.")
+                raise BadInput(f"{time_ms} is not a time in milliseconds since the epoch.")
         Levels.parse(self.levels)
 
 
 class MessagePage(Wire, frozen=True, kw_only=True):
-    """Some of the messages that match, in the order they came, or from the newest back."""
+    """One page of the matching messages, oldest or newest first."""
 
-    messages: tuple[Message, ...]
-    cursor: str | None = None  #: where the next page begins; None: these were the last
-    resume: str = ""  #: the cursor, oldest first, behind all that was looked at: for those that are still to come
-    problems: tuple[str, ...] = ()  #: why messages may be missing, in words
+    messages: Annotated[tuple[Message, ...], FEW]
+    cursor: Name | None = None  #: cursor of the next page; None: this is the last page
+    resume: Name = ""  #: cursor after the last message that was read, oldest first, for later messages
+    problems: Texts = ()  #: reasons why messages may be missing
+    left_out: int = 0  #: matching messages that were skipped between the requested cursor and the first message
 
 
 class DeletedMessages(Struct, frozen=True, kw_only=True):
-    """What `del_msgs` answers."""
+    """The answer of `del_msgs`."""
 
     deleted: int
 
 
 class NodeMessage(Message, frozen=True, kw_only=True):
-    """A message, and the node on which it was printed."""
+    """A message, and the node whose process printed it."""
 
     gid: int
     nid: int
-    node: str = ""  #: the node's name; gid/nid when it was removed
+    node: str = ""  #: the node's name, or gid/nid if the node was removed
 
 
 class FoundMessages(Wire, frozen=True, kw_only=True):
-    """Messages of several nodes: what the nodes have, and what was forwarded, each once.
+    """Messages of several nodes, both stored on the nodes and forwarded, each once.
 
-    They are ordered by time and then by id, those of one node as they came; or the same from the newest back.
+    They are ordered by time and then by id, and those of one node in the order in which they were printed; or in the
+    reverse order, newest first.
     """
 
     messages: tuple[NodeMessage, ...]
-    cursor: str | None = None  #: where the next page begins; None: these were the last
-    resume: str = ""  #: from here on, what is printed after these can be followed
-    problems: tuple[str, ...] = ()  #: why messages may be missing, in words
+    cursor: str | None = None  #: cursor of the next page; None: this is the last page
+    resume: str = ""  #: cursor from which later messages can be followed
+    problems: tuple[str, ...] = ()  #: reasons why messages may be missing
 
 
 MESSAGES_TABLE = Table(
     name="messages",
-    description="What processes printed and their levels let through; everything else stays on the node",
+    description="Messages of processes whose levels are forwarded; the others stay on the node",
     retention_s=14 * 86400,
     order=("nid", "job_id", "time"),
     columns=(
@@ -228,7 +232,7 @@ MESSAGES_TABLE = Table(
         Column(name="domain", type=ColumnType.STRING, description="the process' domain"),
         Column(name="name", type=ColumnType.STRING, description="the process' name in its domain"),
         Column(name="level", type=ColumnType.UINT8, description="1 stdout, 2 stderr, 7 warning, 9 critical …"),
-        Column(name="marks", type=ColumnType.UINT8, description="1 goes on in the next, 2 CRLF, 4 end mark missing"),
+        Column(name="marks", type=ColumnType.UINT8, description="1 continues in the next, 2 CRLF, 4 end mark missing"),
         Column(name="data", type=ColumnType.STRING, description="the text; bytes that are not UTF-8 as U+FFFD"),
     ),
 )

@@ -1,4 +1,4 @@
-"""What msgspec found wrong with a value, in words for whoever wrote the value."""
+"""Validation errors of msgspec, translated into plain text for the user who wrote the value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _KINDS = {
 
 
 def in_words(error: msgspec.ValidationError, whole: str) -> str:
-    """A clause without its full stop: "args is a list; found a text". `whole` is what the outermost value is called."""
+    """Return the error as a clause without a full stop, such as "args is a list; found a text".
+
+    `whole` is the name of the outermost value.
+    """
     text = str(error)
     if (missing := _MISSING.fullmatch(text)) is not None:
         return f"{_place(missing['place'], whole)} needs '{missing['name']}'"

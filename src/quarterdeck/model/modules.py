@@ -1,20 +1,28 @@
-"""Modules and their instances: a built eBPF program with its tables, and that module on one node."""
+"""Modules and their instances: a compiled eBPF program with its tables, and that module on one node."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated, Self, TypeVar
 
 import msgspec
 
+from quarterdeck.model.errors import BadInput
 from quarterdeck.model.manifests import Manifest, ReadMode, SettingValue
 from quarterdeck.model.nodes import NodeKey, Selector
-from quarterdeck.model.struct import Struct, Wire
+from quarterdeck.model.struct import FEW, Name, Names, Pairs, Struct, Text, Texts, Wire, WireEnum
 from quarterdeck.model.tables import Table
 from quarterdeck.model.transitions import Transitions
 
+T = TypeVar("T")
+
+#: name of the kind of these placements in desired sets and reports
+MODULE = "module"
+
 
 class ModuleState(StrEnum):
-    """What the fleet wants of a module."""
+    """The state in which a module is wanted in the fleet."""
 
     CREATED = "CREATED"
     DEPLOYED = "DEPLOYED"
@@ -33,8 +41,8 @@ MODULE_TRANSITIONS = Transitions(
 )
 
 
-class InstanceState(StrEnum):
-    """What a module is doing on one node. FAILED is retried with backoff; nothing is ever stuck."""
+class InstanceState(WireEnum):
+    """The state of a module on one node. A FAILED instance is retried with backoff."""
 
     INIT = "INIT"
     IN_PROGRESS = "IN_PROGRESS"
@@ -54,34 +62,34 @@ INSTANCE_TRANSITIONS = Transitions(
 
 
 class FieldKind(StrEnum):
-    """How a column's bytes are read out of a record."""
+    """The way in which the bytes of a column are read from a record."""
 
     SCALAR = "scalar"  #: a number of `size` bytes; `signed`, `floating` say which
     BITS = "bits"  #: `width` bits at `shift` of the number of `size` bytes
     CHARS = "chars"  #: a NUL-terminated string in `size` bytes → string
-    BYTES = "bytes"  #: `size` bytes as they are → binary, ipv6, mac, or fixed
+    BYTES = "bytes"  #: `size` bytes, unchanged → binary, ipv6, mac, or fixed
     ARRAY = "array"  #: `count` numbers of `size` bytes each → list
     TAIL = "tail"  #: the bytes from `offset` to the record's end (variable-length records) → string or binary
-    #: → list of frames, innermost first. A stack id of `size` bytes, through the stack map `stack`; where `stack` is ""
-    #: the `count` addresses of 8 bytes each are in the record itself, up to the first zero
+    #: a stack id of `size` bytes, looked up in the stack map `stack`; with `stack` "", `count` addresses of 8 bytes in
+    #: the record, up to the first zero → list of frames, innermost first
     STACK = "stack"
     CPU = "cpu"  #: the CPU number of a per-CPU map's row; not in the record
 
 
 class SourceKind(StrEnum):
-    """Where the rows of a table come from."""
+    """The kind of source that the rows of a table come from."""
 
     RECORDS = "records"  #: a ring or perf buffer: a row for each record
     ENTRIES = "entries"  #: a hash or array map: a row for each entry, read every `interval_s`
-    #: a global variable of the program, read every `interval_s` as if it were an array map: entry i is a u32 index
-    #: (the key, 4 bytes, i) followed by element i of the variable, or of the whole section
+    #: a global variable of the program, read every `interval_s` like an array map: entry i is the index i (the key, a
+    #: u32 of 4 bytes) followed by element i of the variable, or of the whole section
     GLOBAL = "global"
 
 
 class Field(Wire, frozen=True, kw_only=True):
-    """Where one column of a module's table comes from. Offsets count from the record's start (of maps: key, value)."""
+    """The place of one column in a record. Offsets count from the record's start (in maps: the key, then the value)."""
 
-    column: str
+    column: Name
     kind: FieldKind
     offset: int
     size: int
@@ -91,89 +99,161 @@ class Field(Wire, frozen=True, kw_only=True):
     big_endian: bool = False
     shift: int = 0
     width: int = 0
-    clock: str = ""  #: of a timestamp: ktime, boottime, realtime or tai
-    scale: int = 1  #: of a timestamp or duration: nanoseconds in one of the record's units
-    stack: str = ""  #: stack-trace map
-    stack_pid: str = ""  #: column holding the process id; "" for kernel stacks
+    clock: Name = ""  #: for a timestamp: ktime, boottime, realtime or tai
+    scale: int = 1  #: for a timestamp or duration: nanoseconds in one unit of the record
+    stack: Name = ""  #: stack-trace map
+    stack_pid: Name = ""  #: column that holds the process id; "" for kernel stacks and when all rows have the same one
+    stack_setting: Name = ""  #: the setting that holds the process id of all rows
+    stack_owner: int = 0  #: the process id of all rows
     additive: bool = False  #: a counter: summed over CPUs, differenced by `deltas`
-    join: str = ""  #: of CHARS and TAIL: every NUL but the trailing ones becomes this, instead of ending the string
+    stated: bool = False  #: the manifest states whether it is a counter; observed values do not change that
+    family_offset: int = 0  #: for an ip: offset of the number that distinguishes IPv4 and IPv6
+    family_size: int = 0  #: for an ip: bytes of that number; 0 when the address shows it (::ffff:a.b.c.d)
+    join: Name = ""  #: for CHARS and TAIL: replaces every NUL but the trailing ones, which then do not end the string
+
+
+class Tag(Wire, frozen=True, kw_only=True):
+    """A number that distinguishes kinds of records: `size` bytes at `offset`, read as unsigned and little-endian."""
+
+    offset: int
+    size: int
+    values: Annotated[tuple[int, ...], FEW]
 
 
 class TableSource(Wire, frozen=True, kw_only=True):
-    """How one table of a module is filled on a node: everything the agent needs, so that it reads no BTF.
+    """The source of one table of a module on a node. The agent needs nothing else to fill it, and reads no BTF.
 
-    A column without a field is the agent's to fill: `time` (the moment of reading). Fields may share bytes.
+    The agent fills the one column without a field, `time`, with the time of the read. Fields may share bytes.
     """
 
     table: Table
     kind: SourceKind = SourceKind.RECORDS
-    #: several when the program chooses ring or perf buffer at run time: those that exist are read. Of GLOBAL: the
-    #: section's map, such as ".bss"
-    maps: tuple[str, ...]
+    #: several when the program chooses ring or perf buffer at run time: those that exist are read. For GLOBAL, the map
+    #: of the section, such as ".bss"
+    maps: Names
     record_size: int  #: bytes of a ring or perf record's struct, or key_size + value_size of a map or global
-    #: bytes a ring or perf record has at least; what is missing up to `record_size` reads as zero (programs send
-    #: only the used part of an array). A shorter record is lost as `bad_record`
+    #: the fewest bytes of a ring or perf record; missing bytes up to `record_size` are read as zero (programs send only
+    #: the used part of an array). A shorter record is lost as `bad_record`
     min_size: int = 0
+    #: a record belongs to this table only if all tags match; otherwise to another table that reads the same buffers
+    tags: Annotated[tuple[Tag, ...], FEW] = ()
     key_size: int = 0
-    fields: tuple[Field, ...] = ()  #: of a transform: only the clocks of timestamps whose clock is not ktime
-    transform: str = ""  #: file name of the .wasm
+    #: with a transform, only the timestamps whose clock is not ktime
+    fields: Annotated[tuple[Field, ...], FEW] = ()
+    transform: Name = ""  #: file name of the .wasm
     interval_s: float = 1.0
     read: ReadMode = ReadMode.DELTAS
-    per_cpu: str = "sum"
+    per_cpu: Name = "sum"
     rate_limit: int = 0
-    offset: int = 0  #: of GLOBAL: where element 0 lies in the section
-    count: int = 1  #: of GLOBAL: how many elements, each `record_size - key_size` bytes
-    #: programs that refer to the maps; when none of them can be loaded the table would stay empty for ever
-    writers: tuple[str, ...] = ()
+    lasting: bool = False  #: for ENTRIES: no program deletes entries, so none can be recreated
+    offset: int = 0  #: for GLOBAL: offset of element 0 in the section
+    count: int = 1  #: for GLOBAL: number of elements, each of `record_size - key_size` bytes
+    #: programs that refer to the maps; when none of them can be loaded, the table would stay empty
+    writers: Names = ()
+    #: for RECORDS: the program (`SEC("iter/…")`) that writes all records again every `interval_s`; `maps` is then empty
+    iterator: Name = ""
 
 
-#: the section of a setting that is a transform's
+#: the section of a transform's setting
 TRANSFORM_SECTION = "wasm"
 
 
 class Setting(Wire, frozen=True, kw_only=True):
-    """A global of the program that is set before it loads: where its bytes lie, and what it may hold."""
+    """A global of the program that is set before the program is loaded: its place, and its type and values."""
 
-    name: str  #: of a member of a struct: its path, such as "config.pid"
-    #: ".rodata" (or another section) of a `const volatile` global, ".bss" or ".data" of another that the manifest
-    #: names; "wasm" for a transform's
-    section: str
+    name: Name  #: for a member of a struct, its path, such as "config.pid"
+    #: ".rodata" (or another section) for a `const volatile` global, ".bss" or ".data" for another global that the
+    #: manifest names, "wasm" for a transform's setting
+    section: Name
     offset: int
     size: int
-    type: str  #: "bool", "int", "uint", "float", "chars", "enum", or one of them with "[n]" for an array, or "bytes"
+    type: Name  #: "bool", "int", "uint", "float", "chars", "enum", or one of them with "[n]" for an array, or "bytes"
     default: SettingValue | None = None
-    description: str = ""
-    values: dict[str, str] = {}  #: of an enum: number in decimal → name
+    description: Text = ""
+    values: Pairs = {}  #: for an enum: number in decimal → name
 
 
 class Artefact(Wire, frozen=True, kw_only=True):
-    """A file the agent fetches once, named by the hash of its bytes."""
+    """A file that the agent fetches once, identified by the hash of its bytes."""
 
-    name: str
-    sha256: str
+    name: Name
+    sha256: Name
     size: int
 
 
 class Build(Wire, frozen=True, kw_only=True):
-    """A compiled module: what travels to agents, but for the bytes of its artefacts."""
+    """A compiled module as it is sent to agents; the bytes of its artefacts are fetched separately."""
 
     manifest: Manifest
-    digest: str  #: sha256 over the manifest and all artefacts: the module's version
+    digest: Name  #: sha256 over the manifest and all artefacts: the module's version
     object: Artefact
-    transforms: tuple[Artefact, ...] = ()
-    programs: tuple[str, ...] = ()
-    settings: tuple[Setting, ...] = ()
-    sources: tuple[TableSource, ...] = ()
-    warnings: tuple[str, ...] = ()
+    transforms: Annotated[tuple[Artefact, ...], FEW] = ()
+    programs: Names = ()
+    settings: Annotated[tuple[Setting, ...], FEW] = ()
+    sources: Annotated[tuple[TableSource, ...], FEW] = ()
+    warnings: Texts = ()
+
+
+class _Named(Wire, frozen=True, kw_only=True):
+    name: Name
+
+
+class _Head(Wire, frozen=True, kw_only=True):
+    """The fields of a `Build` that every release can read."""
+
+    manifest: _Named
+    digest: Name
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_build = msgspec.msgpack.Decoder(Build)
+_head = msgspec.msgpack.Decoder(_Head)
+
+
+class DesiredInstance(Wire, frozen=True, kw_only=True):
+    """One module that a node should run. A build that the node cannot decode fails only this instance."""
+
+    id: Name  #: of the module
+    packed: msgspec.Raw = msgspec.field(name="build")  #: the `Build`
+    settings: Annotated[dict[Name, SettingValue], FEW] = {}
+
+    @classmethod
+    def of(cls, build: Build, *, id: str, settings: Mapping[str, SettingValue] = {}) -> Self:  # noqa: A002
+        """Return the instance with `build` encoded, as it is sent to a node."""
+        return cls(id=id, packed=msgspec.Raw(_pack(build)), settings=dict(settings))
+
+    @property
+    def build(self) -> Build:
+        """Return the compiled module. Raise `BadInput` when this release cannot decode it."""
+        return self._read(_build)
+
+    @property
+    def name(self) -> str:
+        """Return the module's name."""
+        return self._read(_head).manifest.name
+
+    @property
+    def digest(self) -> str:
+        """Return the module's version."""
+        return self._read(_head).digest
+
+    def _read(self, decoder: msgspec.msgpack.Decoder[T]) -> T:
+        try:
+            return decoder.decode(self.packed)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise BadInput(
+                f"This agent cannot run the module '{self.id}': {error!s:.500}.",
+                hint="Install the same release on the server and on the node.",
+            ) from error
 
 
 class Module(Struct, frozen=True, kw_only=True):
-    """A module as the server knows it."""
+    """A module as the server stores it."""
 
     id: str
     name: str
     build: Build
-    builtin: bool = False  #: it came with the server
+    builtin: bool = False  #: it is part of the server's installation
     desire_state: ModuleState = ModuleState.CREATED
     selector: Selector = msgspec.field(default_factory=Selector)
     settings: dict[str, SettingValue] = {}
@@ -182,45 +262,47 @@ class Module(Struct, frozen=True, kw_only=True):
 
 
 class DroppedProgram(Wire, frozen=True, kw_only=True):
-    """A program of the object that this kernel would not take, and why."""
+    """A program of the object that this kernel refused, and the reason."""
 
-    program: str
-    reason: str
+    program: Text
+    reason: Text
+    lasting: bool = False  #: this kernel will refuse it again
 
 
 class InstanceStatus(Wire, frozen=True, kw_only=True):
-    """What an agent says of one instance. `revision` is the desired set it acted on."""
+    """An agent's report about one instance. `revision` is that of the desired set on which the agent acted."""
 
-    instance_id: str
+    instance_id: Name
     state: InstanceState
     revision: int
-    reason: str = ""  #: in words, when FAILED
-    log: tuple[str, ...] = ()  #: the verifier's or libbpf's own lines
-    dropped: tuple[DroppedProgram, ...] = ()
-    attached: tuple[str, ...] = ()  #: programs and where they hang
+    reason: Text = ""  #: why it is FAILED
+    log: Texts = ()  #: lines of the verifier or of libbpf
+    dropped: Annotated[tuple[DroppedProgram, ...], FEW] = ()
+    attached: Texts = ()  #: programs and where they are attached
+    warnings: Texts = ()  #: observations about its rows while it runs
     attempt: int = 0
-    retry_at: float = 0.0  #: seconds since the epoch, when FAILED
+    retry_at: float = 0.0  #: seconds since the epoch, when FAILED; 0: it is not retried
     since: float = 0.0  #: seconds since the epoch of the last change of state
     load_ms: float = 0.0
 
 
 class InstanceStats(Wire, frozen=True, kw_only=True):
-    """What an instance has cost and made since it started. Counters only grow while it runs."""
+    """The cost and output of an instance since its start. Counters never decrease while it runs."""
 
-    instance_id: str
+    instance_id: Name
     kernel_ns: int = 0  #: run time of its programs in the kernel
     runs: int = 0
-    missed: int = 0  #: runs the kernel skipped (recursion)
-    agent_ns: int = 0  #: CPU time the agent spent on it
+    missed: int = 0  #: runs that the kernel skipped (recursion)
+    agent_ns: int = 0  #: CPU time of the agent for it
     records: int = 0  #: records or entries read
-    rows: int = 0  #: rows handed to the outbox
+    rows: int = 0  #: rows passed to the outbox
     lost: int = 0
     bytes: int = 0  #: bytes of records read
-    memory_bytes: int = 0  #: of its maps and programs in the kernel
+    memory_bytes: int = 0  #: bytes of its maps and programs in the kernel
 
 
 class Instance(Struct, frozen=True, kw_only=True):
-    """A module on one node, as the server and the API see it: what is wanted and what is."""
+    """A module on one node as the API returns it: its wanted state and its reported status."""
 
     id: str
     module_id: str
@@ -237,15 +319,15 @@ class Instance(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> NodeKey:
-        """The node it is on."""
+        """Return the key of its node."""
         return NodeKey(self.gid, self.nid)
 
 
 class CreateModule(Struct, frozen=True, kw_only=True):
-    """The body of createModule: a folder's files, or prebuilt ones. `files` maps names to bytes (base64 in JSON)."""
+    """The body of createModule: the files of a folder or of a build. `files` maps names to bytes (base64 in JSON)."""
 
     files: dict[str, bytes]
-    replace: bool = False  #: a new version of a module that exists
+    replace: bool = False  #: replace an existing module by this version
 
 
 class DeployModule(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Moments as people read them."""
+"""Times in readable form."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def utc(moment: float) -> str:
-    """Seconds since the epoch as "2026-11-21 10:00:00 UTC"."""
+    """Return seconds since the epoch in the form "2026-11-21 10:00:00 UTC"."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,11 +1,11 @@
-"""What the jobs of a command print, as whoever follows the command is told of it."""
+"""The output of a command's jobs, as clients that follow the command receive it."""
 
 from __future__ import annotations
 
 from quarterdeck.model.messages import Message
 from quarterdeck.model.struct import Struct
 
-#: built-in commands that start no process: what they have to say is their result, and nothing is printed
+#: built-in commands that start no process: they return a result and print nothing
 SILENT = frozenset(
     {
         "ping",
@@ -29,7 +29,7 @@ SILENT = frozenset(
 
 
 class NodeMessages(Struct, frozen=True, kw_only=True):
-    """Messages of one job in the order they came, and in words why some may be missing."""
+    """Messages of one job in the order in which they were printed, and reasons why some may be missing."""
 
     gid: int
     nid: int

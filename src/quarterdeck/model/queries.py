@@ -12,7 +12,7 @@ QueryParameter = bool | int | float | str | None
 
 
 class QueryFormat(StrEnum):
-    """How an answer's rows are written."""
+    """The format of an answer's rows."""
 
     JSON = "json"
     CSV = "csv"
@@ -30,19 +30,19 @@ class Query(Struct, frozen=True, kw_only=True):
 
 
 class LostRows(Struct, frozen=True, kw_only=True):
-    """Rows that the tables of a query should hold and do not."""
+    """Rows that are missing in a table of a query."""
 
     table: str
     reason: LossReason
     rows: int
-    nodes: int  #: how many nodes lost some
+    nodes: int  #: number of nodes that lost rows
 
 
 class Completeness(Struct, frozen=True, kw_only=True):
-    """How complete an answer is, over the whole retention of the tables it read, and why not more."""
+    """The completeness of an answer, over the whole retention of the tables it read, with the missing rows."""
 
     complete: bool
-    truncated: bool = False  #: there were more rows than `max_rows`
+    truncated: bool = False  #: the result has more rows than `max_rows`
     tables: tuple[str, ...] = ()
     lost: tuple[LostRows, ...] = ()
     #: nodes that should have sent rows and are not connected now
@@ -57,7 +57,10 @@ class AnswerColumn(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """The answer of a query in JSON form. Integers over 2^53 stay numbers; times are ISO 8601 strings."""
+    """The answer to a query in JSON form.
+
+    Integers above 2^53 are numbers; times are ISO 8601 strings; a column named like a `binary` column is in hex.
+    """
 
     columns: tuple[AnswerColumn, ...]
     rows: list[list[object]]
@@ -77,7 +80,7 @@ class TableInfo(Struct, frozen=True, kw_only=True):
 
 
 class TailRows(Struct, frozen=True, kw_only=True):
-    """Rows that were just stored, as `tail` streams them. `cursor` resumes after them."""
+    """Newly stored rows, as `tail` streams them. `cursor` resumes after them."""
 
     columns: tuple[AnswerColumn, ...]
     rows: list[list[object]]

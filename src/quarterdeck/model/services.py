@@ -1,79 +1,76 @@
-"""Services: programs that nodes keep running, as people declare them, as nodes get them, and as they are shown.
+"""Services: programs that nodes keep running, as users declare them, as nodes receive them, and as the API shows them.
 
-A service is told what every process is told (`ProcessSettings`), with other defaults: it runs for ever and is started
-again without limit. What comes after what, and what is wrong with that, is decided here too; nothing here does I/O.
+A service has the settings of every process (`ProcessSettings`) with other defaults: it runs, and is restarted, without
+limit. This module also checks the order of services. It does no I/O.
 """
 
 from __future__ import annotations
 
 import functools
+import graphlib
 import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import Any, cast
+from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
 
+from quarterdeck.model.durations import Seconds
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.nodes import Selector
 from quarterdeck.model.processes import FOREVER, INTEGER_LIMIT, ProcessSettings, UsualSettings
-from quarterdeck.model.struct import Struct, Wire
+from quarterdeck.model.struct import FEW, Name, Struct, Text, Wire, WireEnum
 from quarterdeck.model.transitions import Transitions
 
-#: a service without a health check is there when it has lived so long
+#: name of the kind of these placements in desired sets and reports
+SERVICE = "service"
+#: a service without a health check counts as running after this time
 ALIVE_S = 2.0
-#: the health of a service, in characters, and the names it comes after
-TEXT_LIMIT, AFTER_LIMIT = 2000, 100
+#: number of names in `after`
+AFTER_LIMIT = 100
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+#: programs for which a `$` in an argument has a meaning of its own
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox", "perl", "ruby"})
+#: the former placeholders for folders in services
+_FORMER = re.compile(r"(?:^|[=:,])\$(agentroot|root|tmp)(?=[/\\]|$)")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\[\]:/\s]+)):(\d{1,5})")
 
 
-class ServiceState(StrEnum):
-    """What a service is doing on one node."""
+class ServiceState(WireEnum):
+    """The state of a service on one node."""
 
-    WAITING = "WAITING"  #: for those it comes after, or for its time to run again
-    STARTING = "STARTING"  #: it runs, and is not yet known to be well
+    WAITING = "WAITING"  #: it waits for the services in `after`, or for its next recurring run
+    STARTING = "STARTING"  #: it runs, and its health is not yet known
     RUNNING = "RUNNING"
-    UNHEALTHY = "UNHEALTHY"  #: its health check failed too often; it is started again by its rules
-    BACKOFF = "BACKOFF"  #: it ended, and is started again after a pause
-    FAILED = "FAILED"  #: it ended too often, or may not run here; somebody has to look
+    UNHEALTHY = "UNHEALTHY"  #: its health check failed too often; it is restarted by its rules
+    BACKOFF = "BACKOFF"  #: it ended, and is restarted after a pause
+    FAILED = "FAILED"  #: it ended too often, or cannot run on this node; it needs an operator
     STOPPING = "STOPPING"
-    STOPPED = "STOPPED"  #: it ran to its end, or somebody ended it
+    STOPPED = "STOPPED"  #: it completed, or was ended on request
 
 
-_S = ServiceState
-SERVICE_TRANSITIONS = Transitions(
-    "service",
-    {
-        _S.WAITING: frozenset({_S.STARTING, _S.RUNNING, _S.FAILED, _S.STOPPING, _S.STOPPED}),
-        _S.STARTING: frozenset(set(_S) - {_S.STARTING}),
-        _S.RUNNING: frozenset(set(_S) - {_S.RUNNING}),
-        _S.UNHEALTHY: frozenset(set(_S) - {_S.UNHEALTHY, _S.WAITING}),
-        _S.BACKOFF: frozenset({_S.STARTING, _S.RUNNING, _S.FAILED, _S.STOPPING, _S.STOPPED}),
-        _S.FAILED: frozenset({_S.WAITING, _S.STARTING, _S.RUNNING, _S.STOPPING, _S.STOPPED}),
-        _S.STOPPING: frozenset({_S.WAITING, _S.STARTING, _S.RUNNING, _S.FAILED, _S.STOPPED}),
-        _S.STOPPED: frozenset({_S.WAITING, _S.STARTING, _S.RUNNING, _S.FAILED, _S.STOPPING}),
-    },
-)
+#: The agent derives the state from the current situation at intervals and after each start. Intermediate states can go
+#: unreported, so any state may follow any other.
+SERVICE_TRANSITIONS = Transitions("service", {state: frozenset(set(ServiceState) - {state}) for state in ServiceState})
 
 
 class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a node finds out whether a service is well: exactly one of `command`, `tcp` and `http`."""
+    """The health check of a service on its node: exactly one of `command`, `tcp` and `http`."""
 
-    command: tuple[str, ...] = ()  #: a program that ends with 0 when all is well; it runs as the service does
-    tcp: str = ""  #: host:port that takes a connection
-    http: str = ""  #: URL that answers a GET with `status`; of https the certificate is checked
+    #: a program that exits with 0 when the service is healthy; it runs as the service does
+    command: tuple[str, ...] = ()
+    tcp: str = ""  #: host:port that accepts a connection
+    http: str = ""  #: URL that answers a GET with `status`; the certificate of https is checked
     status: int = 200
-    interval: float = 10.0  #: seconds between checks
-    timeout: float = 5.0  #: seconds that one check may take
-    failures: int = 3  #: so many in a row, and it is not well
-    start_period: float = (
-        10.0  #: seconds after its start in which failures do not count; until then it is often looked at
-    )
+    interval: Seconds = 10.0  #: seconds between checks
+    timeout: Seconds = 5.0  #: seconds that one check may take
+    failures: int = 3  #: number of consecutive failures that make it unhealthy
+    #: seconds after its start in which failures do not count and checks are more frequent
+    start_period: Seconds = 10.0
 
     def __post_init__(self) -> None:
         forms = [name for name in ("command", "tcp", "http") if getattr(self, name)]
@@ -85,7 +82,7 @@ class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.http:
             _check_url(self.http)
         if self.status != 200 and not self.http:
-            raise BadInput("The status of a health check is that of http; found it without.")
+            raise BadInput("The status of a health check is that of http; found it without http.")
         if not 100 <= self.status <= 599:
             raise BadInput(f"The status of a health check is 100 to 599, not {self.status}.")
         _check_numbers(self, "A health check")
@@ -98,14 +95,14 @@ class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Service(ProcessSettings, frozen=True, kw_only=True, omit_defaults=True):
-    """A program that nodes keep running. `domain` and `name` are what its messages and stats are filed under."""
+    """A program that nodes keep running. Its messages and stats are stored under `domain` and `name`."""
 
     name: str = ""
-    command: tuple[str, ...]  #: the program and its arguments, as they are: there is no shell
-    after: tuple[str, ...] = ()  #: services that are there before it starts, and end after it, where they share a node
+    command: tuple[str, ...]  #: program and arguments, without a shell; `{agent.root}` and `{agent.tmp}` are replaced
+    after: tuple[str, ...] = ()  #: services on the same node that are ready before it starts, and end after it
     health: HealthCheck | None = None
     selector: Selector = msgspec.field(default_factory=Selector)  #: the nodes that run it
-    max_time: float = FOREVER  #: seconds; -1 for ever; 0: until it ends by itself, and with 0 it is done
+    max_time: Seconds = FOREVER  #: seconds; -1: without limit; 0: until it exits, and exit code 0 completes it
     max_restart: int = FOREVER
 
     def __post_init__(self) -> None:
@@ -120,7 +117,7 @@ class Service(ProcessSettings, frozen=True, kw_only=True, omit_defaults=True):
             raise BadInput(f"A service comes after at most {AFTER_LIMIT} others; '{self.name}' has {len(self.after)}.")
         texts = [*self.command, *self.env, *self.env.values(), *(self.health.command if self.health else ())]
         if any("\0" in text for text in texts):
-            raise BadInput(f"The service '{self.name}' holds a NUL byte, which no program can be given.")
+            raise BadInput(f"The service '{self.name}' contains a NUL byte, which cannot be passed to a program.")
         if any(not key or "=" in key for key in self.env):
             raise BadInput(f"A variable of env has a name without '='; the service '{self.name}' has another.")
         _check_numbers(self, f"The service '{self.name}'")
@@ -129,30 +126,33 @@ class Service(ProcessSettings, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def version(self) -> str:
-        """Names what a node is told of it: the same for the same, on every node and in every release."""
+        """Return a digest of the settings that a node receives. It is the same in every release."""
         return _digest(self, without=("selector",))
 
     @property
     def program(self) -> str:
-        """Names what its process is told. While this is the same, a change does not disturb the process."""
+        """Return a digest of the settings of its process. The process is restarted only when it changes."""
         return _digest(self, without=("selector", "after", "health"))
 
 
 class DesiredService(Wire, frozen=True, kw_only=True):
-    """A service that a node should run. Its settings are read there: one that a node does not know is its failure."""
+    """A service that a node should run.
 
-    name: str
-    version: str
-    settings: dict[str, Any]  #: of `Service`, without its name and selector; defaults are left out
+    The node decodes the settings when it needs them, so a setting that it does not know fails only this service.
+    """
+
+    name: Name
+    version: Name
+    settings: Annotated[dict[Name, Any], FEW]  #: fields of `Service` without name, selector and defaults
 
     @classmethod
     def of(cls, service: Service) -> DesiredService:
-        """What a node is told of it."""
-        settings = {key: value for key, value in _said(service).items() if key not in ("name", "selector")}
+        """Return the service as it is sent to a node."""
+        settings = {key: value for key, value in _non_default(service).items() if key not in ("name", "selector")}
         return cls(name=service.name, version=service.version, settings=settings)
 
     def read(self) -> Service:
-        """The service; `BadInput` when it is not one that this release knows."""
+        """Return the service. Raise `BadInput` when this release cannot decode it."""
         try:
             return msgspec.convert(self.settings | {"name": self.name}, Service)
         except msgspec.ValidationError as error:
@@ -163,51 +163,53 @@ class DesiredService(Wire, frozen=True, kw_only=True):
 
 
 class ServiceStatus(Wire, frozen=True, kw_only=True):
-    """What an agent says of one service. `revision` is the desired set it acted on."""
+    """An agent's report about one service. `revision` is that of the desired set on which the agent acted."""
 
-    name: str
+    name: Name
     state: ServiceState
     revision: int
-    version: str = ""  #: of what runs
-    reason: str = ""  #: in words, where it is not RUNNING
+    version: Name = ""  #: version that runs
+    reason: Text = ""  #: why it is not RUNNING
     pid: int | None = None
-    restarts: int = 0  #: since it was last told to start
-    code: int | None = None  #: of the run before; -n when signal n ended it
-    health: str = ""  #: what the last check found, when it found something wrong
+    restarts: int = 0  #: since it was last requested to start
+    code: int | None = None  #: exit code of the previous run; -n when signal n ended it
+    ended: Text = ""  #: how the previous run failed, if it did
+    health: Text = ""  #: problem that the last check found, if any
     since: float = 0.0  #: seconds since the epoch of the last change of state
 
 
 class ServiceOnNode(Struct, frozen=True, kw_only=True):
-    """A service on one node: what is wanted and what is."""
+    """A service on one node: whether it is wanted, and its reported status."""
 
     name: str
     gid: int
     nid: int
     node_name: str
-    wanted: bool = True  #: False: it is to go, and its node has not said yet that it is gone
+    wanted: bool = True  #: False: it is being removed, and its node has not yet confirmed that
     status: ServiceStatus
 
 
 class ServiceInfo(Struct, frozen=True, kw_only=True):
-    """A service as the server knows it."""
+    """A service as the server stores it."""
 
     service: Service
     version: str
-    group: str = ""  #: of the file it was applied with
+    group: str = ""  #: group of the file with which it was applied
     actor: str = ""  #: name of the API token that changed it last
     create_time: float = 0.0  #: seconds since the epoch
     last_update_time: float = 0.0
-    states: dict[ServiceState, int] = {}  #: on how many nodes it is in each state
+    states: dict[ServiceState, int] = {}  #: number of nodes in each state
+    reason: str = ""  #: reason from one of the nodes on which it is not healthy
 
 
 class ServiceWithNodes(ServiceInfo, frozen=True, kw_only=True):
-    """A service with what it does on every node."""
+    """A service with its status on every node."""
 
     nodes: tuple[ServiceOnNode, ...] = ()
 
 
 class Change(StrEnum):
-    """What applying does to a service."""
+    """The effect of applying a service."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -216,38 +218,39 @@ class Change(StrEnum):
 
 
 class ApplyServices(Struct, frozen=True, kw_only=True):
-    """Make the services of a file what it says. The same again changes nothing."""
+    """A request to create or change the services of a file. Applying the same file again changes nothing."""
 
     services: tuple[Service, ...]
-    group: str = ""  #: whose services these are; a service belongs to one group
+    group: str = ""  #: the group that owns these services; a service belongs to one group
     prune: bool = False  #: remove the services of the group that are not named
-    dry_run: bool = False  #: say what would change, and change nothing
+    dry_run: bool = False  #: only report what would change
 
 
 class ServiceChange(Struct, frozen=True, kw_only=True):
-    """What applying did, or would do, to one service."""
+    """The effect of applying on one service, made or, in a dry run, predicted."""
 
     name: str
     change: Change
-    fields: tuple[str, ...] = ()  #: of a changed one: which settings are others
-    nodes: int = 0  #: that it runs on now
+    fields: tuple[str, ...] = ()  #: for a changed service, the settings that differ
+    nodes: int = 0  #: number of nodes that it now runs on
 
 
 class AppliedServices(Struct, frozen=True, kw_only=True):
-    """What applying did, or would do."""
+    """The result of applying services."""
 
     changes: tuple[ServiceChange, ...] = ()
     dry_run: bool = False
+    notes: tuple[str, ...] = ()  #: settings that may not mean what was intended
 
 
 class RestartService(Struct, frozen=True, kw_only=True):
-    """Stop a service and start it anew."""
+    """A request to stop a service and start it again."""
 
-    nodes: tuple[str, ...] = ()  #: on these nodes, by name, nid or gid/nid; none named: wherever it runs
+    nodes: tuple[str, ...] = ()  #: only on these nodes, by name, nid or gid/nid; default: on all that run it
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of "host:port" or "[v6]:port"; `BadInput` on anything else."""
+    """Return host and port of "host:port" or "[v6]:port". Raise `BadInput` for other text."""
     match = _ADDRESS.fullmatch(text)
     if match is None or not 0 < int(match[3]) < 65536:
         raise BadInput(f"{text[:300]!r} is not host:port.", hint='Write "127.0.0.1:5432", or "[::1]:5432".')
@@ -255,7 +258,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def check_order(services: Mapping[str, Service]) -> None:
-    """`BadInput` when one comes after a service that is not there, or after itself by any way."""
+    """Raise `BadInput` when a service comes after one that does not exist, or directly or indirectly after itself."""
     for service in services.values():
         for name in service.after:
             if name not in services:
@@ -270,36 +273,41 @@ def check_order(services: Mapping[str, Service]) -> None:
 
 
 def find_circle(after: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    """Names each of which comes after the next, the first again at the end; none when there is no such circle."""
-    done: set[str] = set()
-    for start in sorted(after):
-        way: list[str] = []
-        rest = [iter((start,))]
-        while rest:
-            name = next(rest[-1], None)
-            if name is None:
-                rest.pop()
-                if way:
-                    done.add(way.pop())
-            elif name in way:
-                return (*way[way.index(name) :], name)
-            elif name not in done and name in after:
-                way.append(name)
-                rest.append(iter(after[name]))
+    """Return the names of a circle, each of which comes after the next, with the first again at the end; else ()."""
+    try:
+        graphlib.TopologicalSorter(after).prepare()
+    except graphlib.CycleError as error:
+        _, *circle = reversed(cast("list[str]", error.args[1]))
+        first = circle.index(min(circle))  # the same circle always gives the same message
+        return (*circle[first:], *circle[:first], circle[first])
     return ()
 
 
+def notes_on(service: Service) -> list[str]:
+    """Return notes on settings that may not mean what was intended."""
+    notes: list[str] = []
+    texts: dict[str, tuple[str, ...]] = {f"env.{name}": (value,) for name, value in service.env.items()}
+    for place, words in (("command", service.command), ("health", service.health.command if service.health else ())):
+        if words and words[0].rpartition("/")[2] not in _SHELLS:
+            texts[place] = words[1:]
+    for place, words in texts.items():
+        if found := next((match[1] for word in words if (match := _FORMER.search(word))), None):
+            meant = {"agentroot": "{agent.root}", "tmp": "{agent.tmp}", "root": "/"}[found]
+            notes.append(f"{service.name}: '${found}' in {place} is passed as it is. For the folder, write {meant}.")
+    return notes
+
+
 def differing(one: Service, other: Service) -> tuple[str, ...]:
-    """The settings in which two services differ."""
+    """Return the names of the settings in which two services differ."""
     return tuple(field for field in one.__struct_fields__ if getattr(one, field) != getattr(other, field))
 
 
 def _check_numbers(struct: msgspec.Struct, what: str) -> None:
-    """JSON has no other numbers, and no node can be told of one that takes more than 64 bits."""
+    """Raise `BadInput` for a number that JSON cannot express, or that does not fit in 64 bits."""
     for field in struct.__struct_fields__:
         value = getattr(struct, field)
         if isinstance(value, float) and not math.isfinite(value):
-            raise BadInput(f"{what} has {field} = {value}, which is no number of seconds or CPUs.")
+            raise BadInput(f"{what} has {field} = {value}, which is not a number of seconds or CPUs.")
         if isinstance(value, int) and not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
             raise BadInput(f"{what} has a number of {value.bit_length()} bits for {field}; 63 is the most.")
 
@@ -317,19 +325,19 @@ def _check_url(url: str) -> None:
         )
 
 
-def _said(struct: msgspec.Struct) -> dict[str, Any]:
-    """What it says of itself: fields that are as by default, written or not, are left out."""
-    said: dict[str, Any] = {}
+def _non_default(struct: msgspec.Struct) -> dict[str, Any]:
+    """Return the fields that differ from their defaults, whether the others were given or not."""
+    found: dict[str, Any] = {}
     for name, default, factory in _defaults(type(struct)):
         value = getattr(struct, name)
         if value != (default if factory is None else factory()):
-            said[name] = _said(value) if isinstance(value, msgspec.Struct) else value
-    return said
+            found[name] = _non_default(value) if isinstance(value, msgspec.Struct) else value
+    return found
 
 
 @functools.cache
 def _defaults(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any, Callable[[], Any] | None], ...]:
-    """Each field with its default, or with what makes it. Finding them out anew takes a thousand times longer."""
+    """Return each field with its default or default factory. The cache makes it a thousand times faster."""
     return tuple(
         (field.name, field.default, None if field.default_factory is msgspec.NODEFAULT else field.default_factory)
         for field in msgspec.structs.fields(kind)
@@ -337,12 +345,12 @@ def _defaults(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any, Callable[[], 
 
 
 def _digest(service: Service, *, without: tuple[str, ...]) -> str:
-    said = {key: _alike(value) for key, value in _said(service).items() if key not in without}
-    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:16]
+    fields = {key: _with_floats(value) for key, value in _non_default(service).items() if key not in without}
+    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()[:16]
 
 
-def _alike(value: Any) -> Any:
-    """1 and 1.0 are the same to whoever wrote them, and to the node."""
+def _with_floats(value: Any) -> Any:
+    """Return `value` with all integers as floats, so that 1 and 1.0 give the same digest."""
     if isinstance(value, dict):
-        return {key: _alike(each) for key, each in cast("dict[str, Any]", value).items()}
+        return {key: _with_floats(each) for key, each in cast("dict[str, Any]", value).items()}
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,52 +1,53 @@
-"""Stats: what programs measure of themselves and say in statsd's words, and the table their aggregates go to.
+"""Stats: the statsd samples of programs, and the table that stores their aggregates.
 
-A key belongs to whoever said it (`StatSource`): two processes of one domain and name share their keys, as the
-requirement document wants it.
+A key belongs to its source (`StatSource`): two processes with the same domain and name share their keys, as the
+requirement document demands.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
+from quarterdeck.model.durations import Seconds
 from quarterdeck.model.errors import BadConfig
 from quarterdeck.model.struct import Struct
 from quarterdeck.model.tables import Column, ColumnType, Table
 
-#: what stands in a key for a domain or name that was not given
+#: stands in a key for a missing domain or name
 UNKNOWN = "unknown"
-#: every interval is a batch
+#: the shortest `flush_s`; every interval makes a batch
 MIN_FLUSH_S = 0.1
 _LAST_PORT = 65_535
 
 
 class StatKind(StrEnum):
-    """What a key is; it stays what its first sample said."""
+    """The kind of a key. The first sample of a key determines it."""
 
     COUNTER = "counter"  #: `c`: summed
     GAUGE = "gauge"  #: `g`: the last value; `+n` and `-n` change it
-    TIMER = "timer"  #: `ms`, `h`: how the values are spread
-    SET = "set"  #: `s`: how many different ones there were
+    TIMER = "timer"  #: `ms`, `h`: the distribution of the values
+    SET = "set"  #: `s`: the number of different values
     LAST = "last"  #: `kv`: the last value
 
 
 class StatSource(Struct, frozen=True, kw_only=True):
-    """Who said it: a process, by its command, domain and name, or a listener of the agent."""
+    """The source of a sample: a process, by its command, domain and name, or a listener of the agent."""
 
     cmd: str
     domain: str = ""
     name: str = ""
 
     def prefix(self, *, gid: int, nid: int) -> str:
-        """What stands before the keys of this source on this node, with a dot at its end."""
+        """Return the prefix of this source's keys on this node, with a dot at its end."""
         return f"{gid}.{nid}.{self.cmd}.{self.domain or UNKNOWN}.{self.name or UNKNOWN}."
 
 
 class StatsConfig(Struct, frozen=True, kw_only=True):
-    """The agent's statsd: what its processes print at level 10, and what applications on the node send."""
+    """Settings of the agent's statsd, which takes messages of level 10 and the packets of applications on the node."""
 
-    statsd_udp: str = "127.0.0.1:8125"  #: where statsd packets are taken, host:port; "" takes none
-    statsd_unix: str = ""  #: path of a Unix datagram socket that takes them too; "" makes none
-    flush_s: float = 10.0  #: how many seconds one row of the table `stats` sums up, at least MIN_FLUSH_S
+    statsd_udp: str = "127.0.0.1:8125"  #: host:port that accepts statsd packets; "": none
+    statsd_unix: str = ""  #: path of a Unix datagram socket that accepts them too; "": none
+    flush_s: Seconds = 10.0  #: seconds that one row of the table `stats` covers, at least MIN_FLUSH_S
 
     def __post_init__(self) -> None:
         if not self.flush_s >= MIN_FLUSH_S:
@@ -58,7 +59,7 @@ class StatsConfig(Struct, frozen=True, kw_only=True):
 
 STATS_TABLE = Table(
     name="stats",
-    description="What programs measured of themselves (statsd), a row for each key and interval in which it was said",
+    description="Aggregated statsd samples, a row for each key and interval in which it was sent",
     retention_s=30 * 86400,
     order=("nid", "key", "time"),
     columns=(
@@ -67,7 +68,7 @@ STATS_TABLE = Table(
         Column(
             name="kind",
             type=ColumnType.ENUM,
-            description="what the key is",
+            description="kind of the key",
             values={str(number): kind.value for number, kind in enumerate(StatKind)},
         ),
         Column(name="cmd", type=ColumnType.STRING, description="command of the process; `statsd` of a listener"),
@@ -76,24 +77,31 @@ STATS_TABLE = Table(
         Column(
             name="tags", type=ColumnType.MAP, item=ColumnType.STRING, description="tags that were sent with the key"
         ),
-        Column(name="interval", type=ColumnType.DURATION, unit="ns", description="how long the interval was"),
+        Column(name="interval", type=ColumnType.DURATION, unit="ns", description="length of the interval"),
         Column(
             name="value",
             type=ColumnType.FLOAT64,
-            description="sum of a counter, last of a gauge, mean of a timer, members of a set",
+            description="sum of a counter, last value of a gauge, mean of a timer, members of a set",
         ),
-        Column(name="samples", type=ColumnType.UINT64, unit="samples", description="how many were received"),
-        Column(name="count", type=ColumnType.FLOAT64, description="how many were made: each stands for 1 / its rate"),
+        Column(name="samples", type=ColumnType.UINT64, unit="samples", description="number of samples received"),
         Column(
-            name="rate", type=ColumnType.FLOAT64, unit="1/s", description="of a counter its sum, else count, a second"
+            name="count",
+            type=ColumnType.FLOAT64,
+            description="number of samples taken: each counts 1 / its rate",
         ),
-        Column(name="sum", type=ColumnType.FLOAT64, description="of the values, each times 1 / its rate; 0 of a set"),
+        Column(
+            name="rate",
+            type=ColumnType.FLOAT64,
+            unit="1/s",
+            description="sum of a counter, else count, per second",
+        ),
+        Column(name="sum", type=ColumnType.FLOAT64, description="sum of values, each times 1 / its rate; 0 for a set"),
         Column(name="min", type=ColumnType.FLOAT64, description="smallest value"),
         Column(name="max", type=ColumnType.FLOAT64, description="largest value"),
         Column(name="mean", type=ColumnType.FLOAT64, description="sum / count"),
-        Column(name="p50", type=ColumnType.FLOAT64, description="of a timer: median, to 1 %"),
-        Column(name="p90", type=ColumnType.FLOAT64, description="of a timer: 90 % are not above it, to 1 %"),
-        Column(name="p99", type=ColumnType.FLOAT64, description="of a timer: 99 % are not above it, to 1 %"),
-        Column(name="last", type=ColumnType.FLOAT64, description="the value that came last"),
+        Column(name="p50", type=ColumnType.FLOAT64, description="for a timer: median, to 1 %"),
+        Column(name="p90", type=ColumnType.FLOAT64, description="for a timer: 90th percentile, to 1 %"),
+        Column(name="p99", type=ColumnType.FLOAT64, description="for a timer: 99th percentile, to 1 %"),
+        Column(name="last", type=ColumnType.FLOAT64, description="the last value received"),
     ),
 )

@@ -1,4 +1,4 @@
-"""State machines as tables: which state may follow which, and the error when another is asked for."""
+"""State machines as tables: the states that may follow each state, and the error for any other transition."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Transitions(Generic[S]):
         self.table = dict(table)
 
     def allows(self, current: S, wanted: S) -> bool:
-        """Whether `wanted` may follow `current`; staying in a state is always allowed."""
+        """Return whether `wanted` may follow `current`; staying in a state is always allowed."""
         return current == wanted or wanted in self.table[current]
 
     def check(self, current: S, wanted: S) -> S:
-        """`wanted`, or `IllegalTransition` naming what would have been legal."""
+        """Return `wanted`. Raise `IllegalTransition` with the legal states when it may not follow `current`."""
         if self.allows(current, wanted):
             return wanted
         legal = ", ".join(sorted(self.table[current])) or "nothing (it is final)"

@@ -1,15 +1,18 @@
-"""Module folders: read, compiled, understood and checked, into what the server stores and agents run.
+"""Module folders: read, compiled, analysed and checked, with the result that the server stores and agents run.
 
     folder      a module's files, by name, within limits
-    manifest    module.toml → Manifest, with the place of every mistake; `rules` are what it must say
-    compile     C → eBPF object, cached; `vmlinux` makes the kernel's types, `strip` drops DWARF
-    programs    the object's programs and the maps each refers to
-    plan        a table's source: which bytes of which map or variable; `columns`, `overrides`, `meanings` name them
+    manifest    module.toml → Manifest, with the line of every mistake; `rules` has the conditions it must meet
+    compile     C → eBPF object, cached; `vmlinux` generates the kernel's types, `strip` removes DWARF
+    compiler    runs the compiler where it can read only the module; `confine` is the script that does this
+    programs    the object's programs and the maps that each refers to
+    plan        the source of a table: bytes of a map or variable; `columns`, `overrides`, `meanings` define its columns
     settings    `const volatile` globals, and the check of values for them
     transforms  WASM that makes a table's columns
-    check       whether what the manifest names is in the program
-    build       all of that in order: `build_module(files) -> Built`
-    builtin     the modules that come with us
+    check       the check that the names in the manifest exist in the program
+    writers     the programs that run, and those that fill each table
+    advice      warnings about modules that work, but perhaps not as their author intends
+    build       all of these steps in order: `build_module(files) -> Built`
+    builtin     the built-in modules
 
-Nothing here loads a program or talks to a server.
+This package never loads a program and never talks to a server.
 """

@@ -1,7 +1,7 @@
-"""A module folder's files → `Build` and its artefacts: read, compile, understand, check. Nothing is loaded here.
+"""A module folder's files → `Build` and its artefacts: read, compile, analyse, check.
 
-Owns the order of those steps and the translation of every error into one that its author can act on. The same files
-always give the same digest on machines with the same compiler.
+It owns the order of these steps, and translates every error into one that the author can act on. It loads no program.
+The same files always give the same digest on machines with the same compiler.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from quarterdeck.bpf.declarations import ObjectFile
 from quarterdeck.bpf.errors import BpfError
 from quarterdeck.model.errors import BadManifest, BadProgram
 from quarterdeck.model.manifests import Manifest
-from quarterdeck.model.modules import Artefact, Build, TableSource
+from quarterdeck.model.modules import TRANSFORM_SECTION, Artefact, Build, TableSource
+from quarterdeck.modulekit.advice import advice
 from quarterdeck.modulekit.check import check_references
 from quarterdeck.modulekit.compile import compile_program, defined_types
+from quarterdeck.modulekit.compiler import Compiler
 from quarterdeck.modulekit.defaults import completed
 from quarterdeck.modulekit.folder import MANIFEST, check_files
 from quarterdeck.modulekit.manifest import parse_manifest
@@ -27,27 +29,32 @@ from quarterdeck.modulekit.names import nearest
 from quarterdeck.modulekit.plan import Planner
 from quarterdeck.modulekit.programs import programs_of
 from quarterdeck.modulekit.settings import described_settings, program_settings, transform_settings
+from quarterdeck.modulekit.tags import check_shared
 from quarterdeck.modulekit.transforms import build_transform, transformed
+from quarterdeck.modulekit.writers import running
 from quarterdeck.wasm.description import Description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A finished module: the struct that travels to agents, and the bytes that it names by sha256."""
+    """A finished module: the struct that is sent to agents, and the contents that it names by sha256."""
 
     build: Build
     artefacts: dict[str, bytes]  #: sha256 → content
 
 
-def build_module(files: Mapping[str, bytes]) -> Built:
-    """Build the module whose files these are (paths below its folder → content).
+def build_module(files: Mapping[str, bytes], compiler: Compiler | None = None) -> Built:
+    """Build the module that consists of these files (paths below its folder → content).
 
-    BadInput or a kind of it where the author made a mistake; NotInstalled where a compiler or headers are missing.
+    Raise `BadInput` or a subclass for mistakes of the author, `NotInstalled` when a compiler or headers are missing,
+    and `TimedOut` when the compiler exceeds its time limit.
     """
+    compiler = compiler or Compiler()
     check_files(files)
     manifest = parse_manifest(files[MANIFEST])
-    image = _object(files, manifest)
-    transforms = {spec.transform: build_transform(files, spec.transform) for spec in manifest.table if spec.transform}
+    image = _object(files, manifest, compiler)
+    names = dict.fromkeys(spec.transform for spec in manifest.table if spec.transform)
+    transforms = {name: build_transform(files, name, compiler) for name in names}
     try:
         return _finish(files, manifest, image, transforms)
     except BpfError as error:
@@ -61,7 +68,13 @@ def _finish(
     programs = programs_of(opened)
     warnings = check_references(manifest, opened, programs)
     manifest, assumed = completed(manifest, programs)
-    planner = Planner(manifest.name, opened, programs, defined_types(files))
+    manifest, runs = running(manifest, programs)
+    settings = [
+        *program_settings(opened, manifest.settings),
+        *transform_settings(described for _, described in transforms.values()),
+    ]
+    numbers = [each.name for each in settings if each.type in {"int", "uint"} and each.section != TRANSFORM_SECTION]
+    planner = Planner(manifest.name, opened, runs, defined_types(files), numbers)
     sources: list[TableSource] = []
     for spec in manifest.table:
         if spec.transform:
@@ -69,10 +82,7 @@ def _finish(
             sources.append(transformed(planner.outline(spec), spec, described, _wasm_name(spec.transform)))
         else:
             sources.append(planner.source(spec))
-    settings = [
-        *program_settings(opened, manifest.settings),
-        *transform_settings(described for _, described in transforms.values()),
-    ]
+    check_shared(sources)
     object_artefact = _artefact(f"{manifest.name}.bpf.o", image)
     transform_artefacts = tuple(_artefact(_wasm_name(name), wasm) for name, (wasm, _) in transforms.items())
     build = Build(
@@ -83,14 +93,19 @@ def _finish(
         programs=tuple(program.name for program in programs),
         settings=described_settings(settings, manifest),
         sources=tuple(sources),
-        warnings=(*warnings, *assumed),
+        warnings=(
+            *warnings,
+            *assumed,
+            *dict.fromkeys(planner.warnings),
+            *advice(manifest, sources, opened=opened, programs=programs),
+        ),
     )
     contents = [image, *(wasm for wasm, _ in transforms.values())]
     return Built(build=build, artefacts={hashlib.sha256(content).hexdigest(): content for content in contents})
 
 
-def _object(files: Mapping[str, bytes], manifest: Manifest) -> bytes:
-    """The object's bytes: compiled from the program's source, or the prebuilt one."""
+def _object(files: Mapping[str, bytes], manifest: Manifest, compiler: Compiler) -> bytes:
+    """Return the object's bytes, compiled from the program's source or prebuilt."""
     name = _program_file(files, manifest)
     if not name.endswith(".c"):
         return files[name]
@@ -98,11 +113,11 @@ def _object(files: Mapping[str, bytes], manifest: Manifest) -> bytes:
     keep = [named for spec in tables for named in (spec.row, spec.key, spec.value) if named]
     if any(not spec.row for spec in tables):
         keep += [each for each in defined_types(files) if is_event(each)]
-    return compile_program(files, name, keep=keep)
+    return compile_program(files, name, compiler, keep=keep)
 
 
 def _program_file(files: Mapping[str, bytes], manifest: Manifest) -> str:
-    """The file that holds the program: as the manifest says, NAME.bpf.c, NAME.bpf.o, or the only one there is."""
+    """Return the program's file: the manifest's `program`, NAME.bpf.c, NAME.bpf.o, or the only such file."""
     if manifest.program:
         if manifest.program not in files:
             raise BadManifest(

@@ -1,7 +1,8 @@
-"""The modules that come with us: compiled when the wheel is built, or from `modules/` in a checkout.
+"""The built-in modules: compiled when the wheel is built, or from `modules/` in a checkout.
 
-Owns where they lie and which of the two is used. A checkout with a compiler always builds from the sources (from the
-cache, unless they changed), so an edit is never masked by an older build; everything else uses the prebuilt ones.
+This module owns their location and the choice between the two. A checkout with a compiler always builds from the
+sources (from the cache, unless they changed), so that an edit is never masked by an older build; otherwise the prebuilt
+ones are used.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from quarterdeck.modulekit.build import Built, build_module
 from quarterdeck.modulekit.folder import MANIFEST, read_folder
 from quarterdeck.modulekit.names import nearest
 
-#: NAME.json is a Build; the artefacts it names lie beside it, each under its sha256.
+#: folder of prebuilt modules: NAME.json is a Build; its artefacts are in the same folder, each named by its sha256
 PREBUILT = Path(__file__).parents[1] / "builtin"
-#: Of a checkout; an installed wheel has nothing there.
+#: folder of the sources in a checkout; empty in an installed wheel
 SOURCES = Path(__file__).parents[3] / "modules"
 
 
 class Builtins:
-    """The built-in modules by name, built when first asked for."""
+    """The built-in modules by name, each built at its first use."""
 
     def __init__(self, sources: Path = SOURCES, prebuilt: Path = PREBUILT) -> None:
         self._sources = sources
@@ -34,7 +35,7 @@ class Builtins:
         self._built: dict[str, Built] = {}
 
     def names(self) -> tuple[str, ...]:
-        """Their names, sorted."""
+        """Return their names, sorted."""
         return self._names
 
     @cached_property
@@ -43,11 +44,11 @@ class Builtins:
         return tuple(sorted(folders or [build.stem for build in self._prebuilt.glob("*.json")]))
 
     async def load(self, name: str) -> Built:
-        """The finished module; NotFound if there is none, NotInstalled where it was not built and cannot be."""
+        """Return the finished module. Raise `NotFound` if none exists, `NotInstalled` if it cannot be built."""
         return await asyncio.to_thread(self.get, name)
 
     def get(self, name: str) -> Built:
-        """The same, without an event loop."""
+        """Return the same as `load`, without an event loop."""
         if name not in self._names:
             raise NotFound(f"There is no built-in module '{name}'.", hint=nearest(name, self._names))
         if name not in self._built:

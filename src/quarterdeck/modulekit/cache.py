@@ -1,33 +1,41 @@
-"""The folder in which compiled objects and generated headers wait to be used again. Everything in it can be deleted.
+"""The cache folder of compiled objects and generated headers. Everything in it can be deleted.
 
-Owns the place (`QD_CACHE`, else the user's cache folder) and whole-file writes, so that parallel builds never see half
-a file. Names are hashes of all that went into the content: nothing in here is ever out of date.
+It owns the location (`QD_CACHE`, else the user's cache folder) and atomic writes, so that parallel builds never read a
+partial file. Names are hashes of all inputs of the content, so no file is ever out of date.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
+from quarterdeck.kit.files import write_whole
+
 
 def folder() -> Path:
-    """The cache folder, made if need be; a private temporary one where the user has no home that can be written."""
+    """Return the cache folder, created if needed; for a user without a writable home, a private temporary folder."""
     chosen = os.environ.get("QD_CACHE")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quarterdeck"
     try:
-        base.mkdir(parents=True, exist_ok=True)
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         base = Path(tempfile.gettempdir()) / f"quarterdeck-cache-{os.getuid()}"
         base.mkdir(mode=0o700, exist_ok=True)
-        if base.stat().st_uid != os.getuid():
+        if not _is_private(base.lstat()):  # another user may have created it first, or a link to another folder
             raise
     return base
 
 
+def _is_private(state: os.stat_result) -> bool:
+    """Return whether only this user can write to the folder."""
+    return stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not state.st_mode & 0o022
+
+
 def key(*parts: bytes | str) -> str:
-    """A name for what follows from `parts` and nothing else."""
+    """Return a name for content that depends only on `parts`."""
     digest = hashlib.sha256()
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
@@ -37,8 +45,6 @@ def key(*parts: bytes | str) -> str:
 
 
 def store(path: Path, content: bytes) -> None:
-    """Write the whole file or nothing, whoever else writes the same one meanwhile."""
+    """Write the file atomically, even if others write the same file at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)
+    write_whole(path, content)

@@ -1,7 +1,7 @@
-"""C fields → columns: the name, type and place in the record of each, before the manifest has its say.
+"""C fields → columns: the name, type and place in the record of each, before the changes of the manifest.
 
-Owns the rules of docs/reference/module-format.md: names are member paths joined by `_`, types follow C. Reads layouts
-only; which structs a table is made of is `plan`'s, what the manifest changes is `overrides`'.
+It owns the rules of docs/reference/module-format.md: names are member paths joined by `_`, types follow C. It reads
+only layouts; `plan` chooses the structs of a table, and `overrides` applies the manifest's changes.
 """
 
 from __future__ import annotations
@@ -20,40 +20,46 @@ from quarterdeck.model.tables import SERVER_COLUMNS, Column, ColumnType
 from quarterdeck.modulekit.meanings import HISTOGRAM_NAME, TEXT_NAMES, is_counter, unit_of
 
 _RESERVED = frozenset({"time", *(column.name for column in SERVER_COLUMNS)})
-_MAX_TEXTS = 32  # elements of an array of texts that become columns of their own
-_ENUM_BYTES = 4  # of the largest enum that has names: an enum column travels as int32
+_MAX_TEXTS = 32  # elements of an array of texts that become separate columns
+_ENUM_BYTES = 4  # size of the largest enum that is sent as an enum column (an int32); of a larger one, names are sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A column and where it is read. `path` is how C gets there from the record: `key.pid`, `addr.v4`."""
+    """A column and the place from which it is read. `path` is its path in C from the record: `key.pid`, `addr.v4`."""
 
     path: str
     column: Column
     field: Field
 
     def named(self, name: str) -> Draft:
-        """The same under another name."""
+        """Return the same draft with another name."""
         return replace(self, column=changed(self.column, name=name), field=changed(self.field, column=name))
 
 
-def draft_columns(layout: Layout, *, part: str = "", offset: int = 0) -> list[Draft]:
-    """The columns of a struct, or of the one value that `layout` is, at `offset` of the record.
+def draft_columns(layout: Layout, *, part: str = "", offset: int = 0, owner: str = "") -> list[Draft]:
+    """Return the columns of a struct, or of the one value that `layout` is, at `offset` in the record.
 
-    `part` is "key" or "value" for those of a map (and of globals); only numbers in a value can be counters.
+    `part` is "key" or "value" for columns of a map (and of globals); only numbers in a value can be counters. `owner`
+    is the map or variable, whose name is the only evidence of what a plain value means.
     """
     members = [piece for member in layout.fields for piece in _texts_apart(member)]
-    drafts = [_draft(member, part=part, offset=offset) for member in members]
+    drafts = [_draft(member, part=part, offset=offset, owner=owner) for member in members]
     if layout.tail is not None:
-        tail = _draft(layout.tail, part=part, offset=offset)
+        tail = _draft(layout.tail, part=part, offset=offset, owner=owner)
         kind = ColumnType.STRING if layout.tail.kind is MemberKind.CHARS else ColumnType.BINARY
         field = changed(tail.field, kind=FieldKind.TAIL, size=0, count=1, additive=False)
         drafts.append(replace(tail, column=changed(tail.column, type=kind, item=None, histogram=""), field=field))
     return drafts
 
 
+def aliases(draft: Draft) -> set[str]:
+    """Return the other names by which a manifest may refer to a column."""
+    return {draft.path, draft.path.replace(".", "_"), draft.path.rpartition(".")[2]}
+
+
 def distinct(drafts: list[Draft]) -> list[Draft]:
-    """The drafts with names of their own: the value's x is `value_x` beside a key's x; reserved names get `row_`."""
+    """Return the drafts with distinct names: a value's x becomes `value_x` if a key has x; reserved ones get `row_`."""
     shared = Counter(draft.column.name for draft in drafts)
     taken: set[str] = set(_RESERVED)
     result: list[Draft] = []
@@ -73,7 +79,7 @@ def distinct(drafts: list[Draft]) -> list[Draft]:
 
 
 def _texts_apart(member: Member) -> list[Member]:
-    """An array of a few texts or byte strings becomes one member for each."""
+    """Return one member for each element of an array of a few texts or byte strings."""
     if member.kind is not MemberKind.ARRAY or member.element not in {MemberKind.CHARS, MemberKind.BYTES}:
         return [member]
     if not 0 < member.count <= _MAX_TEXTS:
@@ -87,23 +93,28 @@ def _texts_apart(member: Member) -> list[Member]:
     ]
 
 
-def _draft(member: Member, *, part: str, offset: int) -> Draft:
+def _draft(member: Member, *, part: str, offset: int, owner: str) -> Draft:
     name = _column_name(member.path) or part or "value"
     column, field = _read(member, name)
-    number = field.kind in {FieldKind.SCALAR, FieldKind.ARRAY, FieldKind.BITS} and not member.enum
-    additive = part == "value" and number and column.type is not ColumnType.BOOL and is_counter(name)
-    field = changed(field, offset=member.offset + offset, additive=additive)
+    counts = _is_number(member, column, field) and is_counter(name if member.path else owner.lower())
+    field = changed(field, offset=member.offset + offset, additive=part == "value" and counts)
     return Draft(path=".".join((*([part] if part else []), *member.path)) or "value", column=column, field=field)
 
 
+def _is_number(member: Member, column: Column, field: Field) -> bool:
+    """Return whether a member's values can be added up, unlike enums, bools, pointers, network addresses and ports."""
+    number = field.kind in {FieldKind.SCALAR, FieldKind.ARRAY, FieldKind.BITS} and not member.enum
+    return number and column.type is not ColumnType.BOOL and not field.big_endian and not member.type_name.endswith("*")
+
+
 def _column_name(path: tuple[str, ...]) -> str:
-    """`("addr", "v4")` → `addr_v4`, in lower case and without underscores in front."""
+    """Return `("addr", "v4")` as `addr_v4`, in lower case and without leading underscores."""
     name = re.sub(r"[^a-z0-9_]", "_", "_".join(path).lower()).lstrip("_")[:63]
     return f"c_{name}" if name[:1].isdigit() else name
 
 
 def _read(member: Member, name: str) -> tuple[Column, Field]:
-    """The column of a member and how its bytes are read, but for the offset."""
+    """Return the column of a member and how its bytes are read, except the offset."""
     column = Column(name=name, type=_number_type(member), unit=unit_of(name))
     field = Field(column=name, kind=FieldKind.SCALAR, offset=0, size=member.size, signed=member.signed)
     match member.kind:
@@ -143,12 +154,13 @@ def _number_type(member: Member) -> ColumnType:
 
 
 def _enumerated(column: Column, member: Member) -> Column:
-    if not member.enum or member.size > _ENUM_BYTES:
+    if not member.enum:
         return column
     values: dict[str, str] = {}
     for name, number in member.enum.items():
-        values.setdefault(str(number), name)  # of two names for one number the first stands
-    return changed(column, type=ColumnType.ENUM, values=values, unit="")
+        values.setdefault(str(number), name)  # of two names for one number, the first is used
+    kind = ColumnType.STRING if member.size > _ENUM_BYTES else ColumnType.ENUM
+    return changed(column, type=kind, values=values, unit="")
 
 
 def _array(column: Column, field: Field, member: Member) -> tuple[Column, Field]:

@@ -1,7 +1,7 @@
-"""Reading a column as another type than its C type says: which readings the bytes allow.
+"""Conversions of a column to another type than its C type: the types that its bytes allow.
 
-A `__be32` can be an IPv4 address, sixteen bytes an IPv6 one, a u64 a moment of some clock. Owns the table of what goes;
-refuses everything else with what the column is.
+A `__be32` can be an IPv4 address, sixteen bytes an IPv6 address, a u64 a time of some clock. This module owns the table
+of possible conversions, and refuses any other with a description of the column.
 """
 
 from __future__ import annotations
@@ -13,16 +13,25 @@ from quarterdeck.model.tables import Column, ColumnType
 
 _INTEGERS = frozenset(ColumnType(f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
 _FLOATS = frozenset({ColumnType.FLOAT32, ColumnType.FLOAT64})
-_NANOSECONDS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}  #: in one of a unit
-_ADDRESS_BYTES = {ColumnType.IPV4: 4, ColumnType.IPV6: 16, ColumnType.MAC: 6}
+#: powers of ten in one unit, by its short and full names
+_NANOSECONDS = {
+    **dict.fromkeys(("ns", "nanoseconds"), 1),
+    **dict.fromkeys(("us", "µs", "microseconds"), 1_000),
+    **dict.fromkeys(("ms", "milliseconds"), 1_000_000),
+    **dict.fromkeys(("s", "sec", "seconds"), 1_000_000_000),
+    **dict.fromkeys(("min", "minutes"), 60_000_000_000),
+    **dict.fromkeys(("h", "hours"), 3_600_000_000_000),
+    **dict.fromkeys(("d", "days"), 86_400_000_000_000),
+}
+_ADDRESS_BYTES = {ColumnType.IPV4: 4, ColumnType.IPV6: 16, ColumnType.IP: 16, ColumnType.MAC: 6}
 
 
 class NotConvertible(Exception):
-    """The bytes of the column cannot be read so; the message says what the column is."""
+    """The bytes of the column cannot be converted to the type. The message describes the column."""
 
 
 def convert(column: Column, field: Field, to: ColumnType) -> tuple[Column, Field]:
-    """The column as type `to`, and the field that reads it; NotConvertible where the bytes do not allow it."""
+    """Return the column as type `to`, and the field that reads it. Raise `NotConvertible` if that is impossible."""
     if to is column.type:
         return column, field
     plain = changed(column, type=to, item=None, histogram="", values={})
@@ -37,6 +46,8 @@ def convert(column: Column, field: Field, to: ColumnType) -> tuple[Column, Field
     if to in _INTEGERS | _FLOATS:
         return plain, read
     if to in {ColumnType.TIMESTAMP, ColumnType.DURATION}:
+        if column.unit and column.unit not in _NANOSECONDS:
+            raise NotConvertible(f"its unit is '{column.unit}', and a time is counted in ns, us, ms, s, min, h or d")
         read = changed(read, scale=_NANOSECONDS.get(column.unit, 1))
     if to is ColumnType.DURATION:
         return changed(plain, unit=""), read
@@ -44,7 +55,7 @@ def convert(column: Column, field: Field, to: ColumnType) -> tuple[Column, Field
 
 
 def is_whole_number(field: Field) -> bool:
-    """Whether the field reads one integer."""
+    """Return whether the field reads one integer."""
     return field.kind in {FieldKind.SCALAR, FieldKind.BITS} and not field.floating
 
 
@@ -65,7 +76,7 @@ def _address(field: Field, to: ColumnType) -> Field | None:
     if to not in _ADDRESS_BYTES or _length(field) != _ADDRESS_BYTES[to]:
         return None
     if to is ColumnType.IPV4:
-        # The kernel keeps addresses in network order whatever the C type is called.
+        # The kernel stores addresses in network order, whatever the C type is called.
         return changed(field, kind=FieldKind.SCALAR, size=4, count=1, signed=False, big_endian=True)
     return changed(field, kind=FieldKind.BYTES, size=_length(field), count=1)
 

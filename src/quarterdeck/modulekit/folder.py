@@ -1,13 +1,11 @@
-"""A module's files: read from a folder, or checked when they came over the wire, before anything looks into them.
+"""The files of a module, read from a folder, or checked after they were received, before they are used.
 
-Owns which names and sizes are allowed. Never follows a symbolic link and never leaves the folder, because a server
-builds folders that others send it.
+It owns the allowed names and sizes. It never leaves the folder: it follows only links to files inside it.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -23,14 +21,14 @@ _IGNORED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-    """The regular files of `folder` and its subfolders, by their path in it; hidden ones and links are left out."""
+    """Return the regular files of `folder` and its subfolders, by their path in it. Hidden files are left out."""
     if not folder.is_dir():
         raise NotFound(f"There is no folder '{folder}'.", hint=f"A module is a folder with a {MANIFEST} in it.")
     files: dict[str, bytes] = {}
     total = 0
     for path in _walk(folder):
         name = path.relative_to(folder).as_posix()
-        content = _read(path, name)
+        content = _read(folder, path, name)
         total += len(content)
         if len(files) >= MAX_FILES or total > MAX_TOTAL_BYTES:
             raise _too_large(f"'{folder}'")
@@ -40,16 +38,31 @@ def read_folder(folder: Path) -> dict[str, bytes]:
 
 def _walk(folder: Path) -> list[Path]:
     found: list[Path] = []
-    for root, folders, names in os.walk(folder, followlinks=False):
+    for root, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if name not in _IGNORED_FOLDERS and not name.startswith("."))
+        for name in folders:
+            _check_link(folder, Path(root, name))
         found += [Path(root, name) for name in sorted(names) if not name.startswith(".")]
         if len(found) > 4 * MAX_FILES:
             raise _too_large(f"'{folder}'")
     return found
 
 
-def _read(path: Path, name: str) -> bytes:
-    if not stat.S_ISREG(path.lstat().st_mode):
+def _check_link(folder: Path, path: Path) -> None:
+    """Raise where `path` is a link that leads out of the folder, or back to a folder that contains it."""
+    if not path.is_symlink():
+        return
+    aim, name = Path(os.path.realpath(path)), path.relative_to(folder).as_posix()  # realpath returns even for a loop
+    if not aim.is_relative_to(os.path.realpath(folder)):
+        raise BadInput(f"'{name}' is a link that leads out of the module's folder.", hint="Copy the file instead.")
+    around = [parent for parent in path.parents if parent == folder or parent.is_relative_to(folder)]
+    if aim.is_dir() and any(Path(os.path.realpath(parent)).is_relative_to(aim) for parent in around):
+        raise BadInput(f"'{name}' is a link that leads in a circle.", hint="Link to the files instead.")
+
+
+def _read(folder: Path, path: Path, name: str) -> bytes:
+    _check_link(folder, path)
+    if not path.is_file():
         raise BadInput(f"'{name}' is not a regular file.", hint="A module's folder may hold plain files only; copy it.")
     try:
         with path.open("rb") as opened:

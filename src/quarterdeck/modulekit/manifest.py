@@ -1,7 +1,7 @@
-"""`module.toml` → `Manifest`: every mistake is found here with its place, or not at all.
+"""`module.toml` → `Manifest`, with the line of every mistake.
 
-Owns TOML, types, unknown keys and the line a mistake is on. Whether names and values make sense is `rules`', whether
-they fit the program is `check`'s.
+It owns TOML, types, unknown keys and the line of a mistake. `rules` checks names and values, and `check` compares them
+with the program.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ import msgspec
 from quarterdeck.model.errors import BadManifest
 from quarterdeck.model.manifests import Manifest
 from quarterdeck.modulekit.folder import MANIFEST
+from quarterdeck.modulekit.meanings import C_TYPES
 from quarterdeck.modulekit.names import nearest
 from quarterdeck.modulekit.rules import Path, problems
 
-_SHOWN_CHARACTERS = 60  # of a string that is wrong
+MAX_BYTES = 256 << 10  # a hundred times the size of the longest manifest
+_DURATIONS = {"interval": "s", "retention": "d"}  #: key → the most likely unit of a number without one
+_SHOWN_CHARACTERS = 60  # characters of a wrong string that are shown
 
 
 def parse_manifest(content: bytes) -> Manifest:
-    """The manifest in the bytes of a `module.toml`; `BadManifest` says which line, what was expected and found."""
+    """Return the manifest of a `module.toml`. Raise `BadManifest` with the line, and what was expected and found."""
+    if len(content) > MAX_BYTES:
+        raise BadManifest(f"{MANIFEST} has {len(content)} bytes, more than {MAX_BYTES >> 10} KiB.")
     try:
         text = content.decode()
         document = tomllib.loads(text)
@@ -34,6 +39,7 @@ def parse_manifest(content: bytes) -> Manifest:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadManifest(f"{MANIFEST} is not TOML: {str(error) or 'nested too deeply'}.") from None
     places = dict(_places(text))
+    document, written = _each_target(document)
     try:
         _check_type(document, Manifest, ())
         manifest = msgspec.convert(document, Manifest)
@@ -42,7 +48,10 @@ def parse_manifest(content: bytes) -> Manifest:
     except msgspec.ValidationError as error:
         raise BadManifest(f"{MANIFEST}: {error}.") from None
     except _Misplaced as error:
-        line = _line(places, error.path)
+        path = error.path
+        if len(path) > 1 and path[0] == "probe" and isinstance(path[1], int):
+            path = ("probe", written[path[1]], *path[2:])
+        line = _line(places, path)
         raise BadManifest(f"{MANIFEST}{line}: {error.message}", hint=error.hint) from None
     return manifest
 
@@ -57,12 +66,28 @@ class _Misplaced(Exception):
         self.hint = hint
 
 
+def _each_target(document: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """Return the document with one [[probe]] for each target, and the original index of each."""
+    probes = document.get("probe")
+    if not isinstance(probes, list):
+        return document, []
+    spread: list[object] = []
+    written: list[int] = []
+    for index, probe in enumerate(cast("list[object]", probes)):
+        given = cast("dict[str, object]", probe) if isinstance(probe, dict) else {}
+        targets = given.get("target")
+        each = [{**given, "target": one} for one in cast("list[object]", targets)] if isinstance(targets, list) else []
+        spread += each or [probe]
+        written += [index] * max(len(each), 1)
+    return {**document, "probe": spread}, written
+
+
 def _places(text: str) -> Iterator[tuple[Path, int]]:
-    """(path, line) of each header and of each key that starts a line; enough to point, not a second parser."""
+    """Return (path, line) of each header and of each key at the start of a line. This is enough for messages."""
     at: Path = ()
     seen: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[(\[?)\s*([^\]#]+?)\s*\]", line)
+        header = re.match(r"\s*\[(\[?)([^\[\]#]+)\]", line)
         if header:
             parts = _key_parts(header[2])
             if header[1]:
@@ -89,7 +114,7 @@ def _indexed(parts: list[str], seen: Mapping[str, int]) -> Path:
 
 
 def _line(places: Mapping[Path, int], path: Path) -> str:
-    """` line N` of the nearest known place, and how the path is written."""
+    """Return ` line N` of the nearest known place, and the path in written form."""
     written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     for end in range(len(path), 0, -1):
         if path[:end] in places:
@@ -112,7 +137,8 @@ def _check_type(value: object, expected: Any, path: Path) -> None:
         try:
             msgspec.convert(cast("object", value), cast("Any", expected))
         except msgspec.ValidationError:
-            raise _Misplaced(path, _type_problem(cast("object", value), expected)) from None
+            found = cast("object", value)
+            raise _Misplaced(path, _type_problem(found, expected), _type_hint(path, found, expected)) from None
 
 
 def _check_struct(value: object, expected: type[msgspec.Struct], path: Path) -> None:
@@ -134,8 +160,28 @@ def _type_problem(value: object, expected: Any) -> str:
     return f"expected {_words(expected)}, found {_toml_type(value)}."
 
 
+def _type_hint(path: Path, value: object, expected: Any) -> str:
+    """Return a hint at the value that may have been meant."""
+    if (
+        isinstance(path[-1], str)
+        and path[-1] in _DURATIONS
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+    ):
+        return f'Write it with its unit: {path[-1]} = "{value}{_DURATIONS[path[-1]]}".'
+    choices = [str(c.value) for arm in (*get_args(expected), expected) if _is_enum(arm) for c in arm]
+    if not choices or not isinstance(value, str):
+        return ""
+    meant = C_TYPES.get(" ".join(value.split()))
+    return f'Did you mean "{meant}"?' if meant in choices else nearest(value, choices)
+
+
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
+
+
 def _words(expected: Any) -> str:
-    """A type as someone who writes TOML calls it."""
+    """Return the name of a type for authors of TOML."""
     arms = [arm for arm in get_args(expected) if arm is not types.NoneType]
     kind = get_origin(expected) or expected
     if kind in {types.UnionType, Union}:

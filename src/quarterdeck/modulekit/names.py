@@ -1,20 +1,20 @@
-"""Names that do not exist, and those their author may have meant. Owns the wording that every check shares."""
+"""Suggestions for unknown names. This module owns the wording that all checks share."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
-_SHOWN = 8  # names listed when none is near
+from quarterdeck.kit import names as kit_names
+from quarterdeck.kit.names import did_you_mean
+
+_LISTED = 8  # number of names that are listed when none is similar
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """A sentence about the known names: the nearest one, or else a list of them."""
+    """Return a sentence with the most similar of the known names, or else a list of them."""
     names = sorted(set(known))
     if not names:
         return "There is none."
-    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"There is: {', '.join(names[:_SHOWN])}{more}."
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    listed = f"There is: {', '.join(names[:_LISTED])}{more}."
+    return did_you_mean(kit_names.nearest(wrong, names, most=1), otherwise=listed, quote="'")

@@ -1,7 +1,7 @@
-"""What `[table.columns.NAME]` changes: name, type, role, unit and the rest of one column.
+"""The changes by `[table.columns.NAME]`: name, type, role, unit and the other properties of one column.
 
-A column is found by its name, or by its path in C (`key_pid` and `key.pid` both find `pid` of the key). Owns the
-meaning of each key of `ColumnOverride`; a column that is not there is a mistake of the manifest.
+A column is found by its name, or by its path in C (`key_pid` and `key.pid` both find `pid` of the key). This module
+owns the meaning of each key of `ColumnOverride`; the name of a column that does not exist is an error.
 """
 
 from __future__ import annotations
@@ -15,28 +15,30 @@ from quarterdeck.model.errors import BadManifest
 from quarterdeck.model.manifests import ColumnOverride
 from quarterdeck.model.modules import FieldKind
 from quarterdeck.model.tables import ColumnRole, ColumnType
-from quarterdeck.modulekit.columns import Draft
+from quarterdeck.modulekit.columns import Draft, aliases
 from quarterdeck.modulekit.conversions import NotConvertible, convert, is_whole_number
+from quarterdeck.modulekit.families import with_family
 from quarterdeck.modulekit.meanings import PID_AND_TID_NAMES, stack_side
 from quarterdeck.modulekit.names import nearest
 
-INLINE = "inline"  #: `stack = "inline"`: the addresses are in the record itself
+INLINE = "inline"  #: `stack = "inline"`: the addresses are in the record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the overrides stand, for messages, and the stack maps they may name."""
+    """The context of the overrides for messages, and the stack maps and settings that they can name."""
 
     table: str
     stack_maps: Collection[str] = ()
+    settings: Collection[str] = ()  #: settings that hold an integer
 
     def error(self, column: str, problem: str, hint: str = "") -> BadManifest:
         return BadManifest(f"module.toml: column '{column}' of table '{self.table}': {problem}.", hint=hint)
 
 
 def apply_overrides(drafts: list[Draft], overrides: Mapping[str, ColumnOverride], place: Place) -> list[Draft]:
-    """The columns as the manifest wants them, hidden ones left out; BadManifest on what does not fit."""
-    by_name = {alias: index for index, draft in reversed(list(enumerate(drafts))) for alias in _aliases(draft)}
+    """Return the columns with the manifest's changes, without hidden ones. Raise `BadManifest` if one is invalid."""
+    by_name = {alias: index for index, draft in reversed(list(enumerate(drafts))) for alias in aliases(draft)}
     by_name |= {draft.column.name: index for index, draft in enumerate(drafts)}
     result: list[Draft | None] = list(drafts)
     for name, override in overrides.items():
@@ -45,15 +47,13 @@ def apply_overrides(drafts: list[Draft], overrides: Mapping[str, ColumnOverride]
             raise place.error(name, "there is no such column", nearest(name, known))
         index = by_name[name]
         result[index] = None if override.hide else _overridden(drafts[index], name, override, place)
-    said = {by_name[name] for name, override in overrides.items() if override.type or override.stack}
-    untold = {draft.path for index, draft in enumerate(drafts) if index not in said}
-    kept = _infer_stacks([draft for draft in result if draft is not None], untold, place.stack_maps)
+        if (changed_draft := result[index]) is not None:
+            result[index] = with_family(changed_draft, drafts, override.family, place.error)
+    defined = {by_name[name] for name, override in overrides.items() if override.type or override.stack}
+    undefined = {draft.path for index, draft in enumerate(drafts) if index not in defined}
+    kept = _infer_stacks([draft for draft in result if draft is not None], undefined, place.stack_maps)
     _check_names(kept, place)
     return [_with_stack_pid(draft, kept, overrides, place) if draft.field.stack_pid else draft for draft in kept]
-
-
-def _aliases(draft: Draft) -> set[str]:
-    return {draft.path, draft.path.replace(".", "_"), draft.path.rpartition(".")[2]}
 
 
 def _overridden(draft: Draft, name: str, override: ColumnOverride, place: Place) -> Draft:
@@ -77,12 +77,12 @@ def _overridden(draft: Draft, name: str, override: ColumnOverride, place: Place)
             raise place.error(name, f"only text can be joined, and this is {column.type}")
         field = changed(field, join=override.join)
     if override.counter is not None:
-        field = changed(field, additive=override.counter)
+        field = changed(field, additive=override.counter, stated=True)
     return replace(draft, column=column, field=changed(field, column=new_name))
 
 
 def _retyped(draft: Draft, name: str, override: ColumnOverride, place: Place) -> Draft:
-    """The draft with the type that `type`, `clock`, `values`, `role` or `stack` ask for, read in its `unit`."""
+    """Return the draft with the type that `type`, `clock`, `values`, `role` or `stack` define, read in its `unit`."""
     if override.stack is not None:
         return _as_stack(draft, name, override, place)
     wanted = override.type
@@ -116,11 +116,19 @@ def _as_stack(draft: Draft, name: str, override: ColumnOverride, place: Place) -
         raise place.error(name, f"an inline stack is an array of 8-byte addresses, and this is {draft.column.type}")
     if stack != INLINE and not is_whole_number(draft.field):
         raise place.error(name, f"a stack id is a whole number, and this is {draft.column.type}")
+    if isinstance(override.stack_pid, int):
+        if override.stack_pid <= 0:
+            raise place.error(name, f"stack_pid must be the id of a process, found {override.stack_pid}")
+        owned = replace(draft, field=changed(draft.field, stack_owner=override.stack_pid))
+        return _stacked(owned, "" if stack == INLINE else stack, "")
     return _stacked(draft, "" if stack == INLINE else stack, override.stack_pid or "")
 
 
 def _stacked(draft: Draft, stack_map: str, stack_pid: str) -> Draft:
-    """The stack id, or with no map the addresses, as a list of frames; `stack_pid` names the process's column."""
+    """Return the stack id, or without a map the addresses, as a list of frames.
+
+    `stack_pid` names the process id's column.
+    """
     column = changed(
         draft.column,
         type=ColumnType.LIST,
@@ -134,10 +142,11 @@ def _stacked(draft: Draft, stack_map: str, stack_pid: str) -> Draft:
     return replace(draft, column=column, field=field)
 
 
-def _infer_stacks(drafts: list[Draft], untold: Collection[str], stack_maps: Collection[str]) -> list[Draft]:
-    """Columns named like `kern_stack_id` and `user_stack` become frames: ids where the program has one stack map.
+def _infer_stacks(drafts: list[Draft], undefined: Collection[str], stack_maps: Collection[str]) -> list[Draft]:
+    """Return the columns with stacks recognised by name, such as `kern_stack_id` and `user_stack`, as frames.
 
-    `untold` are the paths of columns whose type the manifest leaves open.
+    Ids are recognised if the program has exactly one stack map. `undefined` are the paths of the columns whose type the
+    manifest does not define.
     """
     stack_map = next(iter(stack_maps)) if len(stack_maps) == 1 else ""
     pid = next((draft.column.name for draft in drafts if draft.column.role is ColumnRole.PID), "")
@@ -145,7 +154,7 @@ def _infer_stacks(drafts: list[Draft], untold: Collection[str], stack_maps: Coll
     result: list[Draft] = []
     for draft in drafts:
         inline = _is_addresses(draft)
-        open_stack = draft.path in untold and (inline or (stack_map and is_whole_number(draft.field)))
+        open_stack = draft.path in undefined and (inline or (stack_map and is_whole_number(draft.field)))
         side = stack_side(draft.path.rpartition(".")[2]) if open_stack else ""
         known = side == "kernel" or (side == "user" and pid)
         result.append(_stacked(draft, "" if inline else stack_map, pid if side == "user" else "") if known else draft)
@@ -164,13 +173,14 @@ def _check_names(drafts: list[Draft], place: Place) -> None:
 
 
 def _with_stack_pid(draft: Draft, drafts: list[Draft], overrides: Mapping[str, ColumnOverride], place: Place) -> Draft:
-    """`stack_pid` by its final name: it may be written by any name the column goes by."""
+    """Return `stack_pid` as a column by its final name (any of the column's names is accepted) or as a setting."""
     wanted = draft.field.stack_pid
     renamed = {name: override.name for name, override in overrides.items() if override.name}
     final = renamed.get(wanted, wanted)
     names = [other.column.name for other in drafts]
+    if final not in names and wanted in place.settings:
+        return replace(draft, field=changed(draft.field, stack_pid="", stack_setting=wanted))
     if final not in names:
-        raise place.error(
-            draft.column.name, f"stack_pid names no column that is kept: '{wanted}'", nearest(wanted, names)
-        )
+        problem = f"stack_pid names no column that is kept and no setting that is a number: '{wanted}'"
+        raise place.error(draft.column.name, problem, nearest(wanted, [*names, *place.settings]))
     return replace(draft, field=changed(draft.field, stack_pid=final))

@@ -1,12 +1,13 @@
 """`[[table]]` + the object's types → `TableSource`: which bytes of which map, ring or variable fill which columns.
 
-Owns how a table's source is recognised (record, entry, global) and which C types its rows are made of. The columns of a
-type are `columns`', the manifest's changes to them `overrides`', a transform's columns `transforms`'.
+It owns the detection of a table's kind of source (record, entry, global) and the choice of the C types of its rows.
+`columns` makes the columns of a type, `overrides` applies the manifest's changes, and `transforms` makes the columns of
+a transform.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from msgspec.structs import replace as changed
@@ -17,16 +18,22 @@ from quarterdeck.bpf.layout import Field as Member
 from quarterdeck.bpf.layout import FieldKind as MemberKind
 from quarterdeck.bpf.layout import Layout, layout_of
 from quarterdeck.bpf.uapi import MapType
+from quarterdeck.model.durations import parse_duration
 from quarterdeck.model.errors import BadManifest
+from quarterdeck.model.losses import KERNEL_LOSSES_MAP
 from quarterdeck.model.manifests import ReadMode, TableSpec
 from quarterdeck.model.modules import Field, FieldKind, SourceKind, TableSource
-from quarterdeck.model.tables import Column, ColumnRole, ColumnType, Table, parse_duration
+from quarterdeck.model.tables import Column, ColumnRole, ColumnType, Table
 from quarterdeck.modulekit.columns import Draft, distinct, draft_columns
 from quarterdeck.modulekit.conversions import convert
-from quarterdeck.modulekit.meanings import KTIME_NAMES, is_event, role_of
+from quarterdeck.modulekit.meanings import KTIME_NAMES, role_of
 from quarterdeck.modulekit.names import nearest
 from quarterdeck.modulekit.overrides import Place, apply_overrides
 from quarterdeck.modulekit.programs import ProgramDeclaration
+from quarterdeck.modulekit.rows import Rows, least_size
+from quarterdeck.modulekit.sends import prints
+from quarterdeck.modulekit.tags import tags_of
+from quarterdeck.modulekit.writers import iterator_of, iterators, keeps, writers_of
 
 STREAMS = frozenset({MapType.RINGBUF, MapType.PERF_EVENT_ARRAY})
 PER_CPU = frozenset({MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH})
@@ -35,7 +42,6 @@ ENTRIES = frozenset({MapType.HASH, MapType.LRU_HASH, MapType.LPM_TRIE}) | PER_CP
 GLOBAL_SECTIONS = (".bss", ".data")
 
 _INDEX_BYTES = 4
-_BYTES = frozenset({MemberKind.CHARS, MemberKind.BYTES})
 _LISTABLE = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
 
 
@@ -48,33 +54,56 @@ class Plan:
 
 
 class Planner:
-    """Makes the sources of one module's tables."""
+    """The planner of the sources of one module's tables."""
 
     def __init__(
-        self, module: str, opened: ObjectFile, programs: Iterable[ProgramDeclaration], types: list[str]
+        self,
+        module: str,
+        opened: ObjectFile,
+        programs: Iterable[ProgramDeclaration],
+        types: list[str],
+        settings: Collection[str] = (),
     ) -> None:
-        """`types` are structs that the module's C defines, for messages about those its object lacks."""
+        """Take the context of the tables.
+
+        `types` are the structs that the module's C defines, for messages about missing ones; `settings` are the
+        settings that hold an integer.
+        """
+        self._settings = settings
         self._module = module
         self._object = opened
         self._programs = tuple(programs)
         self._types = types
+        self._rows = Rows(opened, types, self._layout)
         self._stack_maps = [name for name, each in opened.maps.items() if each.type == MapType.STACK_TRACE]
 
+    @property
+    def warnings(self) -> list[str]:
+        """Return warnings for the author about the structs that were chosen for records."""
+        return self._rows.warnings
+
     def source(self, spec: TableSpec) -> TableSource:
-        """The source of a table whose columns come from C; BadManifest where map, struct or column do not fit."""
+        """Return the source of a table whose columns come from C.
+
+        Raise `BadManifest` if map, struct or columns do not match.
+        """
         plan = self._plan(spec)
+        tags = tags_of(spec, plan.source.kind, plan.drafts)
         drafts = _with_roles(distinct(plan.drafts))
-        place = Place(table=spec.name, stack_maps=self._stack_maps)
+        place = Place(table=spec.name, stack_maps=self._stack_maps, settings=self._settings)
         inferred = next((d for d in drafts if plan.source.kind is SourceKind.RECORDS and _is_ktime(d)), None)
         if inferred is not None:
             drafts = [_as_ktime(draft) if draft is inferred else draft for draft in drafts]
         drafts = apply_overrides(drafts, spec.columns, place)
-        return self._finished(spec, plan.source, drafts, place)
+        least = max([plan.source.min_size, *(tag.offset + tag.size for tag in tags)])
+        return self._finished(spec, changed(plan.source, tags=tags, min_size=least), drafts, place)
 
     def outline(self, spec: TableSpec) -> TableSource:
-        """The same without columns, for a transform: which maps, and how large their records are (0: not known)."""
-        if self._kind(spec) is SourceKind.RECORDS and not spec.row:
-            return self._finished(spec, self._shape(spec, SourceKind.RECORDS), [], Place(table=spec.name))
+        """Return the source without columns, for a transform: the maps, and the size of their records (0: unknown)."""
+        tags_of(spec, SourceKind.RECORDS, ())
+        kind = self._kind(spec)
+        if kind is SourceKind.RECORDS and not spec.row:
+            return self._finished(spec, self._shape(spec, kind), [], Place(table=spec.name))
         return self._finished(spec, self._plan(spec).source, [], Place(table=spec.name))
 
     def _finished(self, spec: TableSpec, source: TableSource, drafts: list[Draft], place: Place) -> TableSource:
@@ -88,9 +117,11 @@ class Planner:
                     name, "order names a column that is not there", nearest(name, [c.name for c in columns])
                 )
         table = changed(source.table, columns=tuple(columns))
-        touched = {*source.maps}
-        writers = tuple(program.name for program in self._programs if program.refers & touched)
-        return changed(source, table=table, fields=tuple(draft.field for draft in drafts), writers=writers)
+        writers = writers_of(source, sources_of(spec), self._programs)
+        fields = tuple(draft.field for draft in drafts)
+        entries = source.kind is SourceKind.ENTRIES
+        lasting = entries and all(keeps(self._object.maps[name], self._programs) for name in source.maps)
+        return changed(source, table=table, fields=fields, writers=writers, lasting=lasting)
 
     def _plan(self, spec: TableSpec) -> Plan:
         match self._kind(spec):
@@ -111,6 +142,8 @@ class Planner:
         return next(iter(kinds.values()))
 
     def _kind_of(self, spec: TableSpec, name: str) -> SourceKind:
+        if name in iterators(self._programs):
+            return SourceKind.RECORDS
         declared = self._object.maps.get(name)
         if declared is not None:
             if declared.type in STREAMS:
@@ -128,14 +161,18 @@ class Planner:
             return SourceKind.GLOBAL
         if name.startswith(GLOBAL_SECTIONS) and self._object.elf.section(name):
             return SourceKind.GLOBAL
-        known = [*self._object.maps, *(v.name for v in self._object.variables.values() if not v.is_setting)]
+        variables = [each for each in self._object.variables.values() if each.section.startswith(GLOBAL_SECTIONS)]
+        known = {*self._object.maps, *iterators(self._programs), *(each.name for each in variables)}
+        known.discard(KERNEL_LOSSES_MAP)
+        hint = nearest(name, known)
+        if not known and prints(self._object):
+            hint = "It only prints, with bpf_printk, which no table can read: let it send a struct into a ring buffer."
         raise BadManifest(
-            f"module.toml: table '{spec.name}': the program has no map and no global variable '{name}'.",
-            hint=nearest(name, known),
+            f"module.toml: table '{spec.name}': the program has no map and no global variable '{name}'.", hint=hint
         )
 
     def _shape(self, spec: TableSpec, kind: SourceKind) -> TableSource:
-        """What of a source does not depend on its types."""
+        """Return the parts of a source that do not depend on its types."""
         table = Table(
             name=spec.name,
             columns=(),
@@ -144,10 +181,12 @@ class Planner:
             description=spec.description,
             module=self._module,
         )
+        iterator = iterator_of(sources_of(spec), self._programs, table=spec.name)
         return TableSource(
             table=table,
             kind=kind,
-            maps=sources_of(spec),
+            maps=() if iterator else sources_of(spec),
+            iterator=iterator,
             record_size=0,
             interval_s=parse_duration(spec.interval),
             read=spec.read,
@@ -156,32 +195,14 @@ class Planner:
         )
 
     def _records(self, spec: TableSpec) -> Plan:
-        layout = self._row_layout(spec)
-        least = layout.size if layout.tail is not None else _least_size(layout)
-        source = changed(self._shape(spec, SourceKind.RECORDS), record_size=layout.size, min_size=least)
+        layout = self._rows.layout(spec, sources_of(spec))
+        shape = self._shape(spec, SourceKind.RECORDS)
+        least = layout.size if layout.tail is not None or shape.iterator else least_size(layout)
+        source = changed(shape, record_size=layout.size, min_size=least)
         drafts = draft_columns(layout)
         if least < layout.size:
             drafts = [_cut_short(draft) if draft.field.offset == least else draft for draft in drafts]
         return Plan(source=source, drafts=drafts)
-
-    def _row_layout(self, spec: TableSpec) -> Layout:
-        if spec.row:
-            return self._layout(spec, "row", spec.row)
-        for name in sources_of(spec):
-            value_type = self._object.maps[name].value_type
-            if value_type is not None and self._object.maps[name].type == MapType.RINGBUF:
-                return layout_of(self._object.btf, value_type)
-        own = [name for name in self._types if is_event(name) and self._object.btf.find_composite(name) is not None]
-        candidates = list(dict.fromkeys([*own, *self._object.candidate_event_structs()]))
-        alone = next((each[0] for each in (own, candidates) if len(each) == 1), "")
-        chosen = "event" if "event" in candidates else alone
-        if not chosen:
-            listed = ", ".join(list(dict.fromkeys([*candidates, *self._types]))[:12]) or "none"
-            raise BadManifest(
-                f"module.toml: table '{spec.name}' does not say which C struct the records of '{spec.from_}' are.",
-                hint=f'Add row = "NAME" to it; candidates: {listed}.',
-            )
-        return self._layout(spec, "row", chosen)
 
     def _layout(self, spec: TableSpec, key: str, name: str) -> Layout:
         bare = name.removeprefix("struct ").removeprefix("union ").strip()
@@ -210,14 +231,15 @@ class Planner:
                 f"module.toml: table '{spec.name}': an array's entries cannot be deleted, so it cannot be drained.",
                 hint="Use read = 'deltas' or read = 'snapshot'.",
             )
-        drafts = draft_columns(key, part="key") + draft_columns(value, part="value", offset=key.size)
+        drafts = draft_columns(key, part="key")
+        drafts += draft_columns(value, part="value", offset=key.size, owner=declared[0].name)
         if spec.per_cpu == "each" and all(each.type in PER_CPU for each in declared):
             drafts.append(_cpu(drafts))
         source = changed(self._shape(spec, SourceKind.ENTRIES), record_size=key.size + value.size, key_size=key.size)
         return Plan(source=source, drafts=drafts)
 
     def _part(self, spec: TableSpec, declared: MapDeclaration, part: str) -> Layout:
-        """The layout of a map's keys or values: as the manifest says, as its C type is, or a number of its size."""
+        """Return the layout of a map's keys or values: the manifest's, that of its C type, or a number of its size."""
         named = spec.key if part == "key" else spec.value
         type_id = declared.key_type if part == "key" else declared.value_type
         size = declared.key_size if part == "key" else declared.value_size
@@ -247,7 +269,7 @@ class Planner:
         if isinstance(array, Array) and array.count and not self._is_text(array):
             element, count = array.element, array.count
         layout = layout_of(self._object.btf, element)
-        drafts = draft_columns(layout, part="value", offset=_INDEX_BYTES)
+        drafts = draft_columns(layout, part="value", offset=_INDEX_BYTES, owner=name)
         drafts = [draft.named(name.lower()) if draft.path == "value" else draft for draft in drafts]
         index = Field(column="index", kind=FieldKind.SCALAR, offset=0, size=_INDEX_BYTES)
         if count > 1:
@@ -268,7 +290,7 @@ class Planner:
         return isinstance(element, Int) and element.name == "char"
 
     def _whole_section(self, spec: TableSpec, name: str) -> Plan:
-        """One row of all variables of a section, each named by itself."""
+        """Return one row of all variables of a section, each with its name."""
         section = self._object.elf.section(name)
         assert section is not None
         drafts: list[Draft] = []
@@ -288,27 +310,12 @@ TIME = Column(name="time", type=ColumnType.TIMESTAMP, role=ColumnRole.TIME, desc
 
 
 def sources_of(spec: TableSpec) -> tuple[str, ...]:
-    """The names in `from`."""
+    """Return the names in `from`."""
     return (spec.from_,) if isinstance(spec.from_, str) else spec.from_
 
 
-def _least_size(layout: Layout) -> int:
-    """Bytes a record must have: programs send only the used part of an array at the end.
-
-    Some do so with a text or bytes that make up most of the record, whatever stands behind them.
-    """
-    if not layout.fields:
-        return layout.size
-    last = max(layout.fields, key=lambda member: member.offset)
-    if last.kind in {*_BYTES, MemberKind.ARRAY}:
-        return last.offset or layout.size
-    largest = max(layout.fields, key=lambda member: member.size)
-    mostly = largest.kind in _BYTES and 2 * largest.size > layout.size
-    return largest.offset if mostly and largest.offset else layout.size
-
-
 def _cut_short(draft: Draft) -> Draft:
-    """Bytes of which a record may have only the first: as many as there are, instead of zeros for the rest."""
+    """Return the number of bytes that a record may lack at its end; they are then left out instead of read as zeros."""
     if draft.field.kind is not FieldKind.BYTES or draft.column.type is not ColumnType.BINARY:
         return draft
     return replace(draft, field=changed(draft.field, kind=FieldKind.CHARS))
@@ -343,7 +350,7 @@ def _as_ktime(draft: Draft) -> Draft:
 
 
 def _with_time(drafts: list[Draft]) -> list[Draft]:
-    """The drafts with `time` first: the column of that role, or a second reading of the record's own moment."""
+    """Return the drafts with `time` first: the column of that role, or a second copy of the record's own time."""
     timed = [draft for draft in drafts if draft.column.role is ColumnRole.TIME]
     if timed:
         return [*timed, *(draft for draft in drafts if draft not in timed)]

@@ -1,7 +1,7 @@
-"""`python -m quarterdeck.modulekit.prebuild`: compiles what a wheel ships compiled, so that no host needs a compiler.
+"""`python -m quarterdeck.modulekit.prebuild`: compile the artefacts of a wheel, so that no host needs a compiler.
 
-That is the WASM guests of the agent and the built-in modules. Owns the folder of the latter, which it replaces whole.
-Compiled again is only what changed.
+These are the agent's WASM guests and the built-in modules. It owns the folder of the latter, which it replaces as a
+whole. It compiles only sources that changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from quarterdeck.wasm.build import build_guests
 
 
 def prebuild(sources: Path = SOURCES, prebuilt: Path = PREBUILT) -> tuple[str, ...]:
-    """Build every module folder of `sources` into `prebuilt`; returns their names, sorted."""
+    """Build every module folder of `sources` into `prebuilt`, and return their names, sorted."""
     builtins = Builtins(sources, prebuilt)
     prebuilt.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=prebuilt.parent, prefix=".builtin-") as name:

@@ -1,6 +1,6 @@
-"""What a manifest must say to make sense, judged without its program: names, durations, complete probes.
+"""The rules that a manifest must meet independently of its program: names, durations, complete probes.
 
-Each rule yields where it is broken (a path of keys and indexes into the manifest) and how to mend it. Owns no parsing.
+Each violation has its place (a path of keys and indexes into the manifest) and a hint. It does not parse.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from quarterdeck.model.durations import parse_duration
 from quarterdeck.model.errors import BadInput, BadManifest
 from quarterdeck.model.manifests import ColumnOverride, Manifest, ProbeKind, ProbeSpec, TableSpec
-from quarterdeck.model.tables import NAME_PATTERN, SERVER_COLUMNS, parse_duration
+from quarterdeck.model.tables import NAME_PATTERN, SERVER_COLUMNS
 
 MAX_TABLES = 64
 MIN_INTERVAL_S = 0.01
@@ -18,7 +19,7 @@ MAX_INTERVAL_S = 3600.0
 
 Path = tuple[str | int, ...]
 
-#: What each kind of probe cannot do without.
+#: the keys that each kind of probe requires
 _NEEDED = {
     ProbeKind.UPROBE: ("binary", "target"),
     ProbeKind.URETPROBE: ("binary", "target"),
@@ -34,7 +35,7 @@ _RESERVED = frozenset(column.name for column in SERVER_COLUMNS)
 
 
 def problems(manifest: Manifest) -> Iterator[tuple[Path, BadManifest]]:
-    """What is wrong with a manifest whose types are right, first things first."""
+    """Yield the problems of a manifest whose types are valid, in order."""
     if not NAME_PATTERN.fullmatch(manifest.name):
         yield ("name",), _bad_name(manifest.name, "module")
     if not manifest.table:
@@ -88,7 +89,7 @@ def _override_problems(override: ColumnOverride) -> Iterator[tuple[str, BadManif
     if override.name is not None and not NAME_PATTERN.fullmatch(override.name):
         yield "name", _bad_name(override.name, "column")
     if override.name in _RESERVED:
-        yield "name", BadManifest(f"'{override.name}' is a column that every table gets by itself.")
+        yield "name", BadManifest(f"'{override.name}' is a column that every table has anyway.")
     if override.clock not in {None, "ktime", "boottime", "realtime", "tai"}:
         yield "clock", BadManifest(f"expected ktime, boottime, realtime or tai; found '{override.clock}'.")
     if override.histogram not in {None, "", "log2", "linear"}:

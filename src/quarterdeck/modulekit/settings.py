@@ -1,7 +1,7 @@
 """Settings: the globals of a program that are set before it loads, the QD_SETTINGs of its transforms, and their values.
 
-Owns which globals are settings, their types and defaults, and the check of a value before it travels. Writing the bytes
-is the agent's.
+It owns the choice of the globals that are settings, their types and defaults, and the check of a value before it is
+sent. The agent writes the bytes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _NUMBERS = {MemberKind.INT: "int", MemberKind.UINT: "uint", MemberKind.FLOAT: "f
 
 
 def program_settings(opened: ObjectFile, named: Collection[str] = ()) -> list[Setting]:
-    """The settings of a program with the defaults of its source; members of a struct are settings of their own.
+    """Return the settings of a program with the defaults of its source. Members of a struct are settings of their own.
 
-    They are its `const volatile` globals and, of the others, those that the manifest has among its settings: `named`.
+    They are the `const volatile` globals, and of the other globals those in `named`, the settings of the manifest.
     """
     bare = {name.partition(".")[0] for name in named}
     return [
@@ -57,7 +57,7 @@ def _setting(variable: VariableDeclaration, member: Member) -> Setting | None:
 
 
 def _type_name(member: Member) -> str:
-    """The setting's type in the words of `Setting.type`; "" for what cannot be set (bit-fields)."""
+    """Return the setting's type as in `Setting.type`; "" for types that cannot be set (bit-fields)."""
     kind = member.kind
     suffix = ""
     if kind is MemberKind.ARRAY and member.element is not None:
@@ -77,7 +77,7 @@ def _default(member: Member, value: bytes) -> SettingValue:
 
 
 def transform_settings(described: Iterable[Description]) -> list[Setting]:
-    """The settings of transforms; two transforms may share one by its name."""
+    """Return the settings of transforms; two transforms may share one by its name."""
     found: dict[str, Setting] = {}
     for description in described:
         for each in description.settings:
@@ -95,7 +95,7 @@ def transform_settings(described: Iterable[Description]) -> list[Setting]:
 
 
 def _number(text: str, kind: str) -> SettingValue | None:
-    """The initial value a transform's source gives, where it is a plain number and not an expression."""
+    """Return the initial value in a transform's source if it is a plain number and not an expression."""
     try:
         if kind == "bool":
             return {"true": True, "1": True}.get(text, False)
@@ -105,7 +105,7 @@ def _number(text: str, kind: str) -> SettingValue | None:
 
 
 def described_settings(settings: Iterable[Setting], manifest: Manifest) -> tuple[Setting, ...]:
-    """The settings with the descriptions and defaults that the manifest gives them; BadManifest on one not there."""
+    """Return the settings with the manifest's descriptions and defaults. Raise `BadManifest` for an unknown setting."""
     by_name = {setting.name: setting for setting in settings}
     for name, spec in manifest.settings.items():
         if name not in by_name:
@@ -128,7 +128,7 @@ def _described(setting: Setting, spec: SettingSpec) -> Setting:
 
 
 def check_settings(settings: Iterable[Setting], given: Mapping[str, SettingValue]) -> None:
-    """Raise BadSetting unless every given value is one that its setting can hold."""
+    """Raise `BadSetting` unless every value is valid for its setting."""
     by_name = {setting.name: setting for setting in settings}
     for name, value in given.items():
         if name not in by_name:
@@ -137,7 +137,7 @@ def check_settings(settings: Iterable[Setting], given: Mapping[str, SettingValue
 
 
 def check_setting(setting: Setting, value: SettingValue) -> None:
-    """Raise BadSetting unless `value` fits: its type, its range, its length, or one of an enum's names."""
+    """Raise `BadSetting` unless `value` is valid: by its type, range and length, or as one of an enum's names."""
     kind, _, count = setting.type.partition("[")
     if not count:
         _check_one(setting, kind, setting.size, value)

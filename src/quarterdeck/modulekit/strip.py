@@ -1,7 +1,7 @@
-"""Debugging information out of an eBPF object: 700 KB of DWARF that nobody reads there, while BTF stays.
+"""Removal of debugging information from an eBPF object: 700 KB of DWARF that is not needed. BTF stays.
 
-Sections keep their numbers (a dropped one stays as an empty header), so no symbol or relocation has to be touched.
-Owns the rewriting of 64-bit little-endian ELF made by our own compiler; objects from elsewhere are left as they are.
+Sections keep their numbers (a removed section stays as an empty header), so symbols and relocations stay valid. It owns
+the rewriting of 64-bit little-endian ELF of our own compiler; other objects are unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _DROPPED = (b".debug_", b".rel.debug_", b".eh_frame", b".rel.eh_frame", b".llvm_
 
 
 def strip_debug(image: bytes) -> bytes:
-    """The object without DWARF, exception frames and address-significance tables."""
+    """Return the object without DWARF, exception frames and address-significance tables."""
     header = list(_HEADER.unpack_from(image))
     offset, count, names_index = header[6], header[12], header[13]
     sections = [list(_SECTION.unpack_from(image, offset + index * _SECTION.size)) for index in range(count)]

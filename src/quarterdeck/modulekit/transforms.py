@@ -1,13 +1,11 @@
-"""Transforms: a table's `.wasm` or `.wasm.c` → checked bytes, and the columns that it says it makes.
+"""Transforms: a table's `.wasm` or `.wasm.c` → checked bytes, and the columns that the guest describes.
 
-Owns the way from what a guest describes to the table's columns; what a guest is and how it runs is `wasm`'s.
+It owns the translation of a guest's description to the table's columns. `wasm` defines guests and runs them.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from msgspec.structs import replace as changed
 
@@ -16,52 +14,54 @@ from quarterdeck.model.manifests import TableSpec
 from quarterdeck.model.modules import Field, FieldKind, SourceKind, TableSource
 from quarterdeck.model.tables import NAME_PATTERN, SERVER_COLUMNS, Column, ColumnRole, ColumnType
 from quarterdeck.modulekit import cache
+from quarterdeck.modulekit.compiler import Compiler, workplace
 from quarterdeck.modulekit.meanings import role_of, unit_of
 from quarterdeck.modulekit.names import nearest
 from quarterdeck.modulekit.plan import TIME
-from quarterdeck.wasm.build import FLAGS, INCLUDE, compile_guest
+from quarterdeck.wasm.build import FLAGS, INCLUDE, arguments
 from quarterdeck.wasm.check import check
 from quarterdeck.wasm.description import Description
-from quarterdeck.wasm.errors import CompileFailed, WasmError
+from quarterdeck.wasm.errors import WasmError
 
 
-def build_transform(files: Mapping[str, bytes], name: str) -> tuple[bytes, Description]:
-    """The wasm of a table's `transform`, compiled if it is C, and what it says of itself."""
+def build_transform(files: Mapping[str, bytes], name: str, compiler: Compiler) -> tuple[bytes, Description]:
+    """Return the wasm of a table's `transform`, compiled if it is C, and its description."""
     if name not in files:
         raise BadManifest(f"module.toml: transform '{name}' is not in the module's folder.", hint=nearest(name, files))
+    wasm = _compiled(files, name, compiler) if name.endswith(".c") else files[name]
     try:
-        wasm = _compiled(files, name) if name.endswith(".c") else files[name]
         return wasm, check(wasm)
-    except CompileFailed as error:
-        lines = tuple(str(error).splitlines())
-        first = next((line for line in lines if "error:" in line), lines[0] if lines else "")
-        raise BadTransform(f"The transform does not compile: {first}", lines=lines) from error
     except WasmError as error:
         raise BadTransform(f"{name}: {error}.") from error
 
 
-def _compiled(files: Mapping[str, bytes], name: str) -> bytes:
+def _compiled(files: Mapping[str, bytes], name: str, compiler: Compiler) -> bytes:
     sources = {each: content for each, content in files.items() if each.endswith((".c", ".h"))}
     headers = [path.read_bytes() for path in sorted(INCLUDE.glob("*.h"))]
     content = [part for each in sorted(sources) for part in (each, sources[each])]
-    cached = cache.folder() / "transforms" / f"{cache.key(name, repr(FLAGS), *headers, *content)}.wasm"
+    made_by = (name, repr(FLAGS), repr(compiler.confined))
+    cached = cache.folder() / "transforms" / f"{cache.key(*made_by, *headers, *content)}.wasm"
     if not cached.exists():
-        with tempfile.TemporaryDirectory(prefix="qd-build-") as folder:
-            for each, text in sources.items():
-                path = Path(folder, each)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(text)
-            out = Path(folder, "out.wasm")
-            try:
-                compile_guest(Path(folder, name), out)
-            except CompileFailed as error:
-                raise CompileFailed(str(error).replace(f"{folder}/", "")) from error
+        with workplace(sources) as place:
+            out = place.out / "out.wasm"
+            compiled, output = compiler.run(arguments(place.sources / name, out), place, [INCLUDE])
+            if not compiled:
+                raise _compile_error(output.replace(f"{place.sources}/", ""))
             cache.store(cached, out.read_bytes())
     return cached.read_bytes()
 
 
+def _compile_error(output: str) -> BadTransform:
+    lines = tuple(output.strip().splitlines())
+    first = next((line for line in lines if "error:" in line), lines[0] if lines else "the compiler gave no output")
+    return BadTransform(f"The transform does not compile: {first}", lines=lines)
+
+
 def transformed(source: TableSource, spec: TableSpec, described: Description, file: str) -> TableSource:
-    """The source of a table whose columns a transform makes; BadManifest or BadTransform where they do not fit."""
+    """Return the source of a table whose columns a transform makes.
+
+    Raise `BadManifest` or `BadTransform` on a mismatch.
+    """
     _check_input(source, spec, described, file)
     names = [each.name for each in described.columns]
     columns = [_column(each.name, each.type, names, file) for each in described.columns]
@@ -83,7 +83,7 @@ def transformed(source: TableSource, spec: TableSpec, described: Description, fi
     others = [column for column in columns if column not in timed]
     record_size = source.record_size or sum(described.input.sizes)
     table = changed(source.table, columns=(*(timed or [TIME]), *others))
-    # The guest writes the columns, so nothing is read; but a moment needs its clock.
+    # The guest writes the columns, so nothing is read, but a timestamp needs its clock.
     clocks = {name: override.clock for name, override in spec.columns.items() if override.clock}
     fields = tuple(
         Field(column=name, kind=FieldKind.SCALAR, offset=0, size=8, clock=clock) for name, clock in clocks.items()
@@ -95,7 +95,7 @@ def _check_input(source: TableSource, spec: TableSpec, described: Description, f
     wanted, found = described.input, ""
     if source.kind is SourceKind.RECORDS:
         if wanted.kind == "entry":
-            found = "records of a ring or perf buffer (use QD_TRANSFORM)"
+            found = "records of a ring, a perf buffer or an iterator (use QD_TRANSFORM)"
         elif wanted.sizes and source.record_size and wanted.sizes[0] != source.record_size:
             found = f"records of {source.record_size} bytes"
     elif wanted.kind != "entry":

@@ -1,8 +1,8 @@
-"""vmlinux.h for programs that include it: every type of this kernel, and what other kernels have besides.
+"""vmlinux.h for programs that include it: every type of this kernel, and further types of other kernels.
 
-The types come from the kernel's BTF. Members the kernel no longer has (`former`) and types it was built without
-(`include/quarterdeck/absent.h`) are added, because CO-RE programs name them for the sake of other kernels. Owns the
-text and its place in the cache; a `vmlinux.h` in the module's folder always wins over this one.
+The types come from the kernel's BTF. Members that the kernel no longer has (`removed_members`) and types that it was
+built without (`include/quarterdeck/absent.h`) are added, because CO-RE programs name them for other kernels. It owns
+the text and its place in the cache; a `vmlinux.h` in the module's folder always takes precedence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from quarterdeck.bpf.btf_dump import dump_types
 from quarterdeck.bpf.errors import BpfError
 from quarterdeck.model.errors import NotInstalled
 from quarterdeck.modulekit import cache
-from quarterdeck.modulekit.former import FORMER_MEMBERS
+from quarterdeck.modulekit.removed_members import REMOVED_MEMBERS
 
 INCLUDE = Path(__file__).parent / "include"
 _ABSENT = INCLUDE / "quarterdeck" / "absent.h"
@@ -44,10 +44,13 @@ _TAIL = """#include <quarterdeck/absent.h>
 
 
 def vmlinux_folder(source: Path = KERNEL_BTF) -> Path:
-    """The folder of a generated vmlinux.h, made on first use (0.3 s); NotInstalled where the kernel has no BTF."""
+    """Return the folder of a generated vmlinux.h, created at the first use (0.3 s).
+
+    Raise `NotInstalled` if the kernel has no BTF.
+    """
     try:
         types = source.read_bytes()
-        made_of = (types, _ABSENT.read_bytes(), repr(FORMER_MEMBERS), _HEAD, _TAIL)
+        made_of = (types, _ABSENT.read_bytes(), repr(REMOVED_MEMBERS), _HEAD, _TAIL)
         header = cache.folder() / "vmlinux" / cache.key(*made_of)[:32] / "vmlinux.h"
         if not header.exists():
             cache.store(header, generate(source, types).encode())
@@ -60,17 +63,17 @@ def vmlinux_folder(source: Path = KERNEL_BTF) -> Path:
 
 
 def generate(source: Path, types: bytes) -> str:
-    """The text of vmlinux.h for the BTF in `types`, the content of `source`."""
+    """Return the text of vmlinux.h for the BTF in `types`, the content of `source`."""
     btf = Btf(types)
     text, functions = dump_types(source, functions=_kernel_functions(btf))
     wanted = set(re.findall(r"QD_HAS_(\w+)", _ABSENT.read_text()))
     present = {name for name in wanted if btf.find(name, Kind.STRUCT, Kind.UNION) is not None}
     defines = "".join(f"#define QD_HAS_{name}\n" for name in sorted(present))
-    return _HEAD + _with_former_members(text, btf) + defines + _TAIL.format(functions=functions)
+    return _HEAD + _with_removed_members(text, btf) + defines + _TAIL.format(functions=functions)
 
 
 def _kernel_functions(btf: Btf) -> dict[str, int]:
-    """The functions that programs may call, with the ids of their prototypes: pahole tags them."""
+    """Yield the functions that programs may call, with the ids of their prototypes. pahole tags them."""
     found: dict[str, int] = {}
     for type_id in btf.ids(Kind.DECL_TAG):
         tag = btf.type(type_id)
@@ -81,14 +84,14 @@ def _kernel_functions(btf: Btf) -> dict[str, int]:
     return found
 
 
-def _with_former_members(text: str, btf: Btf) -> str:
-    for name, declarations in FORMER_MEMBERS.items():
+def _with_removed_members(text: str, btf: Btf) -> str:
+    for name, declarations in REMOVED_MEMBERS.items():
         type_id = btf.find(name, Kind.STRUCT) or btf.find(name, Kind.TYPEDEF)
         if type_id is None:
             continue
         present = set(_members(btf, type_id))
         added = "".join(f"\t{each};\n" for each in declarations if _declared_name(each) not in present)
-        # A typedef of an anonymous struct has its name behind: `typedef struct {…} kernel_cap_t;`
+        # The name of a typedef of an anonymous struct follows the struct: `typedef struct {…} kernel_cap_t;`
         start = re.search(rf"\n(?:struct {name} \{{|typedef struct \{{(?=[^{{}}]*\}} {name};))\n", text)
         if added and start:
             guarded = f"#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n{added}#endif\n"
@@ -97,7 +100,7 @@ def _with_former_members(text: str, btf: Btf) -> str:
 
 
 def _members(btf: Btf, type_id: int) -> Iterator[str]:
-    """The names that `x.` can be followed by: members, and those of anonymous members."""
+    """Return the names that can follow `x.`: members, and those of anonymous members."""
     composite = btf.resolve(type_id)
     if isinstance(composite, Composite):
         for member in composite.members:

@@ -1,8 +1,7 @@
 """The server's own certificate authority: it issues every node's certificate and the server's own leaf.
 
 Owns the folder `ca/` below the server's home: `ca.pem` (the CA's key and certificate) and `server.pem` (the leaf's),
-both 0600 and written atomically. It decides nothing about who may join: the fleet does, and asks here for the
-certificate.
+both 0600 and written atomically. It never decides who may join: `joins` does, and requests the certificate here.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from quarterdeck.kit.files import write_private
 from quarterdeck.link.certificates import (
     RENEW_BELOW,
     SERVER_NAME,
@@ -35,19 +35,18 @@ from quarterdeck.link.certificates import (
     new_key,
     node_uri,
 )
-from quarterdeck.link.private_files import write_private
 from quarterdeck.model.errors import BadConfig, BadInput, Unauthenticated
 from quarterdeck.model.nodes import AgentIdentity
 
 log = logging.getLogger(__name__)
 
 CA_LIFETIME = timedelta(days=3650)
-#: certificates are valid from a little before they were made, for hosts whose clock is behind
+#: certificates are valid from this long before they were issued, for hosts whose clock is behind
 CLOCK_SKEW = timedelta(hours=1)
 
 
 class CertificateAuthority:
-    """Issues and recognises certificates of this fleet. `open` makes or reads it."""
+    """Issues and verifies the certificates of this fleet. `open` creates or reads it."""
 
     def __init__(
         self, folder: Path, *, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, lifetime: timedelta
@@ -58,16 +57,24 @@ class CertificateAuthority:
         self.lifetime = lifetime
         self._key = key
 
+    @staticmethod
+    def path(home: Path) -> Path:
+        """Return the path of the CA's key and certificate below `home`."""
+        return home / "ca" / "ca.pem"
+
     @classmethod
     def open(cls, home: Path, *, certificate_days: float) -> CertificateAuthority:
-        """The CA below `home`, made at the first call. `BadConfig` when its file is damaged: it is never replaced."""
-        folder = home / "ca"
+        """Open the CA below `home`; create it at the first call. Raise `BadConfig` when its file is damaged.
+
+        A damaged file is never replaced. The caller decides whether a CA may be created (`founding`).
+        """
+        path = cls.path(home)
+        folder = path.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / "ca.pem"
         if not path.exists():
             key = new_key()
             write_private(path, key_to_pem(key) + certificate_to_pem(_self_signed(key)))
-            log.info("made the fleet's certificate authority in %s", path)
+            log.info("created the fleet's certificate authority in %s", path)
         pem = path.read_bytes()
         try:
             key, certificate = key_from_pem(pem), certificates_from_pem(pem)[0]
@@ -80,11 +87,11 @@ class CertificateAuthority:
 
     @property
     def fingerprint(self) -> bytes:
-        """SHA-256 of the CA certificate: what join tokens pin."""
+        """Return the SHA-256 of the CA certificate, which join tokens pin."""
         return fingerprint(self.certificate)
 
     def issue(self, csr_pem: bytes, *, agent_id: str, gid: int, nid: int) -> x509.Certificate:
-        """A node certificate for the key in the CSR; `BadInput` when the CSR is not one or not signed by its key."""
+        """Issue a node certificate for the key in the CSR; raise `BadInput` when the CSR is invalid."""
         try:
             request = x509.load_pem_x509_csr(csr_pem)
             valid = request.is_signature_valid
@@ -97,7 +104,7 @@ class CertificateAuthority:
         return self._sign(agent_id, key, names=names, usage=ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def identify(self, certificate: x509.Certificate) -> AgentIdentity:
-        """Whose certificate it is; `Unauthenticated` unless this CA issued it and it is still valid."""
+        """Return the agent that a certificate names; raise `Unauthenticated` unless it is valid and of this CA."""
         if not issued_by(certificate, [self.certificate]):
             raise Unauthenticated("The certificate was not issued by this fleet's CA.")
         if lifetime_left(certificate) <= 0:
@@ -105,7 +112,10 @@ class CertificateAuthority:
         return identity_of(certificate)
 
     def server_leaf(self, names: Iterable[str]) -> Credentials:
-        """The server's own key and certificate chain (leaf, CA), kept in `server.pem` while it fits and is fresh."""
+        """Return the server's own key and certificate chain (leaf, CA), and keep it in `server.pem`.
+
+        A new leaf is issued when the kept one lacks one of `names` or is close to its end.
+        """
         path = self.folder / "server.pem"
         wanted = {SERVER_NAME, "localhost", "127.0.0.1", "::1", *names}
         kept = self._read_leaf(path, wanted)
@@ -122,7 +132,7 @@ class CertificateAuthority:
             pem = path.read_bytes()
             key, leaf = key_from_pem(pem), certificates_from_pem(pem)[0]
         except (FileNotFoundError, BadInput):
-            return None  # a lost or damaged leaf costs nothing: another is made
+            return None  # a lost or damaged leaf is simply issued again
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = {str(name.value) for name in found}
         fits = issued_by(leaf, [self.certificate]) and leaf.public_key() == key.public_key()
@@ -159,7 +169,7 @@ class CertificateAuthority:
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    """The CA's certificate. Its name is unlike any other fleet's, so that a foreign certificate is told apart."""
+    """Return the CA's certificate. Its name is random, so that certificates of other fleets can be distinguished."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Quarterdeck CA {secrets.token_hex(4)}")])
     now = datetime.now(UTC)
     usage = x509.KeyUsage(

@@ -1,31 +1,32 @@
-"""Calls made while one like them runs are run together: one transaction for what a thousand agents say at once.
+"""Coalescing of calls: those made during a batch form the next one, such as one transaction for many agents.
 
-Owns only the waiting calls. What they do, and which of them fail, is the business of the function they are handed to.
+Owns only the waiting calls. It never decides what they do or which of them fail: the function that runs a batch does.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Generic, TypeVar
 
+from quarterdeck.kit.race import within
+from quarterdeck.kit.tasks import own_cancellation
 from quarterdeck.model.errors import QuarterdeckError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: how long after a round with company the next is expected to have some, and the longest that it waits for it
-EXPECT_S, COMPANY_LIMIT_S = 0.1, 0.012
+#: how long after a batch of several calls the next one waits for as many, and the longest that it waits
+EXPECT_S, WAIT_LIMIT_S = 0.1, 0.012
 
 
 class Coalescer(Generic[Item, Result]):
-    """Hands `run` up to `limit` items at a time, in the order of the calls, and gives each caller its result.
+    """Passes up to `limit` items at a time to `run`, in the order of the calls, and returns its result to each caller.
 
-    `run` answers one result or error for each item; if it raises, every caller of that round gets the error. With
-    `linger_s` a round waits for company before it starts; with `company_s` only where the one before, a moment ago, had
-    some, until there are as many, and no longer than that for each: who asks alone does not wait, and of many together
-    each costs less.
+    `run` returns one result or error for each item; if it raises, every caller of that batch gets the error. With
+    `linger_s`, each batch waits that long before it starts. With `wait_per_call_s`, a batch waits only if the previous
+    one, at most `EXPECT_S` ago, had several calls: until there are as many, but at most that time for each of them, and
+    `wait_limit_s` in all. So a single caller does not wait, and many concurrent calls share the cost of a batch.
     """
 
     def __init__(
@@ -34,26 +35,28 @@ class Coalescer(Generic[Item, Result]):
         *,
         limit: int = 500,
         linger_s: float = 0.0,
-        company_s: float = 0.0,
+        wait_per_call_s: float = 0.0,
+        wait_limit_s: float = WAIT_LIMIT_S,
     ) -> None:
         self._run = run
         self._limit = limit
         self._linger_s = linger_s
-        self._company_s = company_s
-        self._company = 0  # of the last round with some
-        self._company_until = 0.0
+        self._wait_per_call_s = wait_per_call_s
+        self._wait_limit_s = wait_limit_s
+        self._expected = 0  # calls in the last batch of several
+        self._expected_until = 0.0
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
-        self._enough = asyncio.Event()  # as many wait as the last round had
-        self._rounds: asyncio.Task[None] | None = None
+        self._enough = asyncio.Event()  # `_expected` calls are waiting
+        self._batches: asyncio.Task[None] | None = None
 
     async def __call__(self, item: Item) -> Result:
-        """The result of `item`, after the round that it is part of."""
+        """Run a batch that contains `item`, and return the result of `item`."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if len(self._waiting) >= self._company:
+        if len(self._waiting) >= self._expected:
             self._enough.set()
-        if self._rounds is None or self._rounds.done():
-            self._rounds = asyncio.create_task(self._work())
+        if self._batches is None or self._batches.done():
+            self._batches = asyncio.create_task(self._work())
         return await future
 
     async def _work(self) -> None:
@@ -61,14 +64,17 @@ class Coalescer(Generic[Item, Result]):
             await self._linger()
             batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
             try:
-                results = await self._run([item for item, _ in batch])
-            except Exception as error:  # noqa: BLE001 - every caller raises it
+                with own_cancellation():
+                    results = list(await self._run([item for item, _ in batch]))
+                if len(results) != len(batch):
+                    raise ValueError(f"Expected {len(batch)} results, found {len(results)}.")
+            except Exception as error:  # noqa: BLE001 (each caller raises it)
                 results = [error] * len(batch)
-            if self._company_s and len(batch) > 1:
-                self._company = len(batch)
-                self._company_until = asyncio.get_running_loop().time() + EXPECT_S
+            if self._wait_per_call_s and len(batch) > 1:
+                self._expected = len(batch)
+                self._expected_until = asyncio.get_running_loop().time() + EXPECT_S
             for (_, future), result in zip(batch, results, strict=True):
-                if future.done():  # its caller gave up waiting
+                if future.done():  # its caller was cancelled
                     continue
                 if isinstance(result, Exception):
                     future.set_exception(result)
@@ -76,11 +82,9 @@ class Coalescer(Generic[Item, Result]):
                     future.set_result(result)
 
     async def _linger(self) -> None:
-        """Waits for company."""
+        """Wait for further calls, if they are expected."""
         if self._linger_s:
             await asyncio.sleep(self._linger_s)
-        elif len(self._waiting) < self._company and asyncio.get_running_loop().time() < self._company_until:
+        elif len(self._waiting) < self._expected and asyncio.get_running_loop().time() < self._expected_until:
             self._enough.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(COMPANY_LIMIT_S, self._company_s * self._company)):
-                    await self._enough.wait()
+            await within(min(self._wait_limit_s, self._wait_per_call_s * self._expected), self._enough.wait())

@@ -1,4 +1,7 @@
-"""The server's home: the folder that holds all it must not lose, used by one server at a time."""
+"""The server's home: the folder with all data that the server must not lose, used by one server at a time.
+
+Owns the names in the folder and its lock. The stores own what is in their files.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ import os
 import secrets
 from pathlib import Path
 
+from quarterdeck.kit.files import write_whole
 from quarterdeck.model.errors import BadConfig, Conflict, Unavailable
 
 
 class Home:
-    """The folder, made if need be (mode 0700) and locked until `release`."""
+    """The home folder, created if missing (mode 0700) and locked until `release`."""
 
     def __init__(self, folder: str) -> None:
         if not folder:
@@ -21,46 +25,47 @@ class Home:
 
     @property
     def admin_token(self) -> Path:
-        """Where this machine's own CLI finds its token."""
+        """Return the file from which this machine's CLI reads its token."""
         return self.folder / "admin.token"
 
     @property
     def http_address(self) -> Path:
-        """Where this machine's own CLI finds the API."""
+        """Return the file from which this machine's CLI reads the address of the API."""
         return self.folder / "http.address"
 
     @property
+    def http_socket(self) -> Path:
+        """Return the Unix socket at which the API listens for this machine's own CLI and health checks."""
+        return self.folder / "http.socket"
+
+    @property
     def state(self) -> Path:
-        """The SQLite file of the state store."""
+        """Return the SQLite file of the state store."""
         return self.folder / "state.db"
 
     @property
     def telemetry(self) -> Path:
-        """The folder of the embedded telemetry store."""
+        """Return the folder of the embedded telemetry store."""
         return self.folder / "telemetry"
 
     @property
     def files(self) -> Path:
-        """The folder of files and scripts by their hash."""
+        """Return the folder of files and scripts by their hash."""
         return self.folder / "files"
 
     def name(self) -> str:
-        """What tells this server from others that share something with it; made once."""
+        """Return the name that distinguishes this server from others that share a Redis; it is created once."""
         path = self.folder / "server.name"
         if not path.exists():
-            fresh = path.with_suffix(".new")
-            fresh.write_text(secrets.token_hex(6) + "\n")
-            fresh.replace(path)
+            write_whole(path, f"{secrets.token_hex(6)}\n".encode())
         return path.read_text().strip()
 
     def publish(self, http: str) -> None:
-        """Writes where the API listens."""
-        fresh = self.http_address.with_suffix(".new")
-        fresh.write_text(http + "\n")
-        fresh.replace(self.http_address)
+        """Write the address on which the API listens."""
+        write_whole(self.http_address, f"{http}\n".encode())
 
     def release(self) -> None:
-        """Another server may use the folder now."""
+        """Unlock the folder, so that another server can use it."""
         self.http_address.unlink(missing_ok=True)
         os.close(self._lock)
 

@@ -1,149 +1,141 @@
-"""Module instances: what agents say of them, against what is wanted, and how both are shown.
-
-A report is taken only if no newer one was: by the revision of the desired set that the agent acted on. What was sent
-and not yet reported on is IN_PROGRESS, what was not yet sent is INIT: both are read from the numbers, not stored, so
-that no instance can be left in them. With each connection of an agent its reports begin anew.
-"""
+"""Module instances: modules as a kind of placement, what they have cost, and how both are shown."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from quarterdeck.link.messages import InstanceReport, StatsReport
+from quarterdeck.link.messages import StatsReport
 from quarterdeck.model.errors import QuarterdeckError
-from quarterdeck.model.modules import Instance, InstanceState, InstanceStats, InstanceStatus, ModuleState
-from quarterdeck.model.moments import utc
-from quarterdeck.model.nodes import AgentIdentity, AgentState, NodeKey
+from quarterdeck.model.manifests import SettingValue
+from quarterdeck.model.modules import (
+    MODULE,
+    DesiredInstance,
+    Instance,
+    InstanceState,
+    InstanceStats,
+    InstanceStatus,
+    ModuleState,
+)
+from quarterdeck.model.nodes import AgentIdentity, NodeKey
 from quarterdeck.server.coalescer import Coalescer
-from quarterdeck.server.desired import Desired
-from quarterdeck.store.state import instances as rows
-from quarterdeck.store.state import nodes
+from quarterdeck.server.files.artefacts import Artefacts
+from quarterdeck.server.placement.kind import Declared
+from quarterdeck.server.placement.reports import PlacementReports
+from quarterdeck.store.state import modules, placements
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.instances import Reported, Shown
-from quarterdeck.store.state.nodes import Link
+from quarterdeck.store.state.placements import PlacementKey, StoredPlacement
 
 Instances_ = list[Instance]
 #: how long statistics wait for those of other agents, in seconds
 STATS_LINGER_S = 1.0
-#: lines kept of a verifier's log, from its end, where the reason stands
-LOG_LINES = 400
-#: characters kept of a line, and entries of a list, of what an agent says of an instance
-TEXT_LIMIT, LIST_LIMIT = 2000, 1000
 
 
-class _Report(NamedTuple):
-    agent: AgentIdentity
-    report: InstanceReport
+class ModuleKind:
+    """Modules as a kind of placement. The name of a placement is the module's id."""
 
+    name = MODULE
+    status = InstanceStatus
 
-class _Changes(NamedTuple):
-    """What the reports of one round come to."""
+    def __init__(self, artefacts: Artefacts) -> None:
+        self._artefacts = artefacts
 
-    acted: dict[NodeKey, int]
-    statuses: dict[str, InstanceStatus]
-    stopped: set[str]
+    async def declared(self, transaction: AsyncConnection) -> Sequence[Declared]:
+        """Return the deployed modules."""
+        return [
+            Declared(module.id, version_of(module.digest, module.settings), module.selector)
+            for module in await modules.find_all(transaction)
+            if module.desire_state is ModuleState.DEPLOYED
+        ]
+
+    async def describe(
+        self, transaction: AsyncConnection, versions: Mapping[str, str]
+    ) -> Mapping[str, DesiredInstance]:
+        """Return each module with its build and its settings."""
+        found = [module for module in await modules.find_all(transaction) if module.id in versions]
+        builds = await self._artefacts.builds(transaction, [module.digest for module in found])
+        return {
+            module.id: DesiredInstance.of(builds[module.digest], id=module.id, settings=module.settings)
+            for module in found
+        }
+
+    def name_of(self, status: InstanceStatus) -> str:
+        """Return the id of the module."""
+        return status.instance_id
+
+    def unreported(self, placement: StoredPlacement, *, sent: bool) -> InstanceStatus:
+        """Return IN_PROGRESS for what was sent, INIT for what was not."""
+        state = InstanceState.IN_PROGRESS if sent else InstanceState.INIT
+        return InstanceStatus(instance_id=placement.key.name, state=state, revision=placement.revision)
 
 
 class Instances:
-    """Takes reports and lists instances."""
+    """Lists instances, and takes what they have cost."""
 
-    def __init__(self, database: Database, *, desired: Desired, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, *, kind: ModuleKind, reports: PlacementReports) -> None:
         self._database = database
-        self._desired = desired
-        self._clock = clock
-        self._reports = Coalescer[_Report, None](self._store_reports)
+        self._kind = kind
+        self._reports = reports
         self._stats = Coalescer[tuple[AgentIdentity, StatsReport], None](self._store_stats, linger_s=STATS_LINGER_S)
 
-    async def reported(self, agent: AgentIdentity, report: InstanceReport) -> None:
-        """An agent says what its instances are doing. On disk when this returns."""
-        await self._reports(_Report(agent, report))
-
     async def counted(self, agent: AgentIdentity, report: StatsReport) -> None:
-        """An agent says what its instances have cost."""
+        """Take what an agent says that its instances have cost."""
         await self._stats((agent, report))
 
     async def list(self, module_id: str | None = None) -> Instances_:
-        """Every instance, or those of one module, with its status as it is to be read now."""
+        """Return every instance, or those of one module, in the order of modules and nodes."""
         async with self._database.read() as transaction:
-            return [self._read(shown) for shown in await rows.find_shown(transaction, module_id=module_id)]
+            names = {module.id: module.name for module in await modules.find_all(transaction)}
+            found = await self._reports.find(transaction, self._kind, name=module_id)
+        instances = [_to_instance(row, status, names[row.key.name]) for row, status in found if row.key.name in names]
+        return sorted(instances, key=lambda instance: (instance.module_name, instance.key))
 
-    def _read(self, shown: Shown) -> Instance:
-        instance = shown.instance
-        status = instance.status
-        if status.revision < shown.revision:  # nothing was said yet of what is wanted now
-            sent = self._desired.sent(instance.key) >= shown.revision
-            state = InstanceState.IN_PROGRESS if sent else InstanceState.INIT
-            status = InstanceStatus(
-                instance_id=instance.id,
-                state=state,
-                revision=shown.revision,
-                reason="The node's agent has not said yet what became of it.",
-            )
-        if shown.agent_state is not AgentState.ONLINE:
-            since = utc(shown.seen_at)
-            notice = f"The node's agent is {shown.agent_state}, last heard at {since}; it resumes when it is back."
-            status = msgspec.structs.replace(status, reason=f"{notice} {status.reason}".strip())
-        return msgspec.structs.replace(instance, status=status)
-
-    async def _store_reports(self, reports: Sequence[_Report]) -> Sequence[QuarterdeckError | None]:
-        async with self._database.write() as transaction:
-            links = await nodes.find_links(transaction, [report.agent.agent_id for report in reports])
-            present = await rows.find_reported(transaction, [link.key for link in links.values()])
-            changes = _weigh(reports, links, present)
-            now = self._clock()
-            await nodes.set_acted(transaction, changes.acted)
-            await rows.set_statuses(transaction, list(changes.statuses.values()), now=now)
-            await rows.remove(transaction, changes.stopped)
-        return [None] * len(reports)
+    async def offline_nodes(self, transaction: AsyncConnection, module_ids: Sequence[str]) -> Sequence[str]:
+        """Return the names of the nodes that should run one of these modules and whose agents are not ONLINE."""
+        return await placements.find_offline(transaction, MODULE, module_ids)
 
     async def _store_stats(
         self, reports: Sequence[tuple[AgentIdentity, StatsReport]]
     ) -> Sequence[QuarterdeckError | None]:
-        newest: dict[str, tuple[NodeKey, InstanceStats]] = {}
-        for agent, report in reports:
-            newest |= {stats.instance_id: (agent.key, stats) for stats in report.stats}
+        newest = {
+            PlacementKey(agent.gid, agent.nid, MODULE, stats.instance_id): msgspec.json.encode(stats).decode()
+            for agent, report in reports
+            for stats in report.stats
+        }
         async with self._database.write() as transaction:
-            await rows.set_stats(transaction, newest)
+            await placements.set_stats(transaction, newest)
         return [None] * len(reports)
 
 
-def _weigh(reports: Sequence[_Report], links: dict[str, Link], present: dict[NodeKey, list[Reported]]) -> _Changes:
-    """Which reports count: none older than one taken, none of a set never made, none of a replaced agent."""
-    changes = _Changes({}, {}, set())
-    for agent, report in reports:
-        link = links.get(agent.agent_id)
-        if link is None:
-            continue
-        if not changes.acted.get(link.key, link.acted_revision) <= report.revision <= link.revision:
-            continue
-        changes.acted[link.key] = report.revision
-        said = {status.instance_id: status for status in report.statuses}
-        for row in present[link.key]:
-            status = said.get(row.id)
-            if status is None:
-                if row.desire_state is not ModuleState.DEPLOYED and report.revision >= row.revision:
-                    changes.stopped.add(row.id)
-                    changes.statuses.pop(row.id, None)
-                continue
-            newest = changes.statuses.get(row.id, row.status)
-            if status.revision <= report.revision and (newest is None or newest.revision <= status.revision):
-                changes.statuses[row.id] = _bounded(status)
-    return changes
+def version_of(digest: str, settings: Mapping[str, SettingValue]) -> str:
+    """Return what names a build with these settings."""
+    return hashlib.sha256(msgspec.json.encode([digest, settings], order="deterministic")).hexdigest()
 
 
-def _bounded(status: InstanceStatus) -> InstanceStatus:
-    """The status with no more in it than an honest agent has to say: it is stored, and shown with every list."""
-    return msgspec.structs.replace(
-        status,
-        reason=status.reason[:TEXT_LIMIT],
-        log=tuple(line[:TEXT_LIMIT] for line in status.log[-LOG_LINES:]),
-        dropped=tuple(
-            msgspec.structs.replace(each, program=each.program[:TEXT_LIMIT], reason=each.reason[:TEXT_LIMIT])
-            for each in status.dropped[:LIST_LIMIT]
-        ),
-        attached=tuple(each[:TEXT_LIMIT] for each in status.attached[:LIST_LIMIT]),
+def instance_id(module_id: str, key: NodeKey) -> str:
+    """Return the id of a module's instance on a node: the same whenever the module is there."""
+    return str(uuid.uuid5(uuid.UUID(module_id), str(key)))
+
+
+def _to_instance(row: StoredPlacement, status: InstanceStatus, module_name: str) -> Instance:
+    key = row.key.node
+    named = instance_id(row.key.name, key)
+    stats = None if row.stats is None else msgspec.json.decode(row.stats, type=InstanceStats)
+    return Instance(
+        id=named,
+        module_id=row.key.name,
+        module_name=module_name,
+        gid=key.gid,
+        nid=key.nid,
+        node_name=row.node_name,
+        agent_id=row.agent_id,
+        desire_state=ModuleState.DEPLOYED if row.wanted else ModuleState.UNDEPLOYED,
+        status=msgspec.structs.replace(status, instance_id=named),
+        stats=None if stats is None else msgspec.structs.replace(stats, instance_id=named),
+        create_time=row.create_time,
+        last_update_time=row.last_update_time,
     )

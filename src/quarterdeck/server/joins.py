@@ -1,6 +1,7 @@
-"""Joining: how a host becomes a node, or a new agent takes an old one's place; and how certificates are renewed.
+"""Joining: a host becomes a node, or a new agent replaces the agent of a node. Certificates are renewed here too.
 
-Owns the number and the identity a node gets, once for each join token. Refuses, and logs it, whatever else asks.
+Owns the number and the identity that a node gets, once for each join token. It refuses and logs every other request to
+join. It never creates tokens.
 """
 
 from __future__ import annotations
@@ -18,22 +19,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.link.certificates import certificate_to_pem
 from quarterdeck.link.messages import JoinReply, JoinRequest, NewCertificate
-from quarterdeck.model.errors import NotFound, Revoked, TokenExpired, TokenUsed, Unauthenticated
+from quarterdeck.model.errors import AlreadyExists, NotFound, Revoked, TokenExpired, TokenUsed, Unauthenticated
 from quarterdeck.model.nodes import AgentIdentity, AgentRecord, AgentState, Node, NodeKey
 from quarterdeck.model.tokens import JoinToken
 from quarterdeck.server.ca import CertificateAuthority
-from quarterdeck.server.desired import Desired
 from quarterdeck.server.jobs.ledger import NOTHING, Changes, Ledger
-from quarterdeck.server.names import check_facts, check_labels, check_name
+from quarterdeck.server.labels import at_join
+from quarterdeck.server.names import check_facts, check_node_name, check_selectable
+from quarterdeck.server.nodes import why_refused
+from quarterdeck.server.placement.placements import DESIRED_SETS, Placements
 from quarterdeck.server.sessions.links import Links
-from quarterdeck.store.state import instances, nodes, services, tokens
+from quarterdeck.server.signals import Signals
+from quarterdeck.store.state import nodes, tokens
 from quarterdeck.store.state.database import Database
 
 log = logging.getLogger(__name__)
 
 
 class _Joined(NamedTuple):
-    """What a join came to: the new agent's place, and the agent that had to go."""
+    """The result of a join: the new agent's node, and the agent that it replaced."""
 
     key: NodeKey
     agent_id: str
@@ -43,50 +47,55 @@ class _Joined(NamedTuple):
 
 
 class Joins:
-    """Lets nodes in."""
+    """Admits nodes to the fleet."""
 
     def __init__(
         self,
         database: Database,
         *,
         authority: CertificateAuthority,
-        desired: Desired,
+        placements: Placements,
         links: Links,
+        signals: Signals,
         ledger: Ledger,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._authority = authority
-        self._desired = desired
+        self._placements = placements
         self._links = links
+        self._signals = signals
         self._ledger = ledger
         self._clock = clock
 
     async def join(self, token_id: str, request: JoinRequest) -> JoinReply:
-        """Gives the holder of a join token its number and certificate.
+        """Return the number and the certificate of the holder of a join token.
 
-        The same joiner, by its key, may ask again in case our answer never reached it. `TokenUsed`, `TokenExpired`,
-        `Revoked` (no such token), `BadInput` (the request itself).
+        The same host, by its key, may repeat the request in case the answer was lost. Raise `TokenUsed`,
+        `TokenExpired`, `Unauthenticated` (no such token), `AlreadyExists` (the name) or `BadInput` (the request).
         """
-        name, labels = check_name(request.name, "node"), check_labels(request.labels)
+        name, said = check_node_name(request.name), check_selectable(request.labels)
         check_facts(request.facts)
         try:
             async with self._database.write() as transaction:
                 found = await tokens.find_join(transaction, token_id)
                 if found is None:
-                    raise Revoked("This join token was revoked.", hint="Create another with `qd token create`.")
+                    raise Unauthenticated(
+                        "This join token was revoked, or this server's state does not know it.",
+                        hint="Create another with `qd token create`.",
+                    )
                 token, key_sha256 = found
                 if token.used_at is not None:
                     joined = await self._again(transaction, token, key_sha256, request)
                 else:
-                    joined = await self._first(transaction, token, name, labels=labels, request=request)
-                touched = await self._desired.place(transaction, keys=[joined.key])
+                    joined = await self._first(transaction, token, name, said=said, request=request)
+                touched = await self._placements.place(transaction, keys=[joined.key])
         except Unauthenticated as error:
             log.warning("refused '%s' with join token %s: %s", name, token_id, error)
             raise
         if joined.replaced:
             await self._links.cut(joined.replaced, Revoked("Another agent took this node's place."))
-        await self._links.wake(touched)
+        self._signals.send(DESIRED_SETS, touched)
         self._ledger.tell(joined.lost)
         return JoinReply(
             certificate_pem=certificate_to_pem(joined.certificate),
@@ -97,10 +106,10 @@ class Joins:
         )
 
     async def renew(self, agent: AgentIdentity, csr_pem: bytes) -> NewCertificate:
-        """Another certificate. The one it has is good until it ends, as this answer may get lost."""
+        """Issue a new certificate to an agent. The old one stays valid until it expires, as the answer may get lost."""
         async with self._database.write() as transaction:
             if agent.agent_id not in await nodes.find_links(transaction, [agent.agent_id]):
-                raise Revoked
+                raise (await why_refused(transaction, [agent]))[agent.agent_id]
             certificate = await self._issue(transaction, csr_pem, agent.agent_id, agent.key)
         return NewCertificate(certificate_pem=certificate_to_pem(certificate), ca_pem=self._authority.pem)
 
@@ -121,14 +130,16 @@ class Joins:
         token: JoinToken,
         name: str,
         *,
-        labels: dict[str, str],
+        said: dict[str, str],
         request: JoinRequest,
     ) -> _Joined:
         now = self._clock()
         if token.expires_at <= now:
             raise TokenExpired
         agent_id = str(uuid.uuid4())
-        if token.nid is None:
+        place = None if token.nid is None else NodeKey(token.gid, token.nid)
+        await _check_free(transaction, name, place=place)
+        if place is None:
             key, replaced, lost = await nodes.allocate(transaction, token.gid), "", NOTHING
             node = Node(
                 gid=key.gid,
@@ -136,17 +147,16 @@ class Joins:
                 name=name,
                 agent_id=agent_id,
                 state=AgentState.OFFLINE,
-                labels=token.labels,
+                labels=at_join(token, said),
                 facts=request.facts,
                 joined_at=now,
             )
-            await nodes.add(transaction, node, agent_labels=labels)
+            await nodes.add(transaction, node, allowed_labels=token.allow_labels or ())
         else:
-            key = NodeKey(token.gid, token.nid)
+            key = place
             replaced, lost = await self._replace(transaction, key, token, agent_id=agent_id)
-            await nodes.replace_agent(
-                transaction, key, agent_id=agent_id, name=name, facts=request.facts, labels=labels
-            )
+            rule = {} if token.allow_labels is None else {"allowed_labels": token.allow_labels}
+            await nodes.replace_agent(transaction, key, agent_id=agent_id, name=name, facts=request.facts, **rule)
         record = AgentRecord(
             agent_id=agent_id,
             gid=key.gid,
@@ -165,7 +175,7 @@ class Joins:
     async def _replace(
         self, transaction: AsyncConnection, key: NodeKey, token: JoinToken, *, agent_id: str
     ) -> tuple[str, Changes]:
-        """Ends the agent that stood for the node, and with it what it may have taken; its id, and those commands."""
+        """Terminate the node's agent and end the jobs that it may have accepted; return its id, and those jobs."""
         node = await nodes.find(transaction, key)
         if node is None:
             raise NotFound(
@@ -173,11 +183,10 @@ class Joins:
                 hint="Create a token without a node.",
             )
         own, _ = await nodes.labels_of(transaction, key)
-        await nodes.set_labels(transaction, key, own | token.labels)
+        await nodes.set_labels(transaction, key, own | at_join(token, {}))
         await nodes.set_state(transaction, [node.agent_id], AgentState.TERMINATED, now=self._clock())
-        await instances.clear_statuses(transaction, [key])
-        await services.clear_statuses(transaction, [key])
-        self._desired.forget(key)
+        await self._placements.began_anew(transaction, [key])
+        self._placements.forget(key)
         log.info("agent %s takes the place of %s as node %d/%d", agent_id, node.agent_id, key.gid, key.nid)
         lost = await self._ledger.end_node(
             transaction, key, reason="Another agent took the node's place.", only_offered=True
@@ -195,6 +204,17 @@ class Joins:
             expires=certificate.not_valid_after_utc.timestamp(),
         )
         return certificate
+
+
+async def _check_free(transaction: AsyncConnection, name: str, *, place: NodeKey | None) -> None:
+    """Raise `AlreadyExists` when a node other than the replaced one (`place`) has that name."""
+    other = await nodes.has_name(transaction, name, but=place)
+    if other is not None:
+        raise AlreadyExists(
+            f"There is already a node named '{name}' ({other}), and names are unique in a fleet.",
+            hint="Start the agent with another --name. If it is the same host, remove the old node "
+            f"(`qd node rm {other}`) or take its place (`qd token create --gid {other.gid} --nid {other.nid}`).",
+        )
 
 
 def _key_sha256(certificate: x509.Certificate) -> str:

@@ -1,13 +1,12 @@
-"""Modules: what there is to deploy, what is deployed where, and the tables it fills.
+"""Modules: which exist, where they are deployed, and which tables they fill.
 
 Owns the states of modules (`MODULE_TRANSITIONS`) and the rule that a table belongs to one module of the fleet.
-Compiling is the builder's work, placing on nodes that of `desired.py`, what agents say of it that of `instances.py`.
+It never compiles (the builder does) or places modules on nodes (`placement` does); `instances.py` shows what runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import difflib
 import logging
 import time
 import uuid
@@ -16,8 +15,10 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from quarterdeck.kit.names import did_you_mean, nearest
 from quarterdeck.model.errors import AlreadyExists, Conflict, InUse, NotFound, QuarterdeckError
 from quarterdeck.model.modules import (
+    MODULE,
     MODULE_TRANSITIONS,
     Build,
     CreateModule,
@@ -29,13 +30,12 @@ from quarterdeck.model.modules import (
 from quarterdeck.model.nodes import NodeKey, Selector
 from quarterdeck.model.tables import Table
 from quarterdeck.modulekit.settings import check_settings
-from quarterdeck.server.desired import Desired
 from quarterdeck.server.files.artefacts import Artefacts
 from quarterdeck.server.instances import Instances
-from quarterdeck.server.selection import no_match
-from quarterdeck.server.sessions.links import Links
+from quarterdeck.server.placement.placements import DESIRED_SETS, Placements
+from quarterdeck.server.selection import choose
+from quarterdeck.server.signals import Signals
 from quarterdeck.server.tables import BUILT_IN
-from quarterdeck.store.state import instances as instance_rows
 from quarterdeck.store.state import modules as rows
 from quarterdeck.store.state import nodes
 from quarterdeck.store.state.database import Database
@@ -66,7 +66,12 @@ class Builtins(Protocol):
     async def load(self, name: str) -> Built: ...
 
 
-Builder = Callable[[Mapping[str, bytes]], Awaitable[Built]]
+class Builder(Protocol):
+    """Builds a module from the files that `sender` uploaded."""
+
+    async def __call__(self, files: Mapping[str, bytes], *, sender: str) -> Built: ...
+
+
 EnsureTable = Callable[[Table], Awaitable[None]]
 
 
@@ -78,9 +83,9 @@ class Modules:
         database: Database,
         *,
         artefacts: Artefacts,
-        desired: Desired,
+        placements: Placements,
         instances: Instances,
-        links: Links,
+        signals: Signals,
         builder: Builder,
         builtins: Builtins,
         ensure_table: EnsureTable,
@@ -88,9 +93,9 @@ class Modules:
     ) -> None:
         self._database = database
         self._artefacts = artefacts
-        self._desired = desired
+        self._placements = placements
         self._instances = instances
-        self._links = links
+        self._signals = signals
         self._builder = builder
         self._builtins = builtins
         self._ensure_table = ensure_table
@@ -98,47 +103,49 @@ class Modules:
         self._changing = asyncio.Lock()
 
     async def list(self) -> ModuleList:
-        """Every module, by name."""
+        """Return every module, by name."""
         async with self._database.read() as transaction:
             found = await rows.find_all(transaction)
             builds = await self._artefacts.builds(transaction, [row.digest for row in found])
             return [_to_module(row, builds[row.digest]) for row in found]
 
     async def show(self, reference: str) -> Module:
-        """One module by name or id. `NotFound`."""
+        """Return a module by name or id; raise `NotFound`."""
         row = await self._find_or_register(reference)
         async with self._database.read() as transaction:
             return await self._module(transaction, row)
 
     async def instances(self, reference: str | None = None) -> InstanceList:
-        """Every instance, or those of one module, wanted and actual."""
+        """Return the instances of one module or of all, with their desired and actual states."""
         return await self._instances.list(None if reference is None else (await self._find_or_register(reference)).id)
 
     async def offline_nodes(self, tables: Collection[str]) -> Names:
-        """The names of the nodes that should fill one of these tables and are not connected."""
+        """Return the names of the nodes that should fill one of these tables and are not connected."""
         async with self._database.read() as transaction:
             deployed = [m for m in await rows.find_all(transaction) if m.desire_state is ModuleState.DEPLOYED]
             builds = await self._artefacts.builds(transaction, [row.digest for row in deployed])
             filling = [
                 row.id for row in deployed if any(source.table.name in tables for source in builds[row.digest].sources)
             ]
-            return await instance_rows.find_offline(transaction, filling) if filling else []
+            return list(await self._instances.offline_nodes(transaction, filling)) if filling else []
 
-    async def create(self, request: CreateModule) -> Module:
-        """Builds a module and keeps it. With `replace`, the new version runs wherever the old one does.
+    async def create(self, request: CreateModule, *, sender: str) -> Module:
+        """Build a module and store it. With `replace`, the new version runs wherever the old one is deployed.
 
-        `AlreadyExists` when its name or one of its tables is another's; `BadManifest`, `BadProgram`, `BadTransform`
-        from the build; with `replace` also `BadSetting`, when the old version is deployed with a setting that this one
-        has not.
+        `sender` is the id of the token that sent it.
+
+        Raise `AlreadyExists` when its name or one of its tables belongs to another module, the build's `BadManifest`,
+        `BadProgram` or `BadTransform`, and with `replace` `BadSetting` when the old version is deployed with a setting
+        that the new one does not have.
         """
-        built = await self._builder(request.files)
+        built = await self._builder(request.files, sender=sender)
         return await self._keep(built, replace=request.replace)
 
     async def deploy(self, reference: str, request: DeployModule) -> Module:
-        """Runs a module on the nodes that match, now and whenever one joins later.
+        """Run a module on the nodes that match, including those that join later. Repeating a deploy changes nothing.
 
-        Its tables can be queried when this returns. `NoSuchNodes` when no node matches now, `BadSetting`. The same
-        deploy again changes nothing.
+        Its tables can be queried when this returns. Raise `NoSuchNodes` when no node matches now or a named one does
+        not exist, and `BadSetting`.
         """
         await self._find_or_register(reference)
         async with self._changing:
@@ -146,7 +153,7 @@ class Modules:
             async with self._database.read() as transaction:
                 build = (await self._module(transaction, row)).build
                 await self._check_tables(transaction, build, module_id=row.id)
-                await _check_selector(transaction, request.selector)
+                choose(await nodes.find_placings(transaction), request.selector)
             check_settings(build.settings, request.settings)
             changed = row._replace(
                 desire_state=MODULE_TRANSITIONS.check(row.desire_state, ModuleState.DEPLOYED),
@@ -157,14 +164,14 @@ class Modules:
             return await self._change(row, changed)
 
     async def undeploy(self, reference: str) -> Module:
-        """Stops a module everywhere. Its rows in the telemetry store stay."""
+        """Stop a module on all nodes. Its rows in the telemetry store are kept."""
         async with self._changing:
             row = await self._find(reference)
             state = MODULE_TRANSITIONS.check(row.desire_state, ModuleState.UNDEPLOYED)
             return await self._change(row, row._replace(desire_state=state))
 
     async def delete(self, reference: str) -> None:
-        """Forgets a module. `InUse` while it is deployed."""
+        """Delete a module; raise `InUse` while it is deployed."""
         async with self._changing:
             row = await self._find(reference)
             if row.builtin:
@@ -175,30 +182,29 @@ class Modules:
             async with self._database.write() as transaction:
                 await rows.remove(transaction, row.id)
                 await self._artefacts.prune(transaction)
-        if row.name in self._builtins.names():  # ours is there again
+        if row.name in self._builtins.names():  # the built-in module of that name is available again
             await self._register(row.name)
 
     async def register_builtins(self) -> None:
-        """Keeps every built-in module; a new version replaces the old one. One that cannot be built is left out."""
+        """Store every built-in module; a new version replaces the old one. One that cannot be built is skipped."""
         for name in self._builtins.names():
             try:
                 await self._register(name)
             except QuarterdeckError as error:
                 log.warning("the built-in module '%s' is left out: %s", name, error)
 
-    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── internals ────────────────────────────────────────────────────────────────────────────────────────────────────
     async def _find(self, reference: str) -> StoredModule:
         async with self._database.read() as transaction:
             row = await rows.find(transaction, reference)
             if row is not None:
                 return row
             known = {module.name for module in await rows.find_all(transaction)} | set(self._builtins.names())
-        near = difflib.get_close_matches(reference, sorted(known), n=3)
-        hint = f"Did you mean {' or '.join(near)}?" if near else "See `qd module ls`."
+        hint = did_you_mean(nearest(reference, known), otherwise="See `qd module ls`.")
         raise NotFound(f"There is no module '{reference}'.", hint=hint)
 
     async def _find_or_register(self, reference: str) -> StoredModule:
-        """The row of a module. A built-in one that was not registered yet is registered first."""
+        """Return the row of a module. A built-in one that was not registered yet is registered first."""
         try:
             return await self._find(reference)
         except NotFound:
@@ -211,7 +217,7 @@ class Modules:
         return _to_module(row, (await self._artefacts.builds(transaction, [row.digest]))[row.digest])
 
     async def _register(self, name: str) -> None:
-        """Keeps a built-in module, unless somebody made another of that name."""
+        """Store a built-in module, unless a user created another one with its name."""
         built = await self._builtins.load(name)
         async with self._database.read() as transaction:
             row = await rows.find(transaction, name)
@@ -219,7 +225,7 @@ class Modules:
             await self._keep(built, replace=True, builtin=True)
 
     async def _keep(self, built: Built, *, replace: bool, builtin: bool = False) -> Module:
-        """Stores a build as a new module or as a module's new version."""
+        """Store a build as a new module or as a module's new version."""
         build = built.build
         async with self._changing:
             async with self._database.read() as transaction:
@@ -232,7 +238,7 @@ class Modules:
             return await self._change(row, new, built=built)
 
     def _succeed(self, row: StoredModule | None, build: Build, *, replace: bool, builtin: bool) -> StoredModule:
-        """The module that comes after `row` with this build. A built-in one that was never used makes way."""
+        """Return the module that replaces `row` with this build. A built-in one that was never used may be replaced."""
         now = self._clock()
         if row is None:
             return StoredModule(
@@ -253,27 +259,30 @@ class Modules:
         return row._replace(digest=build.digest, builtin=builtin)
 
     async def _change(self, row: StoredModule | None, new: StoredModule, *, built: Built | None = None) -> Module:
-        """Makes `new` of `row` in one transaction, then wakes the nodes that should run something else."""
+        """Replace `row` with `new` in one transaction, then wake the nodes whose desired sets changed."""
         touched: set[NodeKey] = set()
         async with self._database.write() as transaction:
             if row != await rows.find(transaction, new.id):
-                raise Conflict(f"The module '{new.name}' was changed by someone else meanwhile.", hint="Try again.")
+                raise Conflict(f"The module '{new.name}' was changed by another request.", hint="Try again.")
             if row != new:
                 new = new._replace(last_update_time=self._clock())
                 if built is not None:
                     await self._artefacts.add(transaction, built.build, built.artefacts)
                 await (rows.add(transaction, new) if row is None else rows.change(transaction, new))
-                touched = await self._desired.place_module(transaction, new.id)
+                touched = await self._placements.place_things(transaction, MODULE, [new.id])
                 if built is not None:
                     await self._artefacts.prune(transaction)
             module = await self._module(transaction, new)
-        await self._links.wake(touched)
+        self._signals.send(DESIRED_SETS, touched)
         return module
 
     async def _check_tables(
         self, transaction: AsyncConnection, build: Build, *, module_id: str, builtin: bool = False
     ) -> None:
-        """A table belongs to one module of the fleet. A built-in module that was never used lays no claim."""
+        """Raise `AlreadyExists` when a table of the build belongs to the server or to another module.
+
+        Built-in modules that were never used own no tables.
+        """
         wanted = {source.table.name for source in build.sources}
         owners = {table.name: "the server" for table in BUILT_IN}
         others = [row for row in await rows.find_all(transaction) if row.id != module_id and not _unused_builtin(row)]
@@ -308,11 +317,3 @@ def _to_module(row: StoredModule, build: Build) -> Module:
         create_time=row.create_time,
         last_update_time=row.last_update_time,
     )
-
-
-async def _check_selector(transaction: AsyncConnection, selector: Selector) -> None:
-    """`NoSuchNodes` unless some node is meant."""
-    placings = await nodes.find_placings(transaction)
-    if any(selector.matches(p.key, name=p.name, labels=p.labels) for p in placings):
-        return
-    raise no_match(selector, joined=len(placings))

@@ -1,8 +1,8 @@
-"""Scripts that nodes are asked to run: taken out of what is asked, kept once, and named by their hash from then on.
+"""Scripts of commands: extracted from a request, stored once, and named by their hash from then on.
 
-So a script for a thousand nodes is in no offer, and may be larger than a command. It lies in the state store, stored
-with the command or the schedule that names it, and goes when nothing names it any more: what is run again, or is due
-next month, finds it. Nodes fetch it as they fetch every artefact.
+So no job offer contains a script, and it may be larger than a command. The state store keeps it as long as a command or
+a schedule names it, so that a command can be run again and a schedule finds its script. Nodes fetch it as they fetch
+every artefact. This module never runs a script.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from quarterdeck.store.state import scripts as rows
 
 
 class Script(NamedTuple):
-    """The script of a command; without `body` it must be here already."""
+    """The script of a command; without `body` it must be stored already."""
 
     sha256: str
     body: bytes | None
 
 
 def take_script(request: CreateCommand) -> tuple[CreateCommand, Script | None]:
-    """What is asked with the script's hash in place of its source, and the script. `BadInput`, `TooLarge`."""
+    """Return the request with the script's hash in place of its source, and the script.
+
+    Raise `BadInput` when the arguments are wrong, `TooLarge` when the script is too long.
+    """
     if request.cmd not in SCRIPT_COMMANDS:
         return request, None
     args = dict(request.args)
@@ -40,7 +43,10 @@ def take_script(request: CreateCommand) -> tuple[CreateCommand, Script | None]:
 
 
 async def keep(transaction: AsyncConnection, script: Script) -> None:
-    """Stores a script for whatever the same transaction stores that names it. `NotFound`: only its hash is known."""
+    """Store a script in the transaction that stores the command or schedule that names it.
+
+    Raise `NotFound` when the request has only its hash and the script is not stored.
+    """
     if script.body is not None:
         await rows.add(transaction, script.sha256, script.body)
     elif not await rows.has(transaction, script.sha256):
@@ -69,7 +75,7 @@ def _read(cmd: str, source: object, named: object) -> Script:
         )
     sha256 = hashlib.sha256(body).hexdigest()
     if named and named != sha256:
-        raise BadInput(f"The script's hash is {sha256}, and the argument sha256 says {named}.", hint="Give only one.")
+        raise BadInput(f"The script's hash is {sha256}, but the argument sha256 is {named}.", hint="Give only one.")
     return Script(sha256, body)
 
 

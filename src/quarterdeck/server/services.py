@@ -1,33 +1,31 @@
-"""Services: what is declared, what agents say of it, and how both are shown.
+"""Services: what is declared, what nodes make of it, and how both are shown.
 
-Owns the rule that a service belongs to one group and that what it comes after is declared too. Placing on nodes is the
-work of `desired.py`. A report is taken only if it is of a set that was made, and no newer one was; what was not
-reported on yet is WAITING, read from the numbers and not stored. With each connection of an agent its reports begin
-anew.
+Owns the rule that a service belongs to one group and that what it comes after is declared too. Placing on nodes and
+what agents report is the work of `placement`, where services are a kind.
 """
 
 from __future__ import annotations
 
-import difflib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from quarterdeck.link.messages import ServiceReport
-from quarterdeck.model.errors import BadInput, Conflict, InUse, NoSuchNodes, NotFound, QuarterdeckError, TooLarge
+from quarterdeck.kit.names import did_you_mean, nearest
+from quarterdeck.model.errors import BadInput, Conflict, InUse, NoSuchNodes, NotFound, TooLarge
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand
-from quarterdeck.model.moments import utc
-from quarterdeck.model.nodes import AgentIdentity, AgentState, NodeKey, Selector
+from quarterdeck.model.nodes import NodeKey, Selector
+from quarterdeck.model.selection import nearest_hint, pick, quoted
 from quarterdeck.model.services import (
-    TEXT_LIMIT,
+    SERVICE,
     AppliedServices,
     ApplyServices,
     Change,
+    DesiredService,
     Service,
     ServiceChange,
     ServiceInfo,
@@ -37,22 +35,25 @@ from quarterdeck.model.services import (
     ServiceWithNodes,
     check_order,
     differing,
+    notes_on,
 )
 from quarterdeck.model.tokens import ApiToken
-from quarterdeck.server.coalescer import Coalescer
-from quarterdeck.server.desired import Desired
 from quarterdeck.server.names import check_name
-from quarterdeck.server.selection import pick
-from quarterdeck.server.sessions.links import Links
+from quarterdeck.server.placement.kind import Declared
+from quarterdeck.server.placement.placements import DESIRED_SETS, Placements
+from quarterdeck.server.placement.reports import PlacementReports
+from quarterdeck.server.selection import check_names
+from quarterdeck.server.signals import Signals
 from quarterdeck.store.state import nodes
 from quarterdeck.store.state import services as rows
 from quarterdeck.store.state.database import Database
-from quarterdeck.store.state.nodes import Link
-from quarterdeck.store.state.services import Reported, Shown, StoredService
+from quarterdeck.store.state.placements import StoredPlacement
+from quarterdeck.store.state.services import StoredService
 
 log = logging.getLogger(__name__)
 
 ServiceList = list[ServiceInfo]
+OnNodes = Sequence[ServiceOnNode]
 Info = TypeVar("Info", bound=ServiceInfo)
 #: the command of a node that stops a service and starts it anew
 RESTART = "restart_service"
@@ -61,54 +62,89 @@ SERVICES_LIMIT, SERVICE_LIMIT_BYTES = 1000, 32 * 1024
 
 
 class Asks(Protocol):
-    """Where commands are asked for."""
+    """Creates commands."""
 
     async def create(self, request: CreateCommand, actor: ApiToken) -> CommandWithJobs: ...
 
 
-class _Report(NamedTuple):
-    agent: AgentIdentity
-    report: ServiceReport
-
-
 class _Plan(NamedTuple):
-    """What applying comes to."""
+    """The result of applying a file."""
 
     saved: list[StoredService]
     removed: list[str]
     changes: dict[str, ServiceChange]
 
 
+class ServiceKind:
+    """Services as a kind of placement."""
+
+    name = SERVICE
+    status = ServiceStatus
+
+    async def declared(self, transaction: AsyncConnection) -> Sequence[Declared]:
+        """Return every service."""
+        known = await rows.find_all(transaction)
+        return [Declared(row.name, row.version, row.body.selector) for row in known.values()]
+
+    async def describe(self, transaction: AsyncConnection, versions: Mapping[str, str]) -> Mapping[str, DesiredService]:
+        """Return each service with the settings that a node needs."""
+        known = await rows.find_all(transaction)
+        return {name: DesiredService.of(known[name].body) for name in versions.keys() & known.keys()}
+
+    def name_of(self, status: ServiceStatus) -> str:
+        """Return the name of the service."""
+        return status.name
+
+    def unreported(self, placement: StoredPlacement, *, sent: bool) -> ServiceStatus:  # noqa: ARG002
+        """Return WAITING, or STOPPING for what is to go and was there."""
+        here = placement.wanted or placement.status is None
+        state = ServiceState.WAITING if here else ServiceState.STOPPING
+        return ServiceStatus(name=placement.key.name, state=state, revision=placement.revision)
+
+
 class Services:
-    """Applies, shows, removes and restarts services, and takes reports of them."""
+    """Applies, shows, removes and restarts services."""
 
     def __init__(
         self,
         database: Database,
         *,
-        desired: Desired,
-        links: Links,
+        kind: ServiceKind,
+        placements: Placements,
+        reports: PlacementReports,
+        signals: Signals,
         commands: Asks,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
-        self._desired = desired
-        self._links = links
+        self._kind = kind
+        self._placements = placements
+        self._reports = reports
+        self._signals = signals
         self._commands = commands
         self._clock = clock
-        self._reports = Coalescer[_Report, None](self._store_reports)
 
     # ── what people ask ──────────────────────────────────────────────────────────────────────────────────────────────
     async def apply(self, request: ApplyServices, actor: ApiToken) -> AppliedServices:
-        """Makes services what the request says, all of them or none. The same again changes nothing.
+        """Apply the services of the request, all or none. Applying the same again changes nothing.
 
         `BadInput` (what one comes after), `Conflict` (a name of another group), `InUse` (another group's service comes
-        after one that is to go), `TooLarge`. A selector that matches no node yet is none of these.
+        after one that is to go), `NoSuchNodes` (a node that is named and not there), `TooLarge`. Labels that no node
+        has yet are none of these.
         """
         group = check_name(request.group, "group") if request.group else ""
+        if request.prune and not (request.services or group):
+            raise BadInput(
+                "The request names no service and no group, which would end all services without a group.",
+                hint="Remove services by their names, or name the group to remove.",
+            )
         _check_sizes(request.services)
         async with self._database.write() as transaction:
             known = await rows.find_all(transaction)
+            named = [service.selector for service in request.services if service.selector.nodes]
+            every = await nodes.find_placings(transaction) if named else ()
+            for selector in named:
+                check_names(every, selector)
             plan = self._plan(request, known, group=group, actor=actor.name)
             after = {name: row for name, row in known.items() if name not in plan.removed}
             after |= {row.name: row for row in plan.saved}
@@ -120,68 +156,73 @@ class Services:
             if not request.dry_run and (plan.saved or plan.removed):
                 await rows.remove(transaction, plan.removed)
                 await rows.save(transaction, plan.saved)
-                touched = await self._desired.place_services(transaction)
+                changed = [*plan.removed, *(row.name for row in plan.saved)]
+                touched = await self._placements.place_things(transaction, SERVICE, changed)
             changes = await _count_nodes(transaction, plan, after)
-        await self._links.wake(touched)
-        return AppliedServices(changes=changes, dry_run=request.dry_run)
+        self._signals.send(DESIRED_SETS, touched)
+        notes = tuple(note for service in request.services for note in notes_on(service))
+        return AppliedServices(changes=changes, dry_run=request.dry_run, notes=notes)
 
     async def list(self) -> ServiceList:
         """Every service by name, with how many nodes are in each state."""
         async with self._database.read() as transaction:
             known = await rows.find_all(transaction)
-            shown = await rows.find_shown(transaction)
-        states: dict[str, Counter[ServiceState]] = {name: Counter() for name in known}
-        for one in shown:
-            if one.wanted and one.name in states:
-                states[one.name][self._read(one).status.state] += 1
-        return [_info(row, ServiceInfo, states=dict(states[row.name])) for row in known.values()]
+            placed = await self._on_nodes(transaction)
+        nodes: dict[str, list[ServiceOnNode]] = {name: [] for name in known}
+        for one in placed:
+            if one.wanted and one.name in nodes:
+                nodes[one.name].append(one)
+        return [_info(row, ServiceInfo, **_summary(nodes[row.name])) for row in known.values()]
+
+    async def on_nodes(self) -> OnNodes:
+        """Return every service on every node, in the order of names and nodes."""
+        async with self._database.read() as transaction:
+            return await self._on_nodes(transaction)
 
     async def show(self, name: str) -> ServiceWithNodes:
-        """One service with what it does on every node; those where it is to go too. `NotFound`."""
+        """Return one service with its status on every node, including nodes that are to end it; raise `NotFound`."""
         async with self._database.read() as transaction:
             row = await _find(transaction, name)
-            found = [self._read(one) for one in await rows.find_shown(transaction, name=name)]
-        states = Counter(one.status.state for one in found if one.wanted)
-        return _info(row, ServiceWithNodes, states=dict(states), nodes=tuple(found))
+            found = await self._on_nodes(transaction, name)
+        return _info(row, ServiceWithNodes, **_summary([one for one in found if one.wanted]), nodes=tuple(found))
 
     async def remove(self, name: str) -> None:
-        """The service ends everywhere. `InUse` while another comes after it; `NotFound`."""
+        """Remove a service from all nodes; raise `InUse` while another starts after it, and `NotFound`."""
         async with self._database.write() as transaction:
             await _find(transaction, name)
             left = {other: row for other, row in (await rows.find_all(transaction)).items() if other != name}
             _check_left([name], left)
             await rows.remove(transaction, [name])
-            touched = await self._desired.place_services(transaction)
-        await self._links.wake(touched)
+            touched = await self._placements.place_things(transaction, SERVICE, [name])
+        self._signals.send(DESIRED_SETS, touched)
 
     async def restart(self, name: str, named: Sequence[str], actor: ApiToken) -> CommandWithJobs:
-        """Asks the nodes that run it, or those named of them, to stop it and start it anew. `NoSuchNodes`."""
+        """Restart the service on the nodes that run it, or on the named ones of them; raise `NoSuchNodes`."""
         async with self._database.read() as transaction:
             await _find(transaction, name)
-            wanted = [one for one in await rows.find_shown(transaction, name=name) if one.wanted]
-        keys = pick({one.key: one.node_name for one in wanted}, named, missing=lambda text: _not_there(name, text))
+            wanted = [one for one in await self._on_nodes(transaction, name) if one.wanted]
+        there = {NodeKey(one.gid, one.nid): one.node_name for one in wanted}
+        keys = pick(there, named, missing=lambda names: _not_there(name, names, there.values()))
         selector = Selector(nodes=tuple(sorted(map(str, keys))))
         return await self._commands.create(CreateCommand(cmd=RESTART, args={"name": name}, selector=selector), actor)
 
-    # ── what agents say ──────────────────────────────────────────────────────────────────────────────────────────────
-    async def reported(self, agent: AgentIdentity, report: ServiceReport) -> None:
-        """An agent says what its services are doing. On disk when this returns."""
-        await self._reports(_Report(agent, report))
-
-    async def _store_reports(self, reports: Sequence[_Report]) -> Sequence[QuarterdeckError | None]:
-        async with self._database.write() as transaction:
-            links = await nodes.find_links(transaction, [report.agent.agent_id for report in reports])
-            present = await rows.find_reported(transaction, [link.key for link in links.values()])
-            statuses, gone = _weigh(reports, links, present)
-            await rows.set_statuses(
-                transaction, [(key, status) for (key, _), status in statuses.items()], now=self._clock()
-            )
-            await rows.forget(transaction, gone)
-        return [None] * len(reports)
-
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def _on_nodes(self, transaction: AsyncConnection, name: str | None = None) -> Sequence[ServiceOnNode]:
+        """Return every service on every node, or one, in the order of names and nodes."""
+        return [
+            ServiceOnNode(
+                name=row.key.name,
+                gid=row.key.gid,
+                nid=row.key.nid,
+                node_name=row.node_name,
+                wanted=row.wanted,
+                status=status,
+            )
+            for row, status in await self._reports.find(transaction, self._kind, name=name)
+        ]
+
     def _plan(self, request: ApplyServices, known: Mapping[str, StoredService], *, group: str, actor: str) -> _Plan:
-        """What becomes of each service that is named, and with `prune` of those of the group that are not."""
+        """Return the change of each named service, and with `prune` of the others of the group."""
         plan = _Plan([], [], {})
         now = self._clock()
         for service in request.services:
@@ -204,30 +245,12 @@ class Services:
             plan.changes.update((name, ServiceChange(name=name, change=Change.REMOVED)) for name in plan.removed)
         return plan
 
-    def _read(self, shown: Shown) -> ServiceOnNode:
-        """What is known of it now."""
-        status = shown.status
-        if status is None or status.revision < shown.revision:  # nothing was said yet of what is wanted now
-            sent = self._desired.sent(shown.key) >= shown.revision
-            doing = ServiceState.WAITING if shown.wanted or status is None else ServiceState.STOPPING
-            status = ServiceStatus(
-                name=shown.name,
-                state=doing,
-                revision=shown.revision,
-                reason="The node's agent has not said yet what became of it." if sent else "The node was not told yet.",
-            )
-        if shown.agent_state is not AgentState.ONLINE:
-            since = utc(shown.seen_at)
-            notice = f"The node's agent is {shown.agent_state}, last heard at {since}."
-            status = msgspec.structs.replace(status, reason=f"{notice} {status.reason}".strip())
-        return ServiceOnNode(
-            name=shown.name,
-            gid=shown.key.gid,
-            nid=shown.key.nid,
-            node_name=shown.node_name,
-            wanted=shown.wanted,
-            status=status,
-        )
+
+def _summary(nodes: Sequence[ServiceOnNode]) -> dict[str, Any]:
+    """Return a summary of its state on all of them in few words."""
+    unwell = [one for one in nodes if one.status.reason and one.status.state is not ServiceState.STOPPED]
+    reason = f"{unwell[0].node_name}: {unwell[0].status.reason}" if unwell else ""
+    return {"states": dict(Counter(one.status.state for one in nodes)), "reason": reason}
 
 
 def _info(row: StoredService, kind: type[Info], **more: Any) -> Info:
@@ -246,9 +269,10 @@ def _of(group: str) -> str:
     return f"the group '{group}'" if group else "no group"
 
 
-def _not_there(name: str, named: str) -> NoSuchNodes:
-    where = f"on '{named}'" if named else "on any node"
-    return NoSuchNodes(f"The service '{name}' runs {where} by no selector.", hint="See `qd service show`.")
+def _not_there(name: str, named: Sequence[str], known: Iterable[str]) -> NoSuchNodes:
+    where = f"on {quoted(named)}" if named else "on any node"
+    hint = nearest_hint(named, known, otherwise="See `qd service show`.")
+    return NoSuchNodes(f"The service '{name}' runs {where} by no selector.", hint=hint)
 
 
 def _check_sizes(services: Sequence[Service]) -> None:
@@ -275,7 +299,7 @@ def _check_left(removed: Sequence[str], left: Mapping[str, StoredService]) -> No
 async def _count_nodes(
     transaction: AsyncConnection, plan: _Plan, after: Mapping[str, StoredService]
 ) -> tuple[ServiceChange, ...]:
-    """The changes by name, each with the number of nodes that its selector means now."""
+    """Return the changes by name, each with the number of nodes that its selector matches."""
     placings = await nodes.find_placings(transaction)
     counted: list[ServiceChange] = []
     for name, change in sorted(plan.changes.items()):
@@ -288,41 +312,6 @@ async def _count_nodes(
 async def _find(transaction: AsyncConnection, name: str) -> StoredService:
     row = await rows.find(transaction, name)
     if row is None:
-        near = difflib.get_close_matches(name, list(await rows.find_all(transaction)), n=3)
-        hint = f"Did you mean {' or '.join(near)}?" if near else "See `qd service ls`."
+        hint = did_you_mean(nearest(name, await rows.find_all(transaction)), otherwise="See `qd service ls`.")
         raise NotFound(f"There is no service '{name}'.", hint=hint)
     return row
-
-
-def _weigh(
-    reports: Sequence[_Report], links: Mapping[str, Link], present: Mapping[NodeKey, Sequence[Reported]]
-) -> tuple[dict[tuple[NodeKey, str], ServiceStatus], list[tuple[NodeKey, str]]]:
-    """Which reports count: none of a set never made, none older than one taken, none of a replaced agent."""
-    statuses: dict[tuple[NodeKey, str], ServiceStatus] = {}
-    gone: dict[tuple[NodeKey, str], None] = {}
-    for agent, report in reports:
-        link = links.get(agent.agent_id)
-        if link is None or report.revision > link.revision:
-            continue
-        said = {status.name: status for status in report.statuses}
-        for row in present[link.key]:
-            place, status = (link.key, row.name), said.get(row.name)
-            if status is None:
-                if not row.wanted and report.revision >= row.revision:
-                    gone[place] = None
-                    statuses.pop(place, None)
-                continue
-            newest = statuses.get(place, row.status)
-            if status.revision <= report.revision and (newest is None or newest.revision <= status.revision):
-                statuses[place] = _bounded(status)
-    return statuses, list(gone)
-
-
-def _bounded(status: ServiceStatus) -> ServiceStatus:
-    """The status with no more in it than an honest agent has to say."""
-    return msgspec.structs.replace(
-        status,
-        version=status.version[:TEXT_LIMIT],
-        reason=status.reason[:TEXT_LIMIT],
-        health=status.health[:TEXT_LIMIT],
-    )

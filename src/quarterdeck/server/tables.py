@@ -1,20 +1,20 @@
-"""Tables: which there are, in which versions, and how large they are.
+"""Tables: which exist, in which versions, and how large they are.
 
-Owns the register of schemas: a table is made in the telemetry store before its schema is registered, so that rows of
-a registered schema always find their place. It never touches a row.
+Owns the register of schemas: a table is created in the telemetry store before its schema is registered, so that rows of
+a registered schema can always be stored. It never reads or writes a row.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from quarterdeck.model.losses import LOSSES_TABLE
 from quarterdeck.model.messages import MESSAGES_TABLE
 from quarterdeck.model.queries import TableInfo
 from quarterdeck.model.stats import STATS_TABLE
-from quarterdeck.model.tables import Table
+from quarterdeck.model.tables import Column, ColumnType, Table
 from quarterdeck.store.telemetry.clickhouse import TableSize, TelemetryStore
 
 #: tables that every server has
@@ -24,7 +24,7 @@ TableInfos = list[TableInfo]
 
 
 class Register(Protocol):
-    """Where schemas are kept."""
+    """The store of schemas."""
 
     async def register_table(self, table: Table) -> None: ...
 
@@ -34,34 +34,36 @@ class Register(Protocol):
 
 
 class Tables:
-    """The tables of the fleet, in their present and past versions."""
+    """The tables of the fleet, in their current and earlier versions."""
 
     def __init__(self, store: TelemetryStore, register: Register) -> None:
         self._store = store
         self._register = register
         self._changing = asyncio.Lock()
         self._present: dict[str, Table] = {}
+        self.changes = 0  #: how often any table changed
         self._versions: dict[str, Table] = {}
 
     async def start(self) -> None:
-        """Open every table that was registered, and those that every server has."""
+        """Open every registered table, and those that every server has."""
         for table in (*await self._register.tables(), *BUILT_IN):
             await self.ensure(table)
 
     async def ensure(self, table: Table) -> None:
-        """Make the table, or change it to this version: on return rows of it can be stored and queried.
+        """Create the table, or change it to this version: on return its rows can be stored and queried.
 
-        `BadManifest` when it cannot be stored. Rows of earlier versions stay readable.
+        Raise `BadManifest` when it cannot be stored. Rows of earlier versions stay readable.
         """
         async with self._changing:
             if self._present.get(table.name) == table:
                 return
             await asyncio.to_thread(self._store.ensure, table)
             await self._register.register_table(table)
+            self.changes += 1
             self._present[table.name] = self._versions[table.fingerprint] = table
 
     async def version(self, fingerprint: str) -> Table | None:
-        """The table of which a batch with this fingerprint has rows; None when there was never such a version."""
+        """Return the version of a table with this fingerprint, or None when no version had it."""
         found = self._versions.get(fingerprint)
         if found is None:
             found = await self._register.table_by_fingerprint(fingerprint)
@@ -72,15 +74,24 @@ class Tables:
         return found
 
     def retention_s(self, name: str) -> int:
-        """How long rows of a table are kept; 0 is for ever."""
+        """Return how long rows of a table are kept; 0 means without limit."""
         return self._present[name].retention_s
 
+    def columns(self, name: str) -> Sequence[Column]:
+        """Return the current columns of a table; none for one that was put aside."""
+        return self._present[name].columns if name in self._present else ()
+
+    def binary(self, names: Iterable[str]) -> frozenset[str]:
+        """Return the columns of type `binary` of these tables."""
+        tables = [self._present[name] for name in names if name in self._present]
+        return frozenset(each.name for table in tables for each in table.columns if each.type is ColumnType.BINARY)
+
     async def names(self) -> list[str]:
-        """Every table that can be queried, also past ones that were put aside."""
+        """Return the names of all tables that can be queried, including those that were put aside."""
         return await asyncio.to_thread(self._store.names)
 
     async def list(self) -> TableInfos:
-        """Every table with its size and age."""
+        """Return every table with its size and age."""
         sizes = await asyncio.to_thread(self._store.sizes)
         return [
             TableInfo(table=table, rows=size.rows, bytes=size.bytes, oldest=size.oldest, newest=size.newest)

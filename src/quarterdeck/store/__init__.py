@@ -1,1 +1,1 @@
-"""Where things are kept: `state`, rows that must not be lost, and `telemetry`, columns by the million."""
+"""The stores: `state` for rows that must not be lost, `telemetry` for columns of collected data."""

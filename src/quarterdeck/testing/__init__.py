@@ -1,1 +1,1 @@
-"""Fakes that tests of ours and of others may use: agents and fleets without kernels or sockets of their own."""
+"""Fakes for our tests and those of others: agents and fleets that need no kernel or sockets of their own."""

@@ -1,7 +1,7 @@
 """Simulated agents: many real connections in one process, without modules, for tests and benchmarks of a server.
 
-Each has its own key, certificate, TLS connection and streams, and reconnects as a real agent does. Certificates
-are issued directly by the server's CA when it is at hand; otherwise each agent joins with a token of its own.
+Each agent has its own key, certificate, TLS connection and streams, and reconnects like a real agent. The server's CA
+issues the certificates directly if it is available; otherwise each agent joins with a token of its own.
 """
 
 from __future__ import annotations
@@ -11,19 +11,13 @@ import random
 from collections.abc import Sequence
 from typing import Self
 
-from quarterdeck.agent.connection import Connection, LiveLink
+from quarterdeck.agent.connection import TOPIC_MESSAGES, Connection, LiveLink
+from quarterdeck.kit.tasks import cancel
 from quarterdeck.link.certificates import Credentials, certificate_to_pem, key_to_pem, new_key, new_request
+from quarterdeck.link.conversation import Conversation, Topic, WhileLinked
 from quarterdeck.link.grpc.agent import GrpcAgentWire
 from quarterdeck.link.join_tokens import parse
-from quarterdeck.link.messages import (
-    PROTOCOL_VERSION,
-    Desired,
-    Hello,
-    JobOffers,
-    JobResults,
-    JoinRequest,
-    ToAgent,
-)
+from quarterdeck.link.messages import PROTOCOL_VERSION, Desired, Hello, JobOffers, JobResults, JoinRequest, ToAgent
 from quarterdeck.link.trust import fetch_ca
 from quarterdeck.model.jobs import JobResult, JobState
 from quarterdeck.model.nodes import Facts
@@ -31,38 +25,55 @@ from quarterdeck.server.ca import CertificateAuthority
 
 
 class SimulatedAgent:
-    """One connection that reports nothing but heartbeats; remembers the last desired set, answers jobs at once."""
+    """One connection that sends only heartbeats. It stores the last desired set and answers jobs immediately.
+
+    It is the only topic, and takes all messages.
+    """
+
+    takes = TOPIC_MESSAGES
 
     def __init__(self, address: str, credentials: Credentials, *, name: str, telemetry: bool = False) -> None:
         self.name = name
-        self.revision = -1  #: of the last desired set received
+        self.revision = -1  #: revision of the last desired set received
+        topics: list[Topic[LiveLink, Conversation]] = [self]
+        if telemetry:
+            topics.append(WhileLinked(_idle_telemetry))
         self.connection = Connection(
             GrpcAgentWire(address),
             credentials=lambda: credentials,
             hello=self._hello,
-            received=self._received,
-            while_linked=(_idle_telemetry,) if telemetry else (),
+            topics=topics,
             jitter=random.Random(name),  # noqa: S311
         )
 
     @property
     def linked(self) -> bool:
-        """Whether the server has welcomed it."""
+        """Return whether the server has welcomed it."""
         return self.connection.live is not None
 
     def _hello(self) -> Hello:
         return Hello(protocol=PROTOCOL_VERSION, facts=Facts(hostname=self.name, agent_version="simulated"))
 
-    async def _received(self, message: ToAgent) -> None:
+    def open(self, link: LiveLink) -> Conversation:
+        """Open the conversation on a new link."""
+        return _Answering(self, link)
+
+
+class _Answering(Conversation):
+    def __init__(self, agent: SimulatedAgent, link: LiveLink) -> None:
+        self._agent = agent
+        self._link = link
+
+    async def received(self, message: ToAgent) -> None:
         if isinstance(message, Desired):
-            self.revision = message.desired.revision
-        elif isinstance(message, JobOffers) and (live := self.connection.live) is not None:
+            self._agent.revision = message.desired.revision
+        elif isinstance(message, JobOffers):
             results = (JobResult(id=job.id, cmd=job.cmd, state=JobState.OK) for job in message.jobs)
-            await live.send(JobResults(results=tuple(results)))
+            await self._link.send(JobResults(results=tuple(results)))
 
 
 class SimulatedAgents:
-    """`agents`, run together in this event loop: `async with SimulatedAgents(…) as fleet: await fleet.all_linked()`."""
+    """Agents that run in this event loop: `async with SimulatedAgents(…) as fleet: await fleet.all_linked()`."""
 
     def __init__(self, agents: Sequence[SimulatedAgent]) -> None:
         self.agents = tuple(agents)
@@ -70,7 +81,7 @@ class SimulatedAgents:
 
     @classmethod
     def issued(cls, address: str, authority: CertificateAuthority, count: int) -> SimulatedAgents:
-        """`count` agents with certificates issued here: node 1/1, 1/2, …"""
+        """Return `count` agents with certificates that are issued here, as nodes 1/1, 1/2, …"""
         agents: list[SimulatedAgent] = []
         for nid in range(1, count + 1):
             key, name = new_key(), f"simulated-{nid}"
@@ -83,7 +94,7 @@ class SimulatedAgents:
 
     @classmethod
     async def joined(cls, address: str, tokens: Sequence[str]) -> SimulatedAgents:
-        """One agent for each join token, joined the ordinary way."""
+        """Return one agent for each join token, joined in the usual way."""
         agents: list[SimulatedAgent] = []
         for number, text in enumerate(tokens, 1):
             token, key, name = parse(text), new_key(), f"simulated-{number}"
@@ -106,12 +117,10 @@ class SimulatedAgents:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(*self._tasks)
 
     def linked(self) -> int:
-        """How many are linked now."""
+        """Return the number of linked agents."""
         return sum(agent.linked for agent in self.agents)
 
     async def all_linked(self) -> None:
@@ -121,6 +130,6 @@ class SimulatedAgents:
 
 
 async def _idle_telemetry(live: LiveLink) -> None:
-    """A real agent keeps its telemetry stream open even when it has nothing to say."""
+    """Keep the telemetry stream open without sending, like an idle agent."""
     while await live.telemetry().receive() is not None:
         pass

@@ -1,49 +1,48 @@
-"""Module instances that load nothing: what an agent without a kernel runs, for tests of everything around them."""
+"""Module instances that load nothing, for tests of an agent without a kernel."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from quarterdeck.agent.work import Emit, Lose
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.config import AgentConfig
-from quarterdeck.model.desired import DesiredSet
-from quarterdeck.model.modules import Artefact, InstanceState, InstanceStats, InstanceStatus
+from quarterdeck.model.modules import Artefact, DesiredInstance, InstanceState, InstanceStats, InstanceStatus
 
 
 class MemoryInstances:
-    """Every desired instance succeeds once its object has been fetched. An `InstancesFactory` by its constructor."""
+    """Instances that succeed as soon as their object has been fetched. The constructor is an `InstancesFactory`."""
 
     def __init__(
         self,
         *,
-        emit: Emit,
-        lose: Lose,
+        outlet: Outlet,
         artefacts: Callable[[Artefact], Awaitable[bytes]],
         changed: Callable[[], None],
         config: AgentConfig,
     ) -> None:
-        self.emit = emit
-        self.lose = lose
+        self.emit, self.lose = outlet.emit, outlet.lose
         self.config = config
-        self.applied: list[DesiredSet] = []
+        self.applied: list[tuple[DesiredInstance, ...]] = []
+        self.revision = 0  #: revision of the last set that was applied
         self.objects: dict[str, bytes] = {}  #: instance id → the bytes of its object
         self.closed = False
         self._artefacts = artefacts
         self._changed = changed
 
-    async def apply(self, desired: DesiredSet) -> None:
-        self.applied.append(desired)
-        wanted = {instance.id: instance for instance in desired.instances}
-        self.objects = {name: content for name, content in self.objects.items() if name in wanted}
-        for instance in desired.instances:
+    async def apply(self, wanted: Sequence[DesiredInstance], *, revision: int) -> None:
+        self.applied.append(tuple(wanted))
+        self.revision = revision
+        names = {instance.id for instance in wanted}
+        self.objects = {name: content for name, content in self.objects.items() if name in names}
+        for instance in wanted:
             if instance.id not in self.objects:
                 self.objects[instance.id] = await self._artefacts(instance.build.object)
         self._changed()
 
     def statuses(self) -> tuple[InstanceStatus, ...]:
-        revision = self.applied[-1].revision if self.applied else 0
         return tuple(
-            InstanceStatus(instance_id=name, state=InstanceState.SUCCEEDED, revision=revision) for name in self.objects
+            InstanceStatus(instance_id=name, state=InstanceState.SUCCEEDED, revision=self.revision)
+            for name in self.objects
         )
 
     def stats(self) -> tuple[InstanceStats, ...]:

@@ -1,18 +1,19 @@
-"""An ingest journal in memory: what `server.inserts` and `server.tables` need of the state store, for tests.
+"""An ingest journal in memory: the part of the state store that `server.inserts` and `server.tables` need, for tests.
 
-It forgets everything with the process, and so does not survive what the real one survives.
+Its contents are lost when the process ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from quarterdeck.model.errors import Conflict
 from quarterdeck.model.ingest import BatchId, PendingInsert
 from quarterdeck.model.tables import Table
 
 
 class MemoryJournal:
-    """The same promises as the journal in the state store, but for a restart."""
+    """A journal with the same guarantees as the one in the state store, except after a restart."""
 
     def __init__(self) -> None:
         self._pending: dict[int, PendingInsert] = {}
@@ -21,38 +22,41 @@ class MemoryJournal:
         self._versions: dict[str, Table] = {}
 
     async def begin(self, group: int, table: str, batches: Sequence[BatchId]) -> None:
-        """An insert is about to start."""
-        if group in self._pending:
-            raise ValueError(f"insert {group} was begun before")
+        """Record that an insert is about to start."""
+        begun = {batch for insert in self._pending.values() for batch in insert.batches}
+        stored = any(batch.seq in self._stored.get((batch.origin, batch.epoch), ()) for batch in batches)
+        if group in self._pending or stored or begun.intersection(batches):
+            raise Conflict(f"A batch of insert {group} was begun or stored before.")
         self._pending[group] = PendingInsert(group=group, table=table, batches=tuple(batches))
 
     async def commit(self, group: int, floors: Mapping[tuple[str, str], int]) -> None:
-        """An insert happened: its batches are stored, and those below the floors forgotten."""
-        for batch in self._pending.pop(group).batches:
-            self._stored.setdefault((batch.agent_id, batch.epoch), set()).add(batch.seq)
+        """Record that an insert succeeded: its batches are stored, and those below the floors are removed."""
+        insert = self._pending.pop(group, None)
+        for batch in insert.batches if insert else ():  # a repeated batch changes nothing
+            self._stored.setdefault((batch.origin, batch.epoch), set()).add(batch.seq)
         for key, floor in floors.items():
             self._stored[key] = {seq for seq in self._stored.get(key, set()) if seq >= floor}
 
     async def discard(self, group: int) -> None:
-        """An insert did not happen."""
+        """Record that an insert did not succeed."""
         self._pending.pop(group, None)
 
     async def pending(self) -> list[PendingInsert]:
-        """Inserts that were begun and are neither committed nor discarded."""
+        """Return the inserts that were begun and are neither committed nor discarded."""
         return [self._pending[group] for group in sorted(self._pending)]
 
-    async def stored(self, agent_id: str, epoch: str) -> set[int]:
-        """Batches of an epoch that are stored."""
-        return set(self._stored.get((agent_id, epoch), set()))
+    async def stored(self, origin: str, epoch: str) -> set[int]:
+        """Return the batches of an epoch that are stored."""
+        return set(self._stored.get((origin, epoch), set()))
 
     async def register_table(self, table: Table) -> None:
-        """A version of a table; it becomes the present one."""
+        """Add a version of a table, which becomes the current one."""
         self._present[table.name] = self._versions[table.fingerprint] = table
 
     async def table_by_fingerprint(self, fingerprint: str) -> Table | None:
-        """The version with this fingerprint."""
+        """Return the version with this fingerprint."""
         return self._versions.get(fingerprint)
 
     async def tables(self) -> list[Table]:
-        """The present version of every table."""
+        """Return the current version of every table."""
         return [self._present[name] for name in sorted(self._present)]

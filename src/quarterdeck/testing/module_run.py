@@ -1,4 +1,4 @@
-"""A module running on this machine's kernel inside a test: what its author writes `test_NAME.py` with.
+"""A module that runs on this machine's kernel inside a test, for the `test_NAME.py` of a module's author.
 
     from pathlib import Path
 
@@ -10,12 +10,12 @@
             row = run.wait_for("execs", lambda row: row["comm"] == "true")
         assert row["args"] == "/bin/true hello"
 
-A run is the real thing without a server: the folder is built as `qd module build` builds it, its programs are loaded
-and attached by the agent's own runtime, its buffers and maps are read by the agent's edge thread, and the rows come
-back out of the very bytes that would travel. It needs what an agent needs: root (or the capabilities) and a kernel with
-BTF. The machine does other things meanwhile and so do other tests: look for rows of your own process, port or file.
+A run uses the real components without a server: the folder is built as by `qd module build`, the agent's runtime loads
+and attaches its programs, the agent's edge thread reads its buffers and maps, and the rows are decoded from the bytes
+that would be sent. It has the requirements of an agent: root (or the capabilities) and a kernel with BTF. Other
+programs and tests run on the machine at the same time, so select rows of your own process, port or file.
 
-It owns one `Instances` with an event loop in a thread, and everything that was emitted. It keeps nothing on disk.
+It owns one `Instances` with an event loop in a thread, and the emitted rows and losses. It stores nothing on disk.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from typing import Any, Self, TypeVar
 from msgspec.structs import replace
 
 from quarterdeck.agent.modules.instances import Instances
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.config import AgentConfig
-from quarterdeck.model.desired import DesiredInstance, DesiredSet
 from quarterdeck.model.losses import Loss
 from quarterdeck.model.manifests import SettingValue
-from quarterdeck.model.modules import Artefact, Build, InstanceState, InstanceStats, InstanceStatus
+from quarterdeck.model.modules import Artefact, Build, DesiredInstance, InstanceState, InstanceStats, InstanceStatus
 from quarterdeck.model.tables import Column, ColumnType, Table
 from quarterdeck.modulekit.build import build_module
 from quarterdeck.modulekit.folder import read_folder
-from quarterdeck.store.telemetry.rows import decode
+from quarterdeck.store.telemetry.batches import decode
 
-#: how long to wait for what must happen: this is no measure of speed, machines that test are slow
+#: how long to wait for an expected event: a limit for slow machines, not a measure of speed
 PATIENCE_S = 30.0
 
 Row = dict[str, Any]
@@ -58,14 +58,14 @@ class ModuleFailed(AssertionError):
 
 
 class ModuleRun:
-    """Runs a module while the `with` block lasts; entering returns when its programs are attached.
+    """A module that runs in a `with` block. Entering returns when its programs are attached.
 
-    `module` is its folder, or its files (path in the folder → content). `settings` are what `--set` would give.
-    `interval_s` reads maps so often, instead of as the manifest has it. `without` names programs that are treated as if
-    this kernel refused them, so that the next of the manifest's `alternatives` is used.
+    `module` is its folder, or its files (path in the folder → content). `settings` correspond to `--set`. `interval_s`
+    replaces the intervals of the manifest. `without` names programs that are treated as if this kernel refused them, so
+    that the next of the manifest's `alternatives` is used.
 
-    Entering raises what the build raises (BadManifest, BadProgram, …), and ModuleFailed when the kernel takes no
-    alternative. Leaving undeploys: afterwards `rows` and `losses` have all there ever was, and nothing is attached.
+    Entering raises the errors of the build (`BadManifest`, `BadProgram`, …), and `ModuleFailed` when the kernel accepts
+    no alternative. Leaving undeploys the module: afterwards `rows` and `losses` are complete, and nothing is attached.
     """
 
     def __init__(
@@ -77,19 +77,18 @@ class ModuleRun:
         without: Collection[str] = (),
     ) -> None:
         built = build_module(read_folder(module) if isinstance(module, Path) else module)
-        self.build = _varied(built.build, interval_s, frozenset(without))  #: the finished module, as agents get it
+        self.build = _varied(built.build, interval_s, frozenset(without))  #: the finished module, as agents receive it
         self._contents = built.artefacts
         self._settings = dict(settings or {})
         self._rows: dict[str, list[Row]] = {source.table.name: [] for source in built.build.sources}
-        self._batches: list[tuple[Table, bytes]] = []  # arrived, and not yet read by anyone
+        self._batches: list[tuple[Table, bytes]] = []  # received and not yet read
         self._losses: list[Loss] = []
         self._stats: InstanceStats | None = None
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="module-run", daemon=True)
         self._instances = Instances(
-            emit=self._emit,
-            lose=self._lose,
+            outlet=Outlet(emit=self._emit, lose=self._lose),
             artefacts=self._artefact,
             changed=self._wake,
             config=AgentConfig(flush_interval_s=0.05),
@@ -98,7 +97,7 @@ class ModuleRun:
     def __enter__(self) -> Self:
         self._thread.start()
         try:
-            self._apply(DesiredInstance(id="run", module_id="run", build=self.build, settings=self._settings))
+            self._apply(DesiredInstance.of(self.build, id="run", settings=self._settings))
             over = (InstanceState.SUCCEEDED, InstanceState.FAILED)
             self._wait(lambda: self.status.state in over, lambda: f"the module is still {self.status.state}")
             if self.status.state is InstanceState.FAILED:
@@ -113,15 +112,15 @@ class ModuleRun:
         self._close()
 
     def stop(self) -> None:
-        """Undeploy now: detach, read everything one last time. What was running is `stats` for ever."""
+        """Undeploy now: read everything one last time and detach. `stats` keeps the last values."""
         self._stats = self.stats
         self._apply()
 
-    # ── what came of it ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def rows(self, table: str, wanted: Wanted | None = None) -> list[Row]:
-        """The rows of `table` that arrived so far, in order, or those of them that are `wanted`.
+        """Return the rows of `table` that arrived so far, in order, or those of them that are `wanted`.
 
-        Values are as people read them: enums by name, addresses as IPv4Address and IPv6Address, a MAC as text, maps as
+        Values are in readable form: enums by name, addresses as IPv4Address and IPv6Address, a MAC as text, maps as
         dicts; times are int, nanoseconds since the epoch, and durations int nanoseconds.
         """
         with self._changed:
@@ -132,7 +131,7 @@ class ModuleRun:
         return found if wanted is None else list(filter(wanted, found))
 
     def wait_for(self, table: str, wanted: Wanted, *, timeout_s: float = PATIENCE_S) -> Row:
-        """The first row of `table` that is `wanted`, or AssertionError with the last ones if none comes."""
+        """Return the first row of `table` that is `wanted`. Raise `AssertionError` if none arrives."""
 
         def missing() -> str:
             rows = self.rows(table)
@@ -144,19 +143,22 @@ class ModuleRun:
 
     @property
     def losses(self) -> tuple[Loss, ...]:
-        """All losses that were reported so far."""
+        """Return all losses that were reported so far."""
         with self._changed:
             return tuple(self._losses)
 
     @property
     def status(self) -> InstanceStatus:
-        """State, reason, dropped programs, and where the others are attached. Gone after `stop`."""
+        """Return state, reason, dropped programs and attachments. It is not available after `stop`."""
         (status,) = self._instances.statuses()
         return status
 
     @property
     def stats(self) -> InstanceStats:
-        """What the run has cost: kernel time and runs of its programs, records, rows. After `stop` what it was then."""
+        """Return the cost of the run: kernel time and runs of its programs, records, rows.
+
+        After `stop`, the last values.
+        """
         if self._stats is not None:
             return self._stats
         (stats,) = self._instances.stats()
@@ -181,7 +183,7 @@ class ModuleRun:
             self._changed.notify_all()
 
     def _apply(self, *instances: DesiredInstance) -> None:
-        self._run(self._instances.apply(DesiredSet(revision=1, instances=instances)))
+        self._run(self._instances.apply(instances, revision=1))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
@@ -201,7 +203,7 @@ class ModuleRun:
 
 
 def _varied(build: Build, interval_s: float | None, without: frozenset[str]) -> Build:
-    """The same module with other intervals, and without some of its alternatives."""
+    """Return the same module with other intervals, and without some of its alternatives."""
     sources = build.sources
     if interval_s is not None:
         sources = tuple(replace(source, interval_s=interval_s) for source in sources)
@@ -215,24 +217,25 @@ def _varied(build: Build, interval_s: float | None, without: frozenset[str]) -> 
 
 
 def readable(table: Table, body: bytes) -> list[Row]:
-    """The rows of a batch, checked as a server checks them."""
+    """Yield the rows of a batch after the checks that a server makes."""
     arrow = decode(table, body)
     columns = {column.name: _values(column, arrow.column(column.name)) for column in table.columns}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-#: where Arrow's values are not what people read
+#: conversions of Arrow's values to readable ones
 _READ: dict[ColumnType, Callable[[Any, Column], Any]] = {
     ColumnType.ENUM: lambda number, column: column.values.get(str(number), number),
     ColumnType.IPV4: lambda number, _: IPv4Address(number),
     ColumnType.IPV6: lambda octets, _: IPv6Address(octets),
+    ColumnType.IP: lambda octets, _: IPv6Address(octets).ipv4_mapped or IPv6Address(octets),
     ColumnType.MAC: lambda number, _: number.to_bytes(6, "big").hex(":"),
     ColumnType.MAP: lambda pairs, _: {pair["key"]: pair["value"] for pair in pairs},
 }
 
 
 def _values(column: Column, values: Any) -> list[Any]:
-    """The values of one column (a pyarrow.ChunkedArray) as people read them."""
+    """Return the values of one column (a pyarrow.ChunkedArray) in readable form."""
     found = (values.cast("int64") if column.type is ColumnType.TIMESTAMP else values).to_pylist()
     read = _READ.get(column.type)
     return found if read is None else [read(value, column) for value in found]

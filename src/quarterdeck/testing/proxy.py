@@ -1,29 +1,31 @@
-"""A TCP proxy whose line can be cut: bytes vanish, connections stay open, and neither side is told."""
+"""A TCP proxy that can be cut: bytes are held back and connections stay open, without notice to either side."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Self
 
+from quarterdeck.kit.tasks import TaskSet
+
 
 class CuttableProxy:
-    """Listens on a free port and passes bytes to `target` ("host:port") until `cut`, and again after `mend`."""
+    """A proxy on a free port that passes bytes to `target` ("host:port") until `cut`, and again after `restore`."""
 
     def __init__(self, target: str) -> None:
         self._host, _, port = target.rpartition(":")
         self._port = int(port)
         self._open = asyncio.Event()
         self._open.set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._server: asyncio.Server | None = None
         self.address = ""
 
     def cut(self) -> None:
-        """From now on nothing passes, in either direction, old connections and new ones."""
+        """Stop passing bytes in both directions, on existing and new connections."""
         self._open.clear()
 
-    def mend(self) -> None:
-        """What waits passes, and all that follows."""
+    def restore(self) -> None:
+        """Pass the bytes that were held back, and all later ones."""
         self._open.set()
 
     async def __aenter__(self) -> Self:
@@ -34,9 +36,7 @@ class CuttableProxy:
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._open.wait()
@@ -46,9 +46,7 @@ class CuttableProxy:
             writer.close()
             return
         for source, sink in ((reader, far_writer), (far_reader, writer)):
-            task = asyncio.create_task(self._pass(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.spawn(self._pass(source, sink))
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
@@ -56,7 +54,7 @@ class CuttableProxy:
                 await self._open.wait()
                 sink.write(piece)
                 await sink.drain()
-            await self._open.wait()  # the end of a connection does not pass a cut line either
+            await self._open.wait()  # the end of a connection is held back too
         except ConnectionError:
             pass
         finally:

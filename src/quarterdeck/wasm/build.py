@@ -1,7 +1,7 @@
-"""Guests from C source to wasm, with the clang that comes as `ziglang` from PyPI.
+"""The build of guests from C source, with the clang that PyPI distributes as `ziglang`.
 
-It owns the compiler's flags and the built-in guests' place; `python -m quarterdeck.wasm.build` compiles those (the
-wheel's build and `make setup` do). It needs neither wasmtime nor numpy, and never runs what it made.
+It owns the compiler's flags and the folder of the built-in guests. `python -m quarterdeck.wasm.build` compiles these
+guests; the build of the wheel and `make setup` run it. It needs neither wasmtime nor numpy, and never runs a guest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from quarterdeck.wasm.errors import CompileFailed
 PACKAGE = Path(__file__).parent
 INCLUDE = PACKAGE / "include"
 GUESTS = PACKAGE / "guests"
-STACK_BYTES = 65_536  # below the data, so that an overflow traps
+STACK_BYTES = 65_536  # placed below the data, so that an overflow traps
 COMPILE_LIMIT_S = 120.0
 
 FLAGS = (
@@ -30,10 +30,10 @@ FLAGS = (
 
 
 def compile_guest(source: bytes | Path, out: Path, *, include: Sequence[Path] = ()) -> str:
-    """Compile a guest to `out` (replaced whole) and return the compiler's warnings, "" when there are none.
+    """Compile a guest to `out` (replaced atomically) and return the compiler's warnings, "" when there are none.
 
-    Headers are looked for beside the source, in `include`, and then here (`quarterdeck.h`). CompileFailed has the
-    compiler's own lines.
+    Headers are searched for in the folder of the source, in `include`, and then here (`quarterdeck.h`). Raise
+    `CompileFailed` with the compiler's output.
     """
     if importlib.util.find_spec("ziglang") is None:
         raise CompileFailed(
@@ -47,18 +47,23 @@ def compile_guest(source: bytes | Path, out: Path, *, include: Sequence[Path] = 
         else:
             path = source
         result = Path(folder) / "guest.wasm"
-        folders = [f"-I{folder}" for folder in (*include, INCLUDE)]
-        done = _compile([*FLAGS, *folders, "-o", str(result), "-x", "c", str(path)])
+        done = _compile(arguments(path, result, include=include))
         words = done.stderr.strip().replace(f"{folder}/", "")
         if done.returncode:
-            raise CompileFailed(words or f"the compiler ended with {done.returncode} and said nothing")
+            raise CompileFailed(words or f"the compiler ended with {done.returncode} and without output")
         result.chmod(0o644)
         result.replace(out)
     return words
 
 
+def arguments(source: Path, out: Path, *, include: Sequence[Path] = ()) -> list[str]:
+    """Return the arguments of `zig cc` that compile a guest."""
+    folders = [f"-I{folder}" for folder in (*include, INCLUDE)]
+    return [*FLAGS, *folders, "-o", str(out), "-x", "c", str(source)]
+
+
 def build_guests(folder: Path = GUESTS) -> list[Path]:
-    """Compile every built-in guest into `folder`; returns what was made."""
+    """Compile every built-in guest into `folder` and return the files."""
     made: list[Path] = []
     for source in sorted(GUESTS.glob("*.wasm.c")):
         out = folder / source.name.removesuffix(".c")
@@ -83,7 +88,7 @@ def _compile(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """zig wants two cache folders; both are the user's cache unless the environment names others."""
+    """Return the environment of zig, with the user's cache for its cache folders unless the environment sets them."""
     base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     cache = str(Path(base) / "quarterdeck" / "zig")
     return {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache, **environment}

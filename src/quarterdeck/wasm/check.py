@@ -1,6 +1,6 @@
-"""Whether bytes are a transform, asked by the server before it accepts a module.
+"""The check that bytes are a transform, which the server makes before it accepts a module.
 
-The guest is started and given an empty span, under the same limits as on an agent; nothing else is run.
+It starts the guest and passes it an empty span, under the same limits as on an agent, and runs nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from quarterdeck.wasm.instance import Limits
 
 
 def check(wasm: bytes, *, engine: Engine | None = None, limits: Limits | None = None) -> Description:
-    """What the guest says of itself; InvalidGuest says what was expected, what was found and what to do."""
+    """Return the guest's description. Raise `InvalidGuest` with what was expected, what was found and what to do."""
     own = engine or Engine()
     try:
         guest = Guest(own, wasm, limits=limits)
@@ -24,7 +24,7 @@ def check(wasm: bytes, *, engine: Engine | None = None, limits: Limits | None = 
                     f"given no input, it returned {output.rows} rows and consumed {output.consumed} bytes"
                 )
     except TransformFailed as failure:
-        raise InvalidGuest(f"the guest fails before it has seen a record: {failure}") from failure
+        raise InvalidGuest(f"the guest fails before its first record: {failure}") from failure
     finally:
         if engine is None:
             own.close()

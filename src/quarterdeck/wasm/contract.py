@@ -1,7 +1,7 @@
-"""What a guest must export and may import, and how its description is fetched.
+"""The exports and imports of a guest, and the call that reads its description.
 
-It owns the table of signatures and the advice for those who built something else (a WASI command, a component, an
-object file). It looks only at types, so that `unchecked` may call what has passed.
+It owns the table of signatures and the hints for authors who built something else (a WASI command, a component, an
+object file). It checks only types, so that `unchecked` may call a guest that passed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ INITIALIZE: _Signature = ((), ())
 LOG_IMPORT: _Signature = (("i32", "i32", "i32"), ())
 SETTER_PREFIX = "qd_set_"
 
-#: The wasm type a setting of each type is passed as.
+#: wasm type in which a setting of each type is passed
 SETTER_TYPES = {"uint64": "i64", "int64": "i64", "float32": "f32", "float64": "f64"}
 
 
 def check_module(module: wasmtime.Module) -> None:
-    """InvalidGuest unless the module has the exports of a transform and imports nothing but the log."""
+    """Raise `InvalidGuest` unless the module has the exports of a transform and imports nothing but the log."""
     exports = {export.name: export.type for export in module.exports}
     for imported in module.imports:
         _check_import(imported, is_command="_start" in exports)
@@ -51,7 +51,7 @@ def check_module(module: wasmtime.Module) -> None:
 
 
 def describe(instance: Instance) -> Description:
-    """The guest's description, checked against its exports; InvalidGuest or TransformFailed."""
+    """Return the guest's description after a check against its exports. Raise `InvalidGuest` or `TransformFailed`."""
     packed: int = instance.call("qd_describe") & 0xFFFFFFFFFFFFFFFF
     address, size = packed & 0xFFFFFFFF, packed >> 32
     if size > DESCRIPTION_LIMIT_BYTES or address + size > instance.size:
@@ -64,7 +64,7 @@ def describe(instance: Instance) -> Description:
 
 
 def check_setters(module: wasmtime.Module, description: Description) -> None:
-    """InvalidGuest unless each setting has its setter."""
+    """Raise `InvalidGuest` unless each setting has its setter."""
     exports = {export.name: export.type for export in module.exports}
     for setting in description.settings:
         name = SETTER_PREFIX + setting.name
@@ -74,7 +74,7 @@ def check_setters(module: wasmtime.Module, description: Description) -> None:
 
 
 def check_input(description: Description, layout: Layout, sizes: tuple[int, ...] | None) -> None:
-    """RecordMismatch unless the guest takes spans of `layout` whose records have these `sizes` (None: not known)."""
+    """Raise `RecordMismatch` unless the guest accepts spans of `layout` with these `sizes` (None: unknown)."""
     wanted = description.input
     if layout not in wanted.layouts:
         takes = ", ".join(layout.name for layout in wanted.layouts)
@@ -131,5 +131,5 @@ def _sizes(sizes: tuple[int, ...]) -> str:
 
 
 def _names(names: list[str]) -> str:
-    shown = ", ".join(names[:12]) or "nothing"
-    return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown
+    listed = ", ".join(names[:12]) or "nothing"
+    return f"{listed} and {len(names) - 12} more" if len(names) > 12 else listed

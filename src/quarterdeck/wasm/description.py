@@ -1,17 +1,17 @@
-"""What a guest says of itself: which input it takes, which columns it gives, which settings it has.
+"""A guest's description of itself: the input it accepts, the columns it returns and the settings it has.
 
-The text is made by `quarterdeck.h` (or by hand, in other languages) and read by the host from the guest's own memory,
-so that neither the columns nor the settings of a transform are written down twice. One fact a line, words parted by one
-space, lines ended by a newline or a NUL:
+`quarterdeck.h` generates the text (authors in other languages write it), and the host reads it from the guest's memory,
+so that the columns and settings of a transform are declared only once. Each line states one fact. Words are separated
+by one space, and lines end with a newline or a NUL:
 
     abi 1
     record 64 struct event            or: payload            or: entry 8 24 struct key, struct value
-    layout ring                       none: all that its records can come in
+    layout ring                       none: all layouts that are possible for its records
     column uint64 time
     column list<uint64> stack
     setting uint32 min_bytes 512
 
-It owns the grammar and never touches a wasm instance.
+This module owns the grammar and never touches a wasm instance.
 """
 
 from __future__ import annotations
@@ -28,24 +28,25 @@ from quarterdeck.wasm.errors import InvalidGuest
 ABI = 1
 DESCRIPTION_LIMIT_BYTES = 64 * 1024
 COLUMN_LIMIT = 1024
-RECORD_LIMIT_BYTES = 999_999  # the six digits that quarterdeck.h writes
+RECORD_LIMIT_BYTES = 999_999  # the limit of the six digits that quarterdeck.h writes
 
 _Types = dict[str, np.dtype[Any]]
 
-#: What a setting can be.
+#: types of settings
 NUMBER_TYPES: _Types = {
     name: np.dtype(name)
     for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
-} | {"bool": np.dtype("uint8")}  # one byte a value; not zero is true
-#: Types whose values are all of one size, with the numpy type of a value.
+} | {"bool": np.dtype("uint8")}  # one byte a value; any value but zero is true
+#: types whose values have a fixed size, with the numpy type of a value
 FIXED_TYPES: _Types = NUMBER_TYPES | {
     "timestamp_ns": np.dtype("int64"),
     "duration_ns": np.dtype("int64"),
     "ipv4": np.dtype("uint32"),  # host order: 127.0.0.1 is 0x7f000001
     "ipv6": np.dtype(("uint8", 16)),
+    "ip": np.dtype(("uint8", 16)),  # IPv4 as ::ffff:a.b.c.d
     "mac": np.dtype("uint64"),  # the first octet highest
 }
-#: Types whose values differ in length, with the numpy type of one item.
+#: types whose values differ in length, with the numpy type of one item
 VARYING_TYPES: _Types = {"string": np.dtype("uint8"), "binary": np.dtype("uint8"), "json": np.dtype("uint8")} | {
     f"list<{name}>": dtype for name, dtype in NUMBER_TYPES.items() if name != "bool"
 }
@@ -54,12 +55,12 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 
 
 class Layout(IntEnum):
-    """How records lie in a span; the numbers are part of the ABI."""
+    """The layout of records in a span. The numbers are part of the ABI."""
 
     RECORDS = 0  #: packed records of one size
     RING = 1  #: a BPF ring buffer: 8-byte headers, payloads padded to 8 bytes
     PERF = 2  #: a perf buffer: perf_event_header, then PERF_SAMPLE_RAW or PERF_RECORD_LOST
-    ENTRIES = 3  #: map entries, packed: a key and then its value
+    ENTRIES = 3  #: map entries, packed: a key followed by its value
 
 
 _Kind = Literal["record", "payload", "entry"]
@@ -71,9 +72,9 @@ _LAYOUTS: dict[_Kind, tuple[Layout, ...]] = {
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """The records a transform takes, and the layouts they may come in.
+    """The records that a transform accepts, and their possible layouts.
 
-    `sizes`: a record's, or a key's and a value's; empty when payloads of any size are taken.
+    `sizes` has the size of a record, or of a key and a value; it is empty when payloads of any size are accepted.
     """
 
     kind: _Kind
@@ -83,24 +84,24 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutputColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """A column of the table a transform fills; `type` is a word of DESIGN's: uint64, float32, string, list<int64> …"""
+    """A column of the table that a transform fills. `type` is uint64, float32, string, list<int64> or similar."""
 
     name: str
     type: str
 
     @property
     def varying(self) -> bool:
-        """Whether its values differ in length, and so come as offsets and items."""
+        """Return whether its values differ in length, and so consist of offsets and items."""
         return self.type in VARYING_TYPES
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The numpy type of a value, or of an item of a value that varies in length."""
+        """Return the numpy type of a value, or of an item if values differ in length."""
         return VARYING_TYPES[self.type] if self.varying else FIXED_TYPES[self.type]
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """A number the host may set before the first batch. `default` is the source text of its initial value."""
+    """A number that the host may set before the first batch. `default` is the source text of its initial value."""
 
     name: str
     type: str
@@ -114,7 +115,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_description(text: bytes) -> Description:
-    """The description in `text`; InvalidGuest names the line that is wrong."""
+    """Return the description in `text`. Raise `InvalidGuest` with the line that is wrong."""
     facts = _facts(text)
     _check_abi(facts["abi"])
     inputs: list[tuple[_Kind, str]] = [(word, rest) for word in _LAYOUTS for rest in facts[word]]
@@ -135,7 +136,7 @@ def parse_description(text: bytes) -> Description:
 
 
 def _facts(text: bytes) -> dict[str, list[str]]:
-    """What follows each first word, in the order of the lines."""
+    """Return the text after each first word, in the order of the lines."""
     if len(text) > DESCRIPTION_LIMIT_BYTES:
         raise InvalidGuest(f"the description has {len(text)} bytes, the limit is {DESCRIPTION_LIMIT_BYTES}")
     try:

@@ -1,8 +1,8 @@
-"""The engine: what compiles guests, remembers the result on disk, and ends those that do not return.
+"""The engine: it compiles guests, caches the result on disk, and ends guests that do not return.
 
-One for a process; its transforms share the compiler's settings, the cache and one ticker thread. The thread advances
-the epoch only while a call is in flight and sleeps without a timeout otherwise, so an idle agent is not woken. The
-engine never runs a guest itself.
+A process has one engine; its transforms share the compiler's settings, the cache and one ticker thread. The thread
+advances the epoch only while a call is in flight and otherwise sleeps without a timeout, so that an idle agent is not
+woken. The engine never runs a guest itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import wasmtime
 from quarterdeck.wasm.errors import InvalidGuest
 
 GUEST_LIMIT_BYTES = 16 * 1024 * 1024
-TICK_S = 0.05  #: how exact a time limit is
+TICK_S = 0.05  #: precision of a time limit
 MAGIC = b"\0asm"
 _DIGEST_BYTES = 32
 
@@ -28,18 +28,19 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Compiles guests for this machine. Threads may share it; `close` ends its ticker thread.
+    """The compiler of guests for this machine. Threads may share it; `close` ends its ticker thread.
 
-    `cache`: a folder for compiled guests, made with mode 0700. What lies there is run as native code, so it must belong
-    to this user alone; a damaged file is compiled anew.
+    `cache` is a folder for compiled guests, created with mode 0700. Its files are run as native code, so only this user
+    may have access; a guest whose file is damaged is compiled again.
     """
 
     def __init__(self, *, cache: Path | None = None) -> None:
         config = wasmtime.Config()
         config.epoch_interruption = True
-        # The embedded store handles SIGSEGV and SIGILL of its whole process: it would take a trap for a crash.
+        # The embedded store handles SIGSEGV and SIGILL of the whole process: it would treat a trap as a crash.
         config.signals_based_traps = False
-        config.parallel_compilation = False  # a transform is small; threads of the compiler would outlive their use
+        # a transform is small, and the compiler's threads would continue to exist after their use
+        config.parallel_compilation = False
         config.wasm_threads = False
         config.wasm_memory64 = False
         config.wasm_multi_memory = False
@@ -52,7 +53,10 @@ class Engine:
         return self._engine
 
     def compile(self, wasm: bytes) -> wasmtime.Module:
-        """The guest as native code, from the cache where it is; InvalidGuest with the compiler's words otherwise."""
+        """Return the guest as native code, from the cache if possible.
+
+        Raise `InvalidGuest` with the compiler's message.
+        """
         _check_binary(wasm)
         entry = self._entry(wasm)
         if entry is not None and (module := self._cached(entry)) is not None:
@@ -64,21 +68,21 @@ class Engine:
         if entry is not None:
             try:
                 _write(entry, bytes(module.serialize()))
-            except OSError as error:  # a full disk costs the next start 5 ms, not this transform
+            except OSError as error:  # with a full disk, the next start takes 5 ms longer
                 _log.warning("a compiled guest could not be kept in %s: %s", entry.parent, error)
         return module
 
     def ticks(self, seconds: float) -> int:
-        """The epochs in `seconds`, never fewer than two: the first may be about to end."""
+        """Return the number of epochs in `seconds`, at least two, because the first may be about to end."""
         return max(2, round(seconds / TICK_S) + 1)
 
     @property
     def ticker(self) -> Ticker:
-        """While this is entered, the epoch advances every TICK_S, so that a deadline can pass."""
+        """Advance the epoch every TICK_S while the context is entered, so that a deadline can pass."""
         return self._ticker
 
     def close(self) -> None:
-        """End the ticker thread. Calls in flight lose their time limit; call it when there are none."""
+        """End the ticker thread. Calls in flight lose their time limit, so call this when there are none."""
         self._ticker.close()
 
     def _entry(self, wasm: bytes) -> Path | None:
@@ -88,11 +92,11 @@ class Engine:
         return self._cache / name
 
     def _cached(self, entry: Path) -> wasmtime.Module | None:
-        """The module in `entry`, or None if it is missing, not ours, damaged or of another CPU."""
+        """Return the module in `entry`, or None if it is missing, of another user, damaged or for another CPU."""
         try:
             status = entry.stat()
             content = entry.read_bytes()
-        except OSError:  # most often: not there yet
+        except OSError:  # usually because it does not exist yet
             return None
         digest, code = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         private = status.st_uid == os.geteuid() and not status.st_mode & 0o022
@@ -100,22 +104,22 @@ class Engine:
             return None
         try:
             return wasmtime.Module.deserialize(self._engine, code)
-        except wasmtime.WasmtimeError:  # made on a CPU with other features: compile for this one
+        except wasmtime.WasmtimeError:  # compiled on a CPU with other features: compile for this one
             return None
 
 
 def _release() -> str:
-    """Which wasmtime this is, "wasmtime-49.0.0", by the folder that its installer left beside it.
+    """Return the release of wasmtime, "wasmtime-49.0.0", from the name of the folder that its installer created.
 
-    importlib.metadata would look in the same place, and holds 1.6 MB for as long as the process lives. What another
-    major release compiled is refused by the library itself.
+    importlib.metadata would read the same folder, and hold 1.6 MB until the process ends. The library itself refuses
+    modules that another major release compiled.
     """
     found = sorted(path.stem for path in Path(wasmtime.__file__).parents[1].glob("wasmtime-*.dist-info"))
     return found[-1] if found else "wasmtime"
 
 
 class Ticker:
-    """Advances an engine's epoch while calls are in flight; a call costs it two short locks."""
+    """A thread that advances an engine's epoch while calls are in flight. It costs a call two short locks."""
 
     def __init__(self, engine: wasmtime.Engine) -> None:
         self._engine = engine
@@ -179,7 +183,7 @@ def _check_binary(wasm: bytes) -> None:
 
 
 def _write(entry: Path, code: bytes) -> None:
-    """Put a compiled guest in the cache, whole or not at all."""
+    """Write a compiled guest to the cache atomically."""
     entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=entry.parent, delete=False) as file:
         file.write(hashlib.sha256(code).digest() + code)

@@ -1,18 +1,18 @@
-"""Everything this floor can raise, as one tree.
+"""All errors of this package, as one tree.
 
     WasmError
-    ├── CompileFailed        the C of a guest is wrong (build)
+    ├── CompileFailed        the C source of a guest does not compile (build)
     ├── GuestMissing         a built-in guest was not compiled
     ├── InvalidGuest         these bytes are not a transform
-    │   └── RecordMismatch   a transform, but for other records than the host's
+    │   └── RecordMismatch   a transform for other records than the host's
     ├── InvalidSetting       no such setting, or not a value for it
     └── TransformFailed      one chunk of a span was lost; the next may be run
-        ├── Trapped          the guest did something it must not
+        ├── Trapped          the guest did something invalid
         ├── TimedOut         it did not return in time
-        ├── OutOfMemory      it may not have the memory it needs
-        └── InvalidOutput    its result is not a result
+        ├── OutOfMemory      it needs more memory than its limit
+        └── InvalidOutput    its result is not valid
 
-It owns no behaviour; the messages say what was expected, what was found, and what to do next.
+The messages state what was expected, what was found, and what to do next.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class WasmError(Exception):
 
 
 class CompileFailed(WasmError):
-    """The source of a guest does not compile; the message is the compiler's."""
+    """The source of a guest does not compile. The message is the compiler's output."""
 
 
 class GuestMissing(WasmError):
-    """A guest that comes with Quarterdeck was not compiled."""
+    """A built-in guest was not compiled."""
 
 
 class InvalidGuest(WasmError):
@@ -35,18 +35,19 @@ class InvalidGuest(WasmError):
 
 
 class RecordMismatch(InvalidGuest):
-    """The transform was written for records of another shape than those it would get."""
+    """The transform was written for records of another shape than those of the host."""
 
 
 class InvalidSetting(WasmError):
-    """The transform has no such setting, or the value does not fit it."""
+    """The transform has no such setting, or the value is not valid for it."""
 
 
 class TransformFailed(WasmError):
-    """A call failed. The chunk it was given is lost; the next call has a fresh instance.
+    """A call failed. Its chunk is lost; the next call uses a new instance.
 
-    `consumed` is how many bytes of the span the failed chunk has, `records` how many records are in them, and `lost`
-    how many more the kernel said in it that it had dropped: skip the first, count the others as lost.
+    `consumed` is the number of bytes of the failed chunk in the span, `records` the number of records in them, and
+    `lost` the number of further records that the kernel reported there as dropped. The caller skips `consumed` bytes
+    and counts the others as lost.
     """
 
     def __init__(self, message: str) -> None:
@@ -69,4 +70,4 @@ class OutOfMemory(TransformFailed):
 
 
 class InvalidOutput(TransformFailed):
-    """The guest returned, but what it returned is not a result: addresses outside its memory, offsets that go back …"""
+    """The guest returned an invalid result: addresses outside its memory, decreasing offsets or similar."""

@@ -1,8 +1,8 @@
-"""A loaded guest: chunks of records go in, columns come out.
+"""A loaded guest: it takes chunks of records and returns columns.
 
-It owns the instance and replaces it after every failure, since the memory of a guest that failed is not to be trusted;
-it owns the settings, which each new instance gets again, and it checks every address and offset a guest returns. It
-knows nothing of where records begin and end in a span: that is `transform`'s and `spans`'.
+It owns the instance and replaces it after every failure, since the memory of a failed guest cannot be trusted. It owns
+the settings, which it passes to each new instance, and it checks every address and offset that a guest returns. It does
+not find the records in a span; `transform` and `spans` do that.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from quarterdeck.wasm.engine import Engine
 from quarterdeck.wasm.errors import InvalidOutput, InvalidSetting, OutOfMemory, TransformFailed
 from quarterdeck.wasm.instance import Instance, Limits, LogSink, guest_log
 
-# : Bytes of a span that are handed over at once: enough records to forget the cost of a call, few enough for the L2
-# cache.
+# bytes of a span that are passed in one call: enough records that the cost of the call is small, few enough for the L2
+# cache
 CHUNK_BYTES = 512 * 1024
 
 Array = np.ndarray[Any, np.dtype[Any]]
-#: The values of a column; of one whose values differ in length, rows + 1 int32 offsets and the items they point into.
+#: the values of a column; for values that differ in length, rows + 1 int32 offsets and the items they refer to
 Values = Array | tuple[Array, Array]
 
 _COUNTS = 5  # consumed, records, rows, rejected, lost
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """What a guest made of one chunk. The arrays are the guest's memory: copy or encode them before the next call."""
+    """The result of a guest for one chunk. The arrays are guest memory: copy or encode them before the next call."""
 
     columns: dict[str, Values]
     rows: int
-    records: int  #: input records it dealt with, whether or not they became rows
-    consumed: int  #: bytes of the input it dealt with
-    rejected: int  #: of the records, those too short for the guest's struct or too large for its buffers
-    lost: int  #: records that the kernel says it dropped (perf buffers)
+    records: int  #: input records that were processed
+    consumed: int  #: bytes of the input that were processed
+    rejected: int  #: records that were too short for the guest's struct or too large for its buffers
+    lost: int  #: records that the kernel reported as dropped (perf buffers)
 
 
 class Guest:
-    """Loads `wasm`; raises InvalidGuest, InvalidSetting, or TransformFailed when it fails already at its start."""
+    """A loaded guest. Creating it raises `InvalidGuest`, `InvalidSetting`, or `TransformFailed` if it cannot start."""
 
     def __init__(
         self,
@@ -71,19 +71,19 @@ class Guest:
 
     @property
     def capacity(self) -> int:
-        """The most bytes one chunk may have."""
+        """Return the most bytes that one chunk may have."""
         return self._capacity
 
     def grow(self, size: int) -> None:
-        """Make room for chunks of `size` bytes, for a record that is larger than the rest; raises OutOfMemory."""
+        """Reserve memory for chunks of `size` bytes, for an unusually large record. Raise `OutOfMemory`."""
         if size > self._capacity:
             self._capacity = size
             self._input = self._input_buffer(self._running())
 
     def give(self, layout: Layout, address: int, size: int) -> Output:
-        """Hand over the `size` bytes at `address` of this process; `size` is at most `capacity`.
+        """Pass the `size` bytes at `address` of this process to the guest and return its output.
 
-        Raises TransformFailed; the next call then has a fresh instance.
+        `size` is at most `capacity`. Raise `TransformFailed`; the next call then uses a new instance.
         """
         instance = self._running()
         try:
@@ -162,7 +162,10 @@ def _array(instance: Instance, column: OutputColumn, dtype: np.dtype[Any], count
 
 
 def _checked_settings(description: Description, settings: Mapping[str, float]) -> dict[str, float]:
-    """The settings as the numbers their setters take; InvalidSetting names what there is and what fits."""
+    """Return the settings as the numbers that their setters take.
+
+    Raise `InvalidSetting` with the valid names or values.
+    """
     known = {setting.name: setting for setting in description.settings}
     for name in settings:
         if name not in known:
@@ -181,6 +184,6 @@ def _number(setting: Setting, value: object) -> float:
         bounds = np.iinfo(dtype)
         if bounds.min <= value <= bounds.max:
             bits = 64 if dtype.itemsize == 8 else 32
-            return value - (1 << bits) if value >> (bits - 1) == 1 else value  # wasm's integers have no sign
+            return value - (1 << bits) if value >> (bits - 1) == 1 else value  # wasm's integers are unsigned
         raise InvalidSetting(f"{setting.name} is a {setting.type}, {bounds.min} to {bounds.max}; found {value}")
     raise InvalidSetting(f"{setting.name} is a {setting.type}; found {value!r}, a {type(value).__name__}")

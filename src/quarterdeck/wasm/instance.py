@@ -1,8 +1,8 @@
-"""One guest in a memory of its own: called without reflection, read without copying, limited in memory and time.
+"""One guest in a memory of its own: called without reflection, read without a copy, limited in memory and time.
 
-It owns the wasmtime store, and so the guest's whole state; dropping it drops everything the guest did. Arrays made of
-its memory keep that memory mapped: who reads too late sees newer bytes, never a missing page. One thread uses it at a
-time. It never decides what a failure means for a batch: that is the transform's.
+It owns the wasmtime store, and so the guest's whole state. Arrays that refer to its memory keep that memory mapped: a
+late reader sees newer bytes, never an unmapped page. One thread uses it at a time. It does not decide what a failure
+means for a batch; the transform does.
 """
 
 from __future__ import annotations
@@ -37,16 +37,17 @@ guest_log: LogSink = logging.getLogger("quarterdeck.wasm.guest").log
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a guest may use: bytes of linear memory in all, seconds for one call."""
+    """The limits of a guest: bytes of linear memory in total, and seconds for one call."""
 
     memory_bytes: int = 64 * 1024 * 1024
     time_s: float = 1.0
 
 
 class Instance:
-    """A running guest, whose exports were checked. `view` is its memory as a buffer, `address` where that starts.
+    """A running guest whose exports were checked. `view` is its memory as a buffer, `address` the start of that buffer.
 
-    Raises InvalidGuest or TransformFailed when the guest cannot be started. `log` gets a level (10–40) and a line.
+    Creating it raises `InvalidGuest` or `TransformFailed` when the guest cannot be started. `log` receives a level
+    (10–40) and a line.
     """
 
     def __init__(self, engine: Engine, module: wasmtime.Module, *, limits: Limits, log: LogSink = guest_log) -> None:
@@ -78,13 +79,13 @@ class Instance:
         return dict(instance.exports(self._store).items())
 
     def call(self, name: str, *arguments: float) -> Any:
-        """Call an export, checked and slowly (45 µs); raises TransformFailed."""
+        """Call an export with wasmtime's own checks (45 µs). Raise `TransformFailed`."""
         result = self._run(self._functions[name], self._store, *arguments)
         self._rebind()
         return result
 
     def transform(self, layout: int, address: int, size: int) -> int:
-        """Call `qd_transform`; returns the address of the result, raises TransformFailed."""
+        """Call `qd_transform` and return the address of the result. Raise `TransformFailed`."""
         result: int = self._run(self._transform, layout, address, size)
         assert self._memory is not None
         if self._memory.data_len(self._store) != self.size:
@@ -92,7 +93,7 @@ class Instance:
         return result
 
     def read(self, address: int, size: int) -> bytes:
-        """A copy of guest memory; InvalidOutput when it is outside."""
+        """Return a copy of guest memory. Raise `InvalidOutput` when it is outside."""
         if not 0 <= address <= address + size <= self.size:
             raise InvalidOutput(
                 f"the guest points at {size} bytes at {address:#x}, but its memory has {self.size} bytes"
@@ -100,7 +101,7 @@ class Instance:
         return ctypes.string_at(self.address + address, size)
 
     def _rebind(self) -> None:
-        """The memory has grown, and may have moved."""
+        """Renew `view` and `address` after the memory has grown, and possibly moved."""
         assert self._memory is not None
         self.size = self._memory.data_len(self._store)
         self.address = ctypes.addressof(self._memory.data_ptr(self._store).contents)
@@ -109,7 +110,7 @@ class Instance:
         self.view = view
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run guest code under the time limit; a trap becomes a TransformFailed, and its log lines are delivered."""
+        """Run guest code under the time limit and deliver its log lines. A trap becomes a `TransformFailed`."""
         self._store.set_epoch_deadline(self._ticks)
         try:
             with self._ticker:
@@ -138,7 +139,7 @@ class Instance:
             return TimedOut(f"the guest did not return within {self._limits.time_s:g} s{where}")
         reason = trap.message.strip().splitlines()[-1].strip().removeprefix("wasm trap: ")
         size = self._memory.data_len(self._store) if self._memory else 0
-        if size > self._limits.memory_bytes // 2:  # an allocator that doubles what it has would now be refused
+        if size > self._limits.memory_bytes // 2:  # an allocator that doubles its memory would now be refused
             return OutOfMemory(
                 f"the guest trapped{where} ({reason}) with {size} bytes of memory, its limit being "
                 f"{self._limits.memory_bytes}: it could most likely not get more"
@@ -147,9 +148,9 @@ class Instance:
 
 
 class _LogLines:
-    """What the guest logs in one call: kept until the call has returned, and not more than a few lines of it.
+    """The log lines of one call. They are kept until the call has returned, and limited in number.
 
-    It refers to neither store nor instance: wasmtime keeps the callback for as long as the store lives.
+    It refers to neither store nor instance, because wasmtime keeps the callback as long as the store exists.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,8 @@
-"""Where the records are in a ring or perf buffer, as arrays: offsets and lengths of the payloads.
+"""The positions of records in a ring or perf buffer, as arrays: offsets and lengths of the payloads.
 
-The walk is done by a guest that comes with Quarterdeck (`guests/spans.wasm.c`), on a copy of the span, since a walk
-over records of many sizes is a loop and Python must not loop over records. It reads the span and never writes to it. A
-header that the walk found committed was so before the payload is read again through the offsets, so the payload is
-whole.
+A built-in guest (`guests/spans.wasm.c`) walks over a copy of the span, since a walk over records of different sizes is
+a loop, and Python must not loop over records. It reads the span and never writes to it. A record whose header was
+committed during the walk has a complete payload when it is later read through the offsets.
 """
 
 from __future__ import annotations
@@ -20,13 +19,16 @@ from quarterdeck.wasm.errors import GuestMissing
 from quarterdeck.wasm.guest import Array, Guest
 
 RING_HEADER_BYTES = 8
-PERF_HEADER_BYTES = 12  # of a sample: its header and the length of its payload
+PERF_HEADER_BYTES = 12  # the header of a sample, and the length of its payload
 _BUSY = 1 << 31
 _LENGTH = (1 << 30) - 1
 
 
 class Payloads(NamedTuple):
-    """The payloads of a span: uint32 arrays, offsets from its start. Its first `consumed` bytes are whole records."""
+    """The payloads of a span: uint32 arrays of offsets from its start.
+
+    The first `consumed` bytes of the span are whole records.
+    """
 
     offsets: Array
     lengths: Array
@@ -34,7 +36,7 @@ class Payloads(NamedTuple):
 
 
 class PerfPayloads(NamedTuple):
-    """The same of a perf buffer, and how many records the kernel says it lost."""
+    """The payloads of a span of a perf buffer, and the number of records that the kernel reported as lost."""
 
     offsets: Array
     lengths: Array
@@ -43,7 +45,7 @@ class PerfPayloads(NamedTuple):
 
 
 def built_in(name: str) -> bytes:
-    """The wasm of a guest that comes with Quarterdeck; GuestMissing when it was not compiled."""
+    """Return the wasm of a built-in guest. Raise `GuestMissing` when it was not compiled."""
     guest = files("quarterdeck.wasm") / "guests" / f"{name}.wasm"
     if not guest.is_file():
         raise GuestMissing(
@@ -53,7 +55,10 @@ def built_in(name: str) -> bytes:
 
 
 class SpanWalker:
-    """Walks spans; one thread at a time. The arrays it returns are copies. Raises GuestMissing at once."""
+    """A walker over spans, for one thread at a time.
+
+    The arrays it returns are copies. Creating it may raise `GuestMissing`.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -67,15 +72,15 @@ class SpanWalker:
         return self._loaded
 
     def walk(self, address: int, nbytes: int) -> Payloads:
-        """The payloads in the `nbytes` at `address`, a span of a BPF ring buffer (a wrapped one is mapped twice).
+        """Return the payloads in the `nbytes` at `address`, a span of a BPF ring buffer (mapped twice where it wraps).
 
-        Leaves out discarded records, and stops at the first that is still being written or not whole.
+        Discarded records are left out. The walk stops at the first record that is incomplete or still being written.
         """
         offsets, lengths, consumed, _ = self._walk(Layout.RING, address, nbytes)
         return Payloads(offsets, lengths, consumed)
 
     def walk_perf(self, address: int, nbytes: int) -> PerfPayloads:
-        """The payloads of PERF_RECORD_SAMPLE (of PERF_SAMPLE_RAW) in a linear span of a perf buffer.
+        """Return the payloads of PERF_RECORD_SAMPLE (with PERF_SAMPLE_RAW) in a linear span of a perf buffer.
 
         The kernel pads a payload so that it ends at 8 bytes after its 4-byte length: lengths may be up to 7 too large.
         """
@@ -101,9 +106,9 @@ class SpanWalker:
 
 
 def uniform_records(address: int, nbytes: int, payload: int) -> int:
-    """How many records are in a span of a ring if all are committed and have `payload` bytes; 0 if one is not so.
+    """Return the number of records in a span of a ring if all are committed and have `payload` bytes, else 0.
 
-    A look at the headers alone, for the ring whose records are all of one struct: a tenth of the cost of a walk.
+    It reads only the headers. For a ring whose records all have one struct, this takes a tenth of the time of a walk.
     """
     step = ring_record_bytes(payload)
     span: Any = (ctypes.c_char * nbytes).from_address(address)
@@ -112,12 +117,12 @@ def uniform_records(address: int, nbytes: int, payload: int) -> int:
 
 
 def ring_record_bytes(payload: int) -> int:
-    """What a payload takes in a ring, with its header and padding."""
+    """Return the bytes that a payload takes in a ring, with its header and padding."""
     return (payload + RING_HEADER_BYTES + 7) & ~7
 
 
 def next_ring_record_bytes(address: int) -> int:
-    """What the record at `address` takes in its ring; 0 while it is being written."""
+    """Return the bytes that the record at `address` takes in its ring; 0 while it is being written."""
     header = ctypes.c_uint32.from_address(address).value
     return 0 if header & _BUSY else ring_record_bytes(header & _LENGTH)
 

@@ -1,9 +1,9 @@
-"""A transform as the agent uses it: load it once, give it span after span, get columns.
+"""A transform as the agent uses it: it is loaded once, takes spans and returns columns.
 
-A span is handed over in chunks; each gives one Output, whose arrays are good until the next is asked for. A chunk that
-fails raises and costs that chunk alone: the error says how many bytes and records it had, and the next call starts with
-a fresh instance. One thread uses a transform at a time; the GIL is released while the guest runs. It never decides how
-often a transform may fail.
+A span is passed in chunks. Each chunk gives one Output, whose arrays are valid until the next is requested. A chunk
+that fails raises an error and is lost alone: the error contains its numbers of bytes and records, and the next call
+uses a new instance. One thread uses a transform at a time; the GIL is released while the guest runs. It does not decide
+how often a transform may fail.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from quarterdeck.wasm.spans import (
 
 
 class _Chunk(NamedTuple):
-    """The next whole records of a span: each `step` bytes long, or beginning at `starts`."""
+    """The next whole records of a span: each has `step` bytes, or they begin at `starts`."""
 
     size: int  # bytes
     records: int
@@ -63,9 +63,9 @@ class Transform:
     ) -> Transform:
         """Compile (or fetch from the cache), check and start `wasm`.
 
-        `sizes`: bytes of a record, or of a key and a value, as the host has them; None when it does not know. `log`
-        gets a level (10 debug … 40 error) and a line. Raises InvalidGuest, RecordMismatch, InvalidSetting, or
-        TransformFailed if the guest fails already at its start.
+        `sizes` are the bytes of a record, or of a key and a value, on the host; None stands for unknown. `log` receives
+        a level (10 debug … 40 error) and a line. Raise `InvalidGuest`, `RecordMismatch`, `InvalidSetting`, or
+        `TransformFailed` when the start of the guest fails.
         """
         guest = Guest(engine, wasm, settings=settings, limits=limits, log=log)
         check_input(guest.description, layout, sizes)
@@ -73,7 +73,7 @@ class Transform:
 
     @property
     def schema(self) -> tuple[OutputColumn, ...]:
-        """The columns it gives, in order."""
+        """Return the columns of its table, in order."""
         return self._guest.description.columns
 
     @property
@@ -81,16 +81,16 @@ class Transform:
         return self._guest.description
 
     def run_buffer(self, span: bytes | bytearray | memoryview | Array) -> Iterator[Output]:
-        """`run` for a span that is a Python object."""
+        """Do the same as `run` for a span that is a Python object."""
         array = np.frombuffer(span, np.uint8)
         yield from self.run(array.ctypes.data, array.nbytes)
 
     def run(self, address: int, nbytes: int) -> Iterator[Output]:
-        """The columns of the `nbytes` at `address`, chunk by chunk; the bytes must stay there until the end.
+        """Yield the columns of the `nbytes` at `address`, chunk by chunk. The bytes must not change until the end.
 
-        Stops where the span has no whole record left (one still being written, one cut off): the outputs' `consumed`
-        add up to what may be released. Raises TransformFailed for a chunk that is lost: add its `consumed` too, and
-        call again for the rest.
+        It stops where the span has no further whole record (one is still being written, or cut off): the sum of the
+        outputs' `consumed` is the part that may be released. Raise `TransformFailed` for a chunk that is lost: add its
+        `consumed` too, and call again for the rest.
         """
         at = 0
         while at < nbytes:
@@ -107,32 +107,33 @@ class Transform:
             yield output
 
     def _chunk(self, address: int, left: int) -> _Chunk:
-        room = min(left, self._guest.capacity)
+        limit = min(left, self._guest.capacity)
         match self._layout:
             case Layout.RECORDS | Layout.ENTRIES:
-                records = room // self._record_bytes
+                records = limit // self._record_bytes
                 return _Chunk(records * self._record_bytes, records, step=self._record_bytes)
             case Layout.PERF:
-                offsets, _, size, lost = self._walker.walk_perf(address, room)
+                offsets, _, size, lost = self._walker.walk_perf(address, limit)
                 return _Chunk(size, len(offsets), lost, starts=offsets - np.uint32(PERF_HEADER_BYTES))
             case Layout.RING:
-                return self._ring_chunk(address, left, room)
+                return self._ring_chunk(address, left, limit)
 
-    def _ring_chunk(self, address: int, left: int, room: int) -> _Chunk:
-        """What is committed is found out before the guest gets its copy: in one copy, a record that is committed
-        meanwhile could have its new header and its old payload.
+    def _ring_chunk(self, address: int, left: int, limit: int) -> _Chunk:
+        """Return the next chunk of a ring. Find the committed records before the guest gets its copy.
+
+        With a single copy, a record that is committed meanwhile could have its new header and its old payload.
         """
         step = ring_record_bytes(self._record_bytes)
-        if self._record_bytes and (records := uniform_records(address, room, self._record_bytes)):
+        if self._record_bytes and (records := uniform_records(address, limit, self._record_bytes)):
             return _Chunk(records * step, records, step=step)
-        offsets, _, size = self._walker.walk(address, room)
-        if not size and room < (large := next_ring_record_bytes(address)) <= left:
+        offsets, _, size = self._walker.walk(address, limit)
+        if not size and limit < (large := next_ring_record_bytes(address)) <= left:
             self._guest.grow(large)
             offsets, _, size = self._walker.walk(address, large)
         return _Chunk(size, len(offsets), starts=offsets - np.uint32(RING_HEADER_BYTES))
 
     def _check_progress(self, chunk: _Chunk, output: Output) -> None:
-        """A guest deals with whole records, and with one at least."""
+        """Raise `InvalidOutput` unless the guest processed whole records, and at least one."""
         consumed = output.consumed
         if consumed == chunk.size:
             return

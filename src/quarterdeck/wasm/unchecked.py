@@ -1,8 +1,7 @@
-"""The fast call into a guest: 0.5 µs where `Func.__call__` takes 45 µs to look at the types of every call.
+"""The fast call into a guest: 0.5 µs, where `Func.__call__` takes 45 µs to check the types of every call.
 
-It goes below wasmtime-py's public interface, with private names of the release that pyproject.toml pins; another
-release that still has them is used the same way, one that has not gets the slow call. The types of the function must
-have been checked (`check`): nothing here does.
+It uses private names of wasmtime-py of the release that pyproject.toml pins. Another release that has these names is
+used in the same way; any other gets the slow call. The caller must have checked the types of the function (`check`).
 """
 
 from __future__ import annotations
@@ -18,14 +17,19 @@ TransformCall = Callable[[int, int, int], int]
 
 _ffi_names: Any = _ffi
 _PRIVATE_NAMES = ("wasmtime_func_call_unchecked", "wasmtime_val_raw_t", "wasm_trap_t")
-UNCHECKED = all(hasattr(_ffi_names, name) for name in _PRIVATE_NAMES) and hasattr(wasmtime.Store, "_context")
+
+
+def has_fast_call() -> bool:
+    """Return whether this release of wasmtime-py has the private names."""
+    return all(hasattr(_ffi_names, name) for name in _PRIVATE_NAMES) and hasattr(wasmtime.Store, "_context")
 
 
 def bind(store: wasmtime.Store, function: wasmtime.Func) -> TransformCall:
-    """`function`, whose type is (i32, i32, i32) → i32, as a callable of unsigned integers. It raises wasmtime.Trap and
-    WasmtimeError.
+    """Return `function`, of type (i32, i32, i32) → i32, as a callable of unsigned integers.
+
+    The callable raises wasmtime.Trap and WasmtimeError.
     """
-    return _unchecked(store, function) if UNCHECKED and hasattr(function, "_func") else _checked(store, function)
+    return _unchecked(store, function) if has_fast_call() and hasattr(function, "_func") else _checked(store, function)
 
 
 def _checked(store: wasmtime.Store, function: wasmtime.Func) -> TransformCall:

@@ -9,34 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.agent import connection, outbox, renewal
 from quarterdeck.agent.agent import Agent
+from quarterdeck.agent.assembly.modules import InstancesFactory
+from quarterdeck.agent.connection import Retries
 from quarterdeck.agent.identity import load_identity
-from quarterdeck.agent.work import InstancesFactory
+from quarterdeck.kit.backoff import Backoff
 from quarterdeck.link.grpc.agent import GrpcAgentWire
-from quarterdeck.link.messages import InstanceReport, StatsReport
-from quarterdeck.model.config import AgentConfig
-from quarterdeck.model.desired import DesiredInstance, DesiredSet
-from quarterdeck.model.errors import BadConfig, QuarterdeckError, Unavailable
+from quarterdeck.link.messages import PlacementReport, StatsReport
+from quarterdeck.model.config import AgentConfig, OutboxConfig
+from quarterdeck.model.desired import DesiredSet
+from quarterdeck.model.errors import BadConfig, QuarterdeckError, Revoked, Unavailable
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.manifests import Manifest
-from quarterdeck.model.modules import Artefact, Build
+from quarterdeck.model.modules import Artefact, Build, DesiredInstance
 from quarterdeck.model.nodes import NodeKey
 from quarterdeck.model.tables import Column, ColumnType, Table
 from quarterdeck.testing.instances import MemoryInstances
 from quarterdeck.testing.link import LinkServer
+from quarterdeck.testing.placements import desired_set
 from quarterdeck.testing.proxy import CuttableProxy
 from tests.support import until
 
 TABLE = Table(name="opens", columns=(Column(name="pid", type=ColumnType.UINT32),))
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "BACKOFF_CAP_S", 0.2)
-    monkeypatch.setattr(connection, "REFUSED_RETRY_S", 0.2)
-    monkeypatch.setattr(outbox, "TICK_S", 0.05)
-    monkeypatch.setattr(outbox, "SPILL_AFTER_S", 0.1)
+QUICK = Retries(unreachable=Backoff(0.2, 0.2), refused=Backoff(0.2, 0.2))
 
 
 @pytest.fixture
@@ -61,7 +56,8 @@ class Node:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[MemoryInstances]:
         factory: InstancesFactory = self.make
-        self.agent = Agent(self.config, instances=factory, wire=GrpcAgentWire(self.config.server, keepalive_s=0.6))
+        wire = GrpcAgentWire(self.config.server, keepalive_s=0.6)
+        self.agent = Agent(self.config, instances=factory, wire=wire, retries=QUICK)
         task = asyncio.create_task(self.agent.run())
         await until(lambda: hasattr(self, "instances") or task.done())
         if task.done():
@@ -75,9 +71,8 @@ class Node:
 
 def desired(server: LinkServer, revision: int, *contents: bytes) -> DesiredSet:
     instances = tuple(
-        DesiredInstance(
+        DesiredInstance.of(
             id=f"instance-{place}",
-            module_id="module",
             build=Build(
                 manifest=Manifest(name="opens"),
                 digest="d",
@@ -86,7 +81,7 @@ def desired(server: LinkServer, revision: int, *contents: bytes) -> DesiredSet:
         )
         for place, content in enumerate(contents)
     )
-    return DesiredSet(revision=revision, instances=instances)
+    return desired_set(revision, modules=instances)
 
 
 def rows(server: LinkServer) -> int:
@@ -94,7 +89,7 @@ def rows(server: LinkServer) -> int:
 
 
 def revisions(server: LinkServer) -> list[int]:
-    return [message.revision for _, message in server.fleet.received_messages if isinstance(message, InstanceReport)]
+    return [message.revision for _, message in server.fleet.received_messages if isinstance(message, PlacementReport)]
 
 
 async def test_joins_obeys_reports_and_ships(server: LinkServer, tmp_path: Path) -> None:
@@ -110,20 +105,21 @@ async def test_joins_obeys_reports_and_ships(server: LinkServer, tmp_path: Path)
         await until(lambda: any(batch.losses for batch in server.fleet.batches.values()))
         await until(lambda: any(isinstance(message, StatsReport) for _, message in server.fleet.received_messages))
         server.fleet.sets[1, 1] = desired(server, 4)
-        await server.sessions.push_desired(NodeKey(1, 1))
+        server.fleet.desired_links.wake([NodeKey(1, 1)])
         await until(lambda: 4 in revisions(server))
         assert instances.objects == {}
     await until(lambda: server.fleet.departures == ["agent-1"])
 
 
 async def test_a_server_restart_heals_and_what_happened_meanwhile_arrives(server: LinkServer, tmp_path: Path) -> None:
-    node = Node(tmp_path, server.address, token=await server.new_token())
+    outbox = OutboxConfig(memory_bytes=16 * 1024)  # a half is less than these batches need
+    node = Node(tmp_path, server.address, token=await server.new_token(), outbox=outbox)
     async with node.running() as instances:
         await until(server.sessions.online)
         await server.stop()
         for _ in range(20):
             instances.emit(TABLE, 5, b"rows", "opens", ())
-            await asyncio.sleep(0.02)
+        await until(lambda: any((tmp_path / "agent" / "outbox").glob("*.spill")))
         assert rows(server) == 0
         server.fleet.sets[1, 1] = desired(server, 9, b"object")
         await server.start()
@@ -139,7 +135,7 @@ async def test_a_cut_line_is_noticed_by_both_sides_and_heals(server: LinkServer,
             instances.emit(TABLE, 7, b"rows", "opens", ())
             await until(lambda: not server.sessions.online())
             server.fleet.sets[1, 1] = desired(server, 2, b"object")
-            proxy.mend()
+            proxy.restore()
             await until(lambda: rows(server) == 7 and 2 in revisions(server))
 
 
@@ -166,7 +162,7 @@ async def test_started_before_its_server_it_joins_when_there_is_one(server: Link
     token = await server.new_token()
     await server.stop()
     node = Node(tmp_path, server.address, token=token)
-    agent = Agent(node.config, instances=node.make)
+    agent = Agent(node.config, instances=node.make, retries=QUICK)
     task = asyncio.create_task(agent.run())
     await asyncio.sleep(0.3)
     assert not task.done()
@@ -187,19 +183,84 @@ async def test_stopped_while_it_waits_for_its_server(server: LinkServer, tmp_pat
     await server.start()
 
 
-async def test_a_removed_node_runs_nothing_any_more_even_after_a_restart(server: LinkServer, tmp_path: Path) -> None:
+async def test_a_removed_nodes_agent_ends_what_it_runs_and_itself_and_stays_ended(
+    server: LinkServer, tmp_path: Path
+) -> None:
+    server.fleet.sets[1, 1] = desired(server, 3, b"object")
+    node = Node(tmp_path, server.address, token=await server.new_token())
+    task = asyncio.create_task(Agent(node.config, instances=node.make, retries=QUICK).run())
+    await until(lambda: hasattr(node, "instances") and node.instances.objects)
+    server.fleet.revoked.add("agent-1")
+    await server.sessions.disconnect("agent-1")
+    with pytest.raises(Revoked, match="its programs have ended"):
+        await task
+    assert node.instances.closed
+    assert node.instances.objects == {}
+    await server.stop()
+    with pytest.raises(Revoked, match="was removed") as caught:  # also without its server, and at once
+        await Agent(AgentConfig(home=str(tmp_path), server=server.address), instances=MemoryInstances).run()
+    assert "--token" in caught.value.hint
+    assert caught.value.exit_code == 77
+    await server.start()
+    async with Node(tmp_path, server.address, token=await server.new_token()).running() as instances:
+        await until(lambda: server.sessions.online() == {"agent-2"})
+        assert instances.objects == {}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_node_that_the_server_does_not_know_keeps_what_it_runs(
+    server: LinkServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, restarted: bool
+) -> None:
     server.fleet.sets[1, 1] = desired(server, 3, b"object")
     node = Node(tmp_path, server.address, token=await server.new_token())
     async with node.running() as instances:
         await until(lambda: instances.objects)
-        server.fleet.revoked.add("agent-1")
-        await server.sessions.disconnect("agent-1")
+        server.fleet.unknown.add("agent-1")
+        if not restarted:
+            await server.sessions.disconnect("agent-1", Unavailable("cut"))
+            await until(lambda: caplog.text.count("its programs keep running") >= 2)
+            assert instances.objects
+    if restarted:
+        async with Node(tmp_path, server.address).running() as instances:
+            await until(lambda: caplog.text.count("its programs keep running") >= 2)
+            assert instances.objects == {"instance-0": b"object"}
+            server.fleet.unknown.clear()
+            await until(server.sessions.online)
+
+
+async def test_an_unknown_node_joins_again_with_a_new_token_and_has_no_set_of_a_lost_state(
+    server: LinkServer, tmp_path: Path
+) -> None:
+    server.fleet.sets[1, 1] = desired(server, 3, b"object")
+    server.fleet.sets[1, 2] = desired(server, 1)
+    async with Node(tmp_path, server.address, token=await server.new_token()).running() as instances:
+        await until(lambda: 3 in revisions(server))
+    server.fleet.unknown.add("agent-1")
+    async with Node(tmp_path, server.address, token=await server.new_token()).running() as instances:
+        await until(lambda: server.sessions.online() == {"agent-2"})
+        assert server.fleet.here["agent-2"].held_revision == 0
         await until(lambda: not instances.objects)
-    await server.stop()
-    async with Node(tmp_path, server.address).running() as instances:
-        await until(lambda: instances.applied)
-        assert instances.objects == {}
-    await server.start()
+
+
+async def test_an_agent_says_which_set_it_has_from_its_first_word_on(server: LinkServer, tmp_path: Path) -> None:
+    server.fleet.sets[1, 1] = desired(server, 3, b"object")
+    async with Node(tmp_path, server.address, token=await server.new_token()).running():
+        await until(lambda: 3 in revisions(server))
+    server.fleet.notices = ("Your label is not in force.",)
+    async with Node(tmp_path, server.address).running():
+        await until(server.sessions.online)
+        assert server.fleet.here["agent-1"].held_revision == 3
+
+
+async def test_what_the_server_has_to_say_is_logged_once(
+    server: LinkServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.fleet.notices = ("Your label is not in force.",)
+    async with Node(tmp_path, server.address, token=await server.new_token()).running():
+        for links in (1, 2, 3):
+            await until(lambda links=links: len(server.fleet.arrivals) == links and server.sessions.online())
+            await server.sessions.disconnect("agent-1", Unavailable("cut"))
+    assert caplog.text.count("Your label is not in force.") == 1
 
 
 async def test_a_removed_node_joins_again_with_a_new_token(server: LinkServer, tmp_path: Path) -> None:
@@ -213,11 +274,9 @@ async def test_a_removed_node_joins_again_with_a_new_token(server: LinkServer, t
     assert identity.agent.agent_id == "agent-2"
 
 
-async def test_the_certificate_is_renewed_and_the_new_one_used_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(renewal, "RENEW_BELOW", 1.0)
-    async with LinkServer(tmp_path / "server") as server:
+async def test_the_certificate_is_renewed_and_the_new_one_used_at_once(tmp_path: Path) -> None:
+    minutes = 20  # of the 80 since an hour ago, when a certificate begins to be valid
+    async with LinkServer(tmp_path / "server", certificate_days=minutes / 1440) as server:
         async with Node(tmp_path, server.address, token=await server.new_token()).running():
             await until(lambda: len(server.fleet.arrivals) == 2)
             renewed = load_identity(tmp_path / "agent")

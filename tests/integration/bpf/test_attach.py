@@ -254,7 +254,7 @@ def test_a_section_that_says_too_little_names_the_probe_to_write(hooks: Hooks, p
         ("uprobe", Uprobe("nosuchlibrary", "main"), NotAttachable, "neither a program in PATH nor a library"),
         ("uprobe", Uprobe("libc"), NotAttachable, "needs a symbol or an offset"),
         ("uprobe_multi", UprobeMulti("libc", "getp*"), NotAttachable, "needs libbpf 1.3"),
-        ("usdt", Usdt("libc", "libc", "no_such"), AttachError, "cannot hang on usdt"),
+        ("usdt", Usdt("libc", "libc", "no_such"), AttachError, "cannot be attached to usdt"),
         ("perf_event", PerfEvent("no-such"), NotAttachable, "unknown perf event 'no-such'; known: cpu-clock"),
         ("perf_event", PerfEvent(frequency=1, period=1), NotAttachable, "a frequency or a period, not both"),
         ("tc", Tc("nosuch0"), NotAttachable, "no interface 'nosuch0' here; there are: .*lo"),
@@ -263,7 +263,7 @@ def test_a_section_that_says_too_little_names_the_probe_to_write(hooks: Hooks, p
     ],
     ids=str,
 )
-def test_what_cannot_hang_says_why(
+def test_a_program_that_cannot_be_attached_says_why(
     hooks: Hooks, place: str, probe: Probe, error: type[AttachError], words: str
 ) -> None:
     with pytest.raises(error, match=words):

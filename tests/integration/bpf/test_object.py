@@ -107,7 +107,8 @@ def test_tolerant_load_leaves_out_what_cannot_load_and_says_why(opened: Open) ->
     refused = opened("refused")
     dropped = {each.name: each for each in refused.load_tolerant(required=["good"])}
     assert {name: each.reason for name, each in dropped.items()} == {
-        "impossible": "the kernel cannot create the map (EINVAL, Invalid argument)",
+        "impossible": "the kernel cannot create the map: its type or its sizes are not known to this kernel "
+        "(EINVAL, Invalid argument)",
         "unsafe": "the verifier refused it: R1 invalid mem access 'scalar'",
         "no_field": "this kernel has no struct no_such_struct.no_such_field",
         "no_map": "it needs the map 'impossible', which was left out",
@@ -157,7 +158,7 @@ except LoadError as error:
 """
 
 
-def test_who_may_load_nothing_is_told_so_at_once(image: Callable[[str], bytes], tmp_path: Path) -> None:
+def test_a_process_without_the_right_to_load_fails_with_eperm(image: Callable[[str], bytes], tmp_path: Path) -> None:
     built = tmp_path / "tables.bpf.o"
     built.write_bytes(image("tables"))
     source = str(Path(__file__).parents[3] / "src")

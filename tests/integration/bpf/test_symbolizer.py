@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from quarterdeck.bpf.object import BpfObject
 from quarterdeck.bpf.symbols import Symbolizer
 from tests.support import require
 
@@ -116,3 +117,22 @@ def test_functions_of_the_kernel_are_named() -> None:
     address = next((int(line.split()[0], 16) for line in lines if line.endswith(" T schedule")), 0)
     require(address, "the kernel hides its addresses from this user")
     assert Symbolizer().kernel(np.array([address, address + 1, 1], dtype=np.uint64)) == ["schedule", "schedule", "0x1"]
+
+
+def test_a_program_has_its_own_name_where_another_lay_before(image: Callable[[str], bytes]) -> None:
+    symbolizer = Symbolizer()
+    places: list[int] = []
+    for _ in range(3):
+        for name in ("on_raw_tp", "on_tp_btf"):
+            with BpfObject.open(image("hooks"), name="hooks") as opened:
+                for program in opened.programs.values():
+                    program.autoload = program.name == name
+                opened.load()
+                lines = Path("/proc/kallsyms").read_text().splitlines()
+                mine = [int(line.split()[0], 16) for line in lines if line.endswith(f"_{name}\t[bpf]")]
+                require(any(mine), "the kernel hides the addresses of programs from this user")
+                places.append(mine[-1])
+                (found,) = symbolizer.kernel(np.array([mine[-1] + 1], dtype=np.uint64))
+                assert found.endswith(f"_{name} [bpf]")
+        (gone,) = symbolizer.kernel(np.array([places[-1] + 1], dtype=np.uint64))
+        assert not gone.endswith("_on_tp_btf [bpf]")

@@ -1,4 +1,4 @@
-"""The https wire through a forward proxy, and a server that is held by peers that say nothing."""
+"""The https wire through a forward proxy, and a server with connections from peers that send nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def server(tmp_path: Path) -> AsyncIterator[LinkServer]:
 
 @asynccontextmanager
 async def connect_proxy(asked: list[str]) -> AsyncIterator[str]:
-    """A forward proxy that knows CONNECT alone; notes the first line of each request."""
+    """A forward proxy that supports only CONNECT; records the first line of each request."""
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -72,7 +72,7 @@ async def test_peers_that_say_nothing_keep_nobody_else_away(server: LinkServer, 
 async def test_a_peer_that_opens_stream_after_stream_takes_no_room_from_others(
     server: LinkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quarterdeck.link.https.server.CONNECTIONS", 50)  # twice as many streams
+    monkeypatch.setattr(server.sessions._wires[0], "_connections", 50)  # twice as many streams
     restless = server.credentials(nid=1)
     for _ in range(110):
         async with linked(server, restless):

@@ -1,8 +1,9 @@
-"""Questions for messages over the real wires: answered, given up, refused, and ended with the link."""
+"""Questions for messages over the real wires: answered, cancelled, refused, and ended with the link."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.agent.connection import Connection
-from quarterdeck.agent.messages.asking import Asking
+from quarterdeck.agent.messages.answers import Answers
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.messages.runs import Routing, Run, Source
-from quarterdeck.link.address import agent_wire
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.link.messages import (
+    PROTOCOL_VERSION,
     AskMessages,
     Desired,
     FromAgent,
@@ -25,14 +27,15 @@ from quarterdeck.link.messages import (
     Welcome,
 )
 from quarterdeck.link.wire import AgentLink, Stream
-from quarterdeck.model.errors import BadFrame, BadInput, Forbidden, QuarterdeckError, TimedOut, Unavailable
+from quarterdeck.link.wires import agent_wire
+from quarterdeck.model.errors import BadFrame, BadInput, Forbidden, QuarterdeckError, Unavailable
 from quarterdeck.model.messages import LogLevels, Message, MessageFilter, MessagePage
 from quarterdeck.model.nodes import Facts, NodeKey
-from quarterdeck.server.messages import questions
 from quarterdeck.testing.link import LinkServer
+from quarterdeck.testing.topics import ignoring_others
 from tests.support import until
 
-HELLO = Hello(protocol=1, facts=Facts(hostname="web-1"))
+HELLO = Hello(protocol=PROTOCOL_VERSION, facts=Facts(hostname="web-1"))
 KEPT = Routing.of(LogLevels(loglevels_ac=""))
 LONG_S = 50.0
 Control = Stream[ToAgent, FromAgent]
@@ -41,21 +44,15 @@ Control = Stream[ToAgent, FromAgent]
 class Agent:
     """A real agent's way from its log to the link."""
 
-    def __init__(self, server: LinkServer, log: MessageLog, asking: Asking) -> None:
+    def __init__(self, server: LinkServer, log: MessageLog, answers: Answers) -> None:
         self.log = log
         credentials = server.credentials()
         self.connection = Connection(
             agent_wire(server.address),
             credentials=lambda: credentials,
             hello=lambda: HELLO,
-            received=self._received,
-            while_linked=(asking.linked,),
+            topics=ignoring_others(answers),
         )
-        self._asking = asking
-
-    async def _received(self, message: ToAgent) -> None:
-        if isinstance(message, AskMessages | StopAsking):
-            self._asking.received(message)
 
     async def printed(self, *texts: bytes, job: str = "job") -> None:
         await self.log.put(Run(Source(job), 1000, [1] * len(texts), texts, [0] * len(texts)), KEPT)
@@ -63,8 +60,8 @@ class Agent:
 
 @asynccontextmanager
 async def running(server: LinkServer, folder: Path, *allow: str) -> AsyncIterator[Agent]:
-    log = MessageLog(folder / "messages", emit=lambda *_: None, lose=lambda _: None)
-    agent = Agent(server, log, Asking(log, allow=allow or ("*",)))
+    log = MessageLog(folder / "messages", outlet=Outlet(emit=lambda *_: None, lose=lambda _: None))
+    agent = Agent(server, log, Answers(log, allow=allow or ("*",)))
     task = asyncio.create_task(agent.connection.run())
     await until(lambda: server.sessions.connected(NodeKey(1, 1)))
     yield agent
@@ -75,7 +72,7 @@ async def running(server: LinkServer, folder: Path, *allow: str) -> AsyncIterato
 
 @asynccontextmanager
 async def by_hand(server: LinkServer) -> AsyncIterator[tuple[AgentLink, Control]]:
-    """An agent that answers nothing by itself."""
+    """An agent that answers only when the test does."""
     link = server.link(server.credentials())
     control = link.control()
     await control.send(HELLO)
@@ -87,7 +84,7 @@ async def by_hand(server: LinkServer) -> AsyncIterator[tuple[AgentLink, Control]
 
 def ask(server: LinkServer, wait_s: float = 0.0, **wanted: object) -> asyncio.Task[MessagePage]:
     filled = MessageFilter(**wanted)  # type: ignore[arg-type]
-    return asyncio.create_task(server.sessions.ask_messages(NodeKey(1, 1), filled, wait_s))
+    return asyncio.create_task(server.fleet.message_links.ask(NodeKey(1, 1), filled, wait_s))
 
 
 async def received(control: Control) -> AskMessages | StopAsking:
@@ -127,7 +124,7 @@ async def test_an_answer_that_would_spoil_the_answers_of_others_is_none(server: 
     async with by_hand(server) as (_, control):
         asked = ask(server)
         await control.send(MessagesFound(number=(await received(control)).number, page=page))
-        with pytest.raises(BadFrame, match="no page of messages"):
+        with pytest.raises(BadFrame, match="not a page of messages"):
             await asked
 
 
@@ -189,17 +186,6 @@ async def test_a_question_that_is_given_up_is_taken_back(server: LinkServer) -> 
         assert (await again).messages == ()
 
 
-async def test_an_agent_that_does_not_answer_is_not_waited_for(
-    server: LinkServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(questions, "ANSWER_S", 0.05)
-    async with by_hand(server) as (_, control):
-        with pytest.raises(TimedOut, match="older than this server"):
-            await ask(server, 0.01)
-        asked = await received(control)
-        assert await received(control) == StopAsking(number=asked.number)
-
-
 @pytest.mark.parametrize(
     ("code", "kind"), [("bad_input", BadInput), ("forbidden", Forbidden), ("of_the_future", QuarterdeckError)]
 )
@@ -228,3 +214,19 @@ async def test_answers_may_come_in_any_order(server: LinkServer) -> None:
             await control.send(MessagesFound(number=asked[job], page=MessagePage(messages=(found,), resume="1")))
         for job, each in waiting.items():
             assert [message.data for message in (await each).messages] == [job]
+
+
+async def test_questions_that_are_given_up_while_they_are_answered_leave_the_link(
+    server: LinkServer, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    async with running(server, tmp_path) as agent:
+        await agent.printed(*([b"x" * 200_000] * 20))
+        for _ in range(30):
+            asked = [ask(server) for _ in range(8)]
+            await asyncio.sleep(chance.random() * 0.05)
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        assert (await ask(server)).messages
+        assert server.fleet.departures == []

@@ -1,44 +1,45 @@
-"""Sessions over the real wire: who is let in, who is replaced, what is pushed, what is acknowledged."""
+"""Sessions over the real wire: which agents are accepted or replaced, what is pushed, what is acknowledged."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc.aio
-import msgspec
 import pytest
 
 from quarterdeck.link.certificates import Credentials, new_key, new_request
+from quarterdeck.link.frames import encode
 from quarterdeck.link.grpc.agent import GrpcAgentLink
 from quarterdeck.link.https.agent import HttpsAgentLink
+from quarterdeck.link.limits import ARTEFACT_CHUNK_BYTES
 from quarterdeck.link.messages import (
-    ARTEFACT_CHUNK_BYTES,
+    PROTOCOL_VERSION,
     ArtefactChunk,
     Desired,
+    FactsChanged,
     FileChunk,
     FileOffer,
     FileStored,
     FromAgent,
     Heartbeat,
     Hello,
-    InstanceReport,
+    JobsStarted,
+    JobsTaken,
     NewCertificate,
+    PlacementReport,
     Refused,
     RenewCertificate,
-    ServiceReport,
     TelemetryAck,
     TelemetryBatch,
     ToAgent,
     WantArtefact,
     WantFile,
     Welcome,
-    encode,
 )
 from quarterdeck.link.wire import AgentLink, Stream
-from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import (
     BadConfig,
     BadFrame,
@@ -48,12 +49,13 @@ from quarterdeck.model.errors import (
     Unauthenticated,
     Unavailable,
 )
-from quarterdeck.model.nodes import Facts, NodeKey
-from quarterdeck.model.services import ServiceState, ServiceStatus
+from quarterdeck.model.nodes import AgentIdentity, Facts, NodeKey
+from quarterdeck.testing.fleet import MemoryFleet
 from quarterdeck.testing.link import LinkServer
+from quarterdeck.testing.placements import desired_set
 from tests.support import until
 
-HELLO = Hello(protocol=1, facts=Facts(hostname="web-1"), labels={"role": "web"})
+HELLO = Hello(protocol=PROTOCOL_VERSION, facts=Facts(hostname="web-1"), labels={"role": "web"})
 Control = Stream[ToAgent, FromAgent]
 
 
@@ -72,7 +74,7 @@ async def linked(
 
 
 async def refusal(receive: Callable[[], Awaitable[object]]) -> QuarterdeckError:
-    """The error with which the server ends a stream, after whatever it still sends."""
+    """Return the error with which the server ends a stream, skipping messages before it."""
     try:
         while await receive() is not None:
             pass
@@ -86,14 +88,14 @@ def batch(seq: int, body: bytes = b"rows") -> TelemetryBatch:
 
 
 async def test_hello_is_answered_by_welcome_and_the_desired_set(server: LinkServer) -> None:
-    server.fleet.sets[1, 7] = DesiredSet(revision=5)
+    server.fleet.sets[1, 7] = desired_set(5)
     link = server.link(server.credentials(nid=7))
     control = link.control()
     await control.send(HELLO)
     welcome, desired = await control.receive(), await control.receive()
     assert isinstance(welcome, Welcome)
     assert (welcome.gid, welcome.nid) == (1, 7)
-    assert desired == Desired(desired=DesiredSet(revision=5))
+    assert desired == Desired(desired=desired_set(5))
     assert server.sessions.online() == {"agent-7"}
     assert server.fleet.here["agent-7"] == HELLO
     await link.close()
@@ -104,39 +106,26 @@ async def test_hello_is_answered_by_welcome_and_the_desired_set(server: LinkServ
 async def test_pushes_are_coalesced_to_the_latest_set(server: LinkServer) -> None:
     async with linked(server) as (_, control):
         for revision in range(1, 51):
-            server.fleet.sets[1, 1] = DesiredSet(revision=revision)
-            await server.sessions.push_desired(NodeKey(1, 1))
+            server.fleet.sets[1, 1] = desired_set(revision)
+            server.fleet.desired_links.wake([NodeKey(1, 1)])
         received = [await control.receive()]
-        while received[-1] != Desired(desired=DesiredSet(revision=50)):
+        while received[-1] != Desired(desired=desired_set(50)):
             received.append(await control.receive())
         assert len(received) < 50
-        await server.sessions.push_desired(NodeKey(9, 9))  # not here: nothing happens
+        server.fleet.desired_links.wake([NodeKey(9, 9)])  # not here: nothing happens
 
 
 async def test_reports_reach_the_fleet_under_the_certificates_identity(server: LinkServer) -> None:
     async with linked(server, server.credentials(gid=3, nid=4, agent_id="four")) as (_, control):
-        report = InstanceReport(revision=2, statuses=())
+        report = PlacementReport(kind="module", revision=2, statuses=())
         await control.send(report)
         await until(lambda: server.fleet.received_messages)
         agent, message = server.fleet.received_messages[0]
         assert (agent.gid, agent.nid, agent.agent_id, message) == (3, 4, "four", report)
 
 
-async def test_a_report_that_could_not_be_read_again_is_passed_over(
-    server: LinkServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with linked(server) as (_, control):
-        sick = ServiceStatus(name="site", state=ServiceState.RUNNING, revision=1, since=float("nan"))
-        await control.send(ServiceReport(revision=1, statuses=(sick,)))
-        sound = ServiceReport(revision=1, statuses=(msgspec.structs.replace(sick, since=1.0),))
-        await control.send(sound)
-        await until(lambda: server.fleet.received_messages)
-        assert [message for _, message in server.fleet.received_messages] == [sound]
-        assert "cannot be stored" in caplog.text
-
-
-async def test_heartbeats_are_told_to_the_fleet_in_batches(server: LinkServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quarterdeck.server.sessions.sessions.SEEN_INTERVAL_S", 0.05)
+async def test_heartbeats_are_told_to_the_fleet_in_batches(server: LinkServer) -> None:
+    server.seen_interval_s = 0.05
     await server.stop()
     await server.start()
     async with linked(server) as (_, control):
@@ -146,8 +135,8 @@ async def test_heartbeats_are_told_to_the_fleet_in_batches(server: LinkServer, m
         await until(lambda: "agent-1" in server.fleet.heard)
 
 
-async def test_an_agent_that_left_is_not_told_as_heard(server: LinkServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quarterdeck.server.sessions.sessions.SEEN_INTERVAL_S", 0.2)
+async def test_an_agent_that_left_is_not_told_as_heard(server: LinkServer) -> None:
+    server.seen_interval_s = 0.2
     await server.stop()
     await server.start()
     async with linked(server):
@@ -170,7 +159,7 @@ async def test_artefacts_come_in_chunks_from_any_offset(server: LinkServer) -> N
         assert isinstance(second, ArtefactChunk)
         assert first.data + second.data == content
         assert first.size == len(content)
-        problem = "There is nothing by that name."
+        problem = "No object of this name exists."
         assert none == ArtefactChunk(sha256="0" * 64, offset=0, size=-1, data=b"", problem=problem)
 
 
@@ -217,17 +206,19 @@ async def test_a_second_connection_replaces_the_first(server: LinkServer) -> Non
         assert isinstance(answer, Refused)
         assert answer.code == "conflict"
         assert isinstance(await refusal(first.receive), Conflict)
-        server.fleet.sets[1, 1] = DesiredSet(revision=9)
-        await server.sessions.push_desired(NodeKey(1, 1))
-        assert await second.receive() == Desired(desired=DesiredSet(revision=9))
+        server.fleet.sets[1, 1] = desired_set(9)
+        server.fleet.desired_links.wake([NodeKey(1, 1)])
+        assert await second.receive() == Desired(desired=desired_set(9))
         assert server.fleet.departures == []
     await until(lambda: server.fleet.departures == ["agent-1"])
 
 
 async def test_a_foreign_certificate_fails_the_handshake_and_is_logged_with_its_address(
-    server: LinkServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    server: LinkServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("quarterdeck.link.grpc.handshakes.PATIENCE_S", 0.1)
+    server.patience_s = 0.1
+    await server.stop()
+    await server.start()
     foreign = LinkServer(tmp_path / "foreign").credentials()
     link = server.link(
         Credentials(key_pem=foreign.key_pem, certificate_pem=foreign.certificate_pem, ca_pem=server.authority.pem)
@@ -264,9 +255,9 @@ async def test_bad_bytes_end_that_stream_only(
         assert "bad_frame" in caplog.text
         assert "127.0.0.1" in caplog.text
         await link.close()
-        server.fleet.sets[1, 2] = DesiredSet(revision=3)
-        await server.sessions.push_desired(NodeKey(1, 2))
-        assert await good.receive() == Desired(desired=DesiredSet(revision=3))
+        server.fleet.sets[1, 2] = desired_set(3)
+        server.fleet.desired_links.wake([NodeKey(1, 2)])
+        assert await good.receive() == Desired(desired=desired_set(3))
 
 
 async def test_a_message_of_a_newer_agent_is_passed_over(server: LinkServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +265,7 @@ async def test_a_message_of_a_newer_agent_is_passed_over(server: LinkServer, mon
         with monkeypatch.context() as patched:
             patched.setattr(f"quarterdeck.link.{server.carrier}.agent.encode", lambda _: b"\x81\xa4type\xa6future")
             await control.send(Heartbeat(sent_at=1.0))
-        await control.send(InstanceReport(revision=1, statuses=()))
+        await control.send(PlacementReport(kind="module", revision=1, statuses=()))
         await until(lambda: server.fleet.received_messages)
 
 
@@ -387,3 +378,53 @@ async def test_a_file_goes_up_as_the_server_asks_for_it_beside_all_else(server: 
             await control.send(FileChunk(sha256=sha256, offset=answer.offset, data=data))
         assert answer == FileStored(sha256=sha256)
         assert server.fleet.pulled == {sha256: content}
+
+
+async def test_telling_who_is_seen_goes_on_after_a_fault(server: LinkServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every agent would be taken for silent, and for gone, while it is linked."""
+    server.seen_interval_s = 0.01
+    await server.stop()
+    faults = iter([ValueError("a fault of ours"), asyncio.CancelledError()])
+    seen = type(server.fleet).seen
+
+    async def faulty(fleet: MemoryFleet, agents: Sequence[AgentIdentity]) -> None:
+        for fault in faults:
+            raise fault
+        await seen(fleet, agents)
+
+    monkeypatch.setattr(type(server.fleet), "seen", faulty)
+    await server.start()
+    async with linked(server) as (_, control):
+        await until(lambda: next(faults, None) is None)
+        server.fleet.heard.clear()
+
+        async def heard() -> bool:
+            await control.send(Heartbeat(sent_at=1.0))
+            return "agent-1" in server.fleet.heard
+
+        await until(heard)
+
+
+WORST: list[FromAgent] = [
+    JobsTaken(ids=("j",) * 1001),
+    JobsTaken(ids=("job",) * 3_000_000),
+    JobsStarted(ids=("j" * 129,)),
+    Hello(protocol=PROTOCOL_VERSION, facts=Facts(addresses=("a",) * 70_000)),
+    FactsChanged(facts=Facts(hostname="h" * 1025)),
+    FileOffer(job="j", sha256="s", size=1, name="n" * 2_000_000),
+]
+
+
+@pytest.mark.parametrize("message", WORST, ids=lambda message: type(message).__name__)
+async def test_a_message_that_is_larger_than_its_kind_ends_its_own_link_alone(
+    server: LinkServer, message: FromAgent, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        linked(server, server.credentials(nid=1, agent_id="one")) as (_, rogue),
+        linked(server, server.credentials(nid=2, agent_id="two")) as (_, other),
+    ):
+        await rogue.send(message)
+        assert isinstance(await refusal(rogue.receive), BadFrame)
+        await other.send(WantArtefact(sha256="0" * 64))
+        assert isinstance(await other.receive(), ArtefactChunk)
+    assert sum(len(record.getMessage()) for record in caplog.records) < 10_000

@@ -219,3 +219,120 @@ SEC("raw_tp/sys_enter") int entered(void *ctx) { total++; return 0; }
         {"module.toml": b'name = "m"\n[[table]]\nname = "a"\nfrom = "total"\n', "m.bpf.c": source.encode(), **files}
     )
     assert built.build.programs == ("entered",)
+
+
+def _kind(number: int, name: str) -> tuple[str, str, str]:
+    """(a table, its ring and struct, a statement that sends a record) of one kind of records."""
+    table = f'[[table]]\nname = "t{number}"\nfrom = "ring_{number}"\nrow = "{name}"\n'
+    ring = "struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); }"
+    types = f'struct {name} {{ u32 member_{number}; }};\n{ring} ring_{number} SEC(".maps");\n'
+    send = f"{{ struct {name} e = {{ 1 }}; bpf_ringbuf_output(&ring_{number}, &e, sizeof(e), 0); }}\n"
+    return table, types, send
+
+
+@pytest.mark.parametrize("ending", ["event", "data", "info", "record"])
+def test_a_module_may_have_many_kinds_of_records(ending: str, make: Make) -> None:
+    """Each is kept in the object's types, though no function of eBPF has more than five parameters."""
+    tables, types, sends = zip(*(_kind(number, f"kind_{number}_{ending}") for number in range(12)), strict=True)
+    program = f'SEC("raw_tp/sys_enter") int entered(void *c) {{ {"".join(sends)} return 0; }}'
+    source = "".join(types) + program
+    built = make("".join(tables), source)
+    columns = [[column.name for column in source.table.columns] for source in built.build.sources]
+    assert columns == [["time", f"member_{number}"] for number in range(12)]
+    assert make(tables[7], source).build.sources[0].record_size == 4
+
+
+KINDS = """
+enum kind { OPEN = 1, CLOSE };
+struct open_event { enum kind kind; u32 flags; float weight; };
+struct close_event { enum kind kind; u8 fd; };
+struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } events SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY); __uint(key_size, 4); __uint(value_size, 4); } others SEC(".maps");
+#define OF_NUMBERS __uint(max_entries, 8); __type(key, u32); __type(value, u64)
+struct { __uint(type, BPF_MAP_TYPE_HASH); OF_NUMBERS; } counts SEC(".maps");
+SEC("raw_tp/sys_enter") int entered(void *ctx)
+{ struct open_event e = { OPEN }; bpf_ringbuf_output(&events, &e, sizeof(e), 0); return 0; }
+"""
+OPENS = '[[table]]\nname = "opens"\nfrom = "events"\nrow = "open_event"\n'
+CLOSES = '[[table]]\nname = "closes"\nfrom = "events"\nrow = "close_event"\n'
+SHARED_WRONGLY = {
+    "nothing said": (OPENS, CLOSES, ["'opens' and 'closes' are both filled from 'events'", "when = { kind = 1 }"]),
+    "said in one": (OPENS + "when = { kind = 1 }\n", CLOSES, ["nothing distinguishes their records"]),
+    "said of a map": ('[[table]]\nname = "c"\nfrom = "counts"\nwhen = { key = 1 }\n', "", ["when is for records"]),
+    "no such member": (OPENS + "when = { knid = 1 }\n", "", ["when.knid", "lacks", "'kind'"]),
+    "no number": (OPENS + "when = { weight = 1 }\n", "", ["when.weight", "no whole number"]),
+    "no such name": (OPENS + 'when = { kind = "OPNE" }\n', "", ["'OPNE'", "Did you mean 'OPEN'?"]),
+    "too large": (CLOSES + "when = { fd = 256 }\n", "", ["has 256, which 1 bytes do not hold"]),
+    "no value": (OPENS + "when = { kind = [] }\n", "", ["when.kind has no value"]),
+    "other buffers": (
+        OPENS + "when = { kind = 1 }\n",
+        CLOSES.replace('"events"', '["events", "others"]') + "when = { kind = 2 }\n",
+        ["both filled from 'events'", "one from more"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", SHARED_WRONGLY)
+def test_tables_of_one_buffer_must_say_which_records_are_theirs(mistake: str, make: Make) -> None:
+    first, second, words = SHARED_WRONGLY[mistake]
+    with pytest.raises(BadManifest) as caught:
+        make(first + second, KINDS)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_maps_of_the_old_kind_are_told_how_to_become_new(make: Make) -> None:
+    legacy = """
+struct bpf_map_def { u32 type, key_size, value_size, max_entries, map_flags; };
+struct bpf_map_def SEC("maps") counts = { BPF_MAP_TYPE_HASH, 4, 8, 1024, 0 };
+SEC("raw_tp/sys_enter") int entered(void *ctx) { u32 key = 1; bpf_map_lookup_elem(&counts, &key); return 0; }
+"""
+    with pytest.raises(BadProgram, match=r"SEC\(\"maps\"\) and struct bpf_map_def") as caught:
+        make('[[table]]\nname = "c"\nfrom = "counts"\n', legacy)
+    assert 'NAME SEC(".maps")' in caught.value.hint
+
+
+def test_a_program_that_only_prints_is_told_to_send(make: Make) -> None:
+    prints = 'SEC("raw_tp/sys_enter") int entered(void *ctx) { bpf_printk("called"); return 0; }'
+    with pytest.raises(BadManifest, match="no map and no global variable 'events'") as caught:
+        make(TABLE, prints)
+    assert "bpf_printk, which no table can read" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "more"),
+    [
+        ("kprobe", "tracepoint", 'target = "sched:sched_switch"'),
+        ("tracepoint/sched/sched_switch", "raw_tp", 'target = "sched_switch"'),
+        ("raw_tp/sys_enter", "fentry", 'target = "vfs_read"'),
+        ("tp_btf/sched_switch", "kprobe", 'target = "vfs_read"'),
+        ("fentry/vfs_read", "uprobe", 'binary = "libc.so.6"\ntarget = "getpid"'),
+        ("perf_event", "tc", ""),
+        ("tcx/ingress", "xdp", ""),
+        ("xdp", "tc", ""),
+        ("uprobe.multi", "perf_event", "frequency = 99"),
+    ],
+)
+def test_a_probe_that_cannot_attach_its_program_is_refused(section: str, kind: str, more: str, make: Make) -> None:
+    source = RING.replace('SEC("raw_tp/sys_enter")', f'SEC("{section}")')
+    with pytest.raises(BadManifest) as caught:
+        make(f'{TABLE}[[probe]]\nprogram = "entered"\nkind = "{kind}"\n{more}\n', source)
+    assert f"a {kind} probe cannot attach 'entered', which is SEC(\"{section}\")" in caught.value.message
+    assert "Probes of these kinds can: " in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "more"),
+    [
+        ("kprobe", "uprobe", 'binary = "libc.so.6"\ntarget = "getpid"'),
+        ("fentry/vfs_read", "fexit", 'target = "vfs_read"'),
+        ("classifier", "tc", ""),
+        ("tp/sched/sched_switch", "tracepoint", 'target = "sched:sched_wakeup"'),
+        ("socket", "socket_filter", ""),
+        ("cgroup_skb/ingress", "cgroup", ""),
+        ("mine", "kprobe", 'target = "vfs_read"'),
+    ],
+)
+def test_a_probe_that_can_attach_its_program_is_taken(section: str, kind: str, more: str, make: Make) -> None:
+    source = RING.replace('SEC("raw_tp/sys_enter")', f'SEC("{section}")')
+    made = make(f'{TABLE}[[probe]]\nprogram = "entered"\nkind = "{kind}"\n{more}\n', source)
+    assert made.build.programs == ("entered",)

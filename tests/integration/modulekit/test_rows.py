@@ -71,3 +71,36 @@ int count_calls(void *ctx)
     with ModuleRun(tmp_path, interval_s=0.05) as run:
         run.wait_for("calls", lambda row: row["calls"] > 100)
     assert run.losses == ()
+
+
+def test_one_probe_attaches_a_program_to_each_of_its_targets() -> None:
+    manifest = b"""name = "calls"
+[[table]]
+name = "calls"
+from = "calls"
+read = "snapshot"
+[[probe]]
+program = "called"
+kind = "tracepoint"
+target = ["syscalls:sys_enter_getpid", "syscalls:sys_enter_getppid"]
+"""
+    program = b"""#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+char LICENSE[] SEC("license") = "GPL";
+u64 calls;
+SEC("tracepoint") int called(struct trace_event_raw_sys_enter *ctx) { __sync_fetch_and_add(&calls, 1); return 0; }
+"""
+    with ModuleRun({"module.toml": manifest, "calls.bpf.c": program}) as run:
+        attached = run.status.attached
+    assert len(attached) == 2
+    assert "getpid" in attached[0]
+    assert "getppid" in attached[1]
+
+
+def test_records_of_several_kinds_in_one_ring_become_rows_of_their_own_tables() -> None:
+    with ModuleRun(PROGRAMS / "tagged", settings={"only_pid": os.getpid()}) as run:
+        for _ in range(3):
+            os.getppid()
+    assert [row["flags"] for row in run.rows("opens")] == [10, 11] * 3
+    assert [(row["head_kind"], row["fd"]) for row in run.rows("closes")] == [("CLOSE", 20), (7, 22)] * 3
+    assert not run.losses

@@ -10,7 +10,7 @@ import pytest
 from quarterdeck.api.app import create_app
 from quarterdeck.api.serve import HttpServer
 from quarterdeck.client import AsyncClient, Endpoint
-from quarterdeck.model.config import ServerConfig
+from quarterdeck.model.config import LinkConfig, ServerConfig
 from quarterdeck.server.server import Server
 
 MODULE = """
@@ -39,7 +39,9 @@ def config(tmp_path: Path) -> ServerConfig:
     modules.mkdir(parents=True)
     (modules / "module.toml").write_text(MODULE)
     (modules / "counted.bpf.c").write_bytes(PROGRAM)
-    return ServerConfig(home=str(tmp_path / "home"), link="127.0.0.1:0", modules=str(modules.parent))
+    return ServerConfig(
+        home=str(tmp_path / "home"), link=LinkConfig(address="127.0.0.1:0"), modules=str(modules.parent)
+    )
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ SIZE = 24 * 1024 * 1024 + 5
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    environment = {"QD_SERVER_FILES_BYTES": str(100 * 1024 * 1024)}
+    environment = {"QD_SERVER_FILES__MAX_BYTES": str(100 * 1024 * 1024)}
     with Fleet(tmp_path_factory.mktemp("fleet"), server_environment=environment) as running:
         yield running
 
@@ -39,37 +39,37 @@ def test_a_file_goes_up_and_down_and_is_sent_once(fleet: Fleet, large: Path, tmp
     def progress(at: int, size: int) -> None:
         seen.append((at, size))
 
-    status = fleet.client.upload_file(large, progress=progress)
+    status = fleet.client.files.upload(large, progress=progress)
     assert (status.complete, status.sha256) == (True, hashlib.sha256(large.read_bytes()).hexdigest())
     assert seen[-1] == (SIZE, SIZE)
     seen.clear()
-    fleet.client.upload_file(large, progress=progress)
+    fleet.client.files.upload(large, progress=progress)
     assert seen == []
-    (stored,) = [file for file in fleet.client.list_files() if file.sha256 == status.sha256]
+    (stored,) = [file for file in fleet.client.files.list() if file.sha256 == status.sha256]
     assert (stored.name, stored.size) == ("large.bin", SIZE)
     copy = tmp_path / "copy"
-    fleet.client.download_file(status.sha256, copy, mode=0o600, progress=progress)
+    fleet.client.files.download(status.sha256, copy, mode=0o600, progress=progress)
     assert (copy.read_bytes(), copy.stat().st_mode & 0o777) == (large.read_bytes(), 0o600)
     assert seen[-1] == (SIZE, SIZE)
     assert sorted(os.listdir(tmp_path)) == ["copy", "large.bin"]  # noqa: PTH208
-    fleet.client.delete_file(status.sha256)
+    fleet.client.files.remove(status.sha256)
     with pytest.raises(NotFound):
-        fleet.client.download_file(status.sha256, copy)
-    uploads = [entry for entry in fleet.client.list_audit() if entry.action == "uploadFile"]
+        fleet.client.files.download(status.sha256, copy)
+    uploads = [entry for entry in fleet.client.audit.list() if entry.action == "uploadFile"]
     assert [(entry.target, entry.result) for entry in uploads] == [(status.sha256, "ok")]
 
 
 async def test_the_async_client_does_the_same(fleet: Fleet, large: Path, tmp_path: Path) -> None:
     async with AsyncClient(fleet.client.endpoint) as client:
-        status = await client.upload_file(large)
-        await client.download_file(status.sha256, tmp_path / "copy")
+        status = await client.files.upload(large)
+        await client.files.download(status.sha256, tmp_path / "copy")
     assert transfers.measure(tmp_path / "copy") == transfers.measure(large)
 
 
 def test_an_empty_file(fleet: Fleet, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    status = fleet.client.upload_file(tmp_path / "empty")
-    fleet.client.download_file(status.sha256, tmp_path / "copy")
+    status = fleet.client.files.upload(tmp_path / "empty")
+    fleet.client.files.download(status.sha256, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b""
 
 
@@ -83,7 +83,7 @@ def test_an_upload_goes_on_after_the_server_was_killed(fleet: Fleet, large: Path
             fleet.start_server()
 
     with Client(fleet.client.endpoint) as client:
-        assert client.upload_file(large, progress=kill).complete
+        assert client.files.upload(large, progress=kill).complete
     # it may have stored all that was sent, and then nothing is sent again; never all of it is
     again = [at for before, at in pairwise(seen) if at <= before]
     assert len(again) <= 1
@@ -91,18 +91,18 @@ def test_an_upload_goes_on_after_the_server_was_killed(fleet: Fleet, large: Path
 
 
 def test_a_download_goes_on_where_an_earlier_program_stopped(fleet: Fleet, large: Path, tmp_path: Path) -> None:
-    status = fleet.client.upload_file(large)
+    status = fleet.client.files.upload(large)
     content, copy = large.read_bytes(), tmp_path / "copy"
     part = tmp_path / f".copy.{status.sha256[:16]}.part"
     part.write_bytes(content[: SIZE // 2])
     first: list[int] = []
-    fleet.client.download_file(status.sha256, copy, progress=lambda at, _: first.append(at))
+    fleet.client.files.download(status.sha256, copy, progress=lambda at, _: first.append(at))
     assert copy.read_bytes() == content
     assert first[0] > SIZE // 2
     part.write_bytes(bytes(SIZE // 2))
     with pytest.raises(BadInput, match="damaged"):
-        fleet.client.download_file(status.sha256, copy)
-    fleet.client.download_file(status.sha256, copy)
+        fleet.client.files.download(status.sha256, copy)
+    fleet.client.files.download(status.sha256, copy)
     assert copy.read_bytes() == content
 
 
@@ -113,7 +113,7 @@ def _ask(fleet: Fleet, method: str, path: str, **more: object) -> httpx.Response
 
 def test_ranges(fleet: Fleet, tmp_path: Path) -> None:
     (tmp_path / "digits").write_bytes(b"0123456789")
-    sha256 = fleet.client.upload_file(tmp_path / "digits").sha256
+    sha256 = fleet.client.files.upload(tmp_path / "digits").sha256
     whole = _ask(fleet, "GET", sha256)
     assert (whole.status_code, whole.content, whole.headers["content-length"]) == (200, b"0123456789", "10")
     for wanted, found in (("bytes=4-", b"456789"), ("bytes=2-3", b"23"), ("bytes=8-100", b"89")):
@@ -127,9 +127,9 @@ def test_ranges(fleet: Fleet, tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused_in_words(fleet: Fleet, tmp_path: Path) -> None:
     sha256 = hashlib.sha256(b"x").hexdigest()
     refused = _ask(fleet, "PUT", sha256, params={"size": 2**40}, content=b"x")
-    assert (refused.status_code, "files_bytes" in refused.json()["detail"]) == (413, True)
+    assert (refused.status_code, "max_bytes in [server.files]" in refused.json()["detail"]) == (413, True)
     refused = _ask(fleet, "PUT", sha256, params={"size": 1, "offset": 7}, content=b"x")
-    assert "goes on at byte 0, not at 7" in refused.json()["detail"]
+    assert "continues at byte 0, not at 7" in refused.json()["detail"]
     refused = _ask(fleet, "PUT", sha256, params={"size": 1}, content=b"y")
     assert "damaged" in refused.json()["detail"]
     refused = _ask(fleet, "PUT", "..%2Fstate.db", params={"size": 1}, content=b"y")
@@ -139,26 +139,26 @@ def test_what_does_not_fit_is_refused_in_words(fleet: Fleet, tmp_path: Path) -> 
     (tmp_path / "sparse").touch()
     os.truncate(tmp_path / "sparse", 101 * 1024 * 1024)
     with pytest.raises(TooLarge):
-        fleet.client.upload_file(tmp_path / "sparse")
+        fleet.client.files.upload(tmp_path / "sparse")
 
 
 def test_a_file_that_shrinks_while_it_is_sent_is_an_error(fleet: Fleet, large: Path) -> None:
     measured = transfers.measure(large)
     os.truncate(large, 1000)
     with pytest.raises(BadInput, match="changed while it was sent"):
-        fleet.client.upload_file(large, measured=measured)
+        fleet.client.files.upload(large, measured=measured)
 
 
 def test_a_viewer_sees_no_contents(fleet: Fleet, tmp_path: Path) -> None:
-    token = fleet.client.create_api_token("vera", Role.VIEWER).token
+    token = fleet.client.api_tokens.create("vera", Role.VIEWER).token
     (tmp_path / "x").write_bytes(b"secret")
-    sha256 = fleet.client.upload_file(tmp_path / "x").sha256
+    sha256 = fleet.client.files.upload(tmp_path / "x").sha256
     with Client(Endpoint(url=f"http://{fleet.http}", token=token)) as viewer:
         for call in (
-            viewer.list_files,
-            lambda: viewer.download_file(sha256, tmp_path / "y"),
-            lambda: viewer.upload_file(tmp_path / "x"),
-            lambda: viewer.delete_file(sha256),
+            viewer.files.list,
+            lambda: viewer.files.download(sha256, tmp_path / "y"),
+            lambda: viewer.files.upload(tmp_path / "x"),
+            lambda: viewer.files.remove(sha256),
         ):
             with pytest.raises(Forbidden):
                 call()
@@ -168,4 +168,4 @@ def test_without_a_server_it_fails_at_once(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     endpoint = Endpoint(url=f"http://127.0.0.1:{free_port()}", token="t")
     with Client(endpoint) as client, pytest.raises(Unavailable, match="No server answers"):
-        client.upload_file(tmp_path / "x")
+        client.files.upload(tmp_path / "x")

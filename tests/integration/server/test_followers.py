@@ -1,13 +1,15 @@
-"""Live streams are counted for each API token: one that has too many gets no further one, others do."""
+"""Live streams are counted for each API token: a token with too many gets no further one, other tokens do."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 
 import httpx
 import msgspec
 import pytest
 
+from quarterdeck.api.followers import REQUESTS
 from quarterdeck.client import AsyncClient
 from quarterdeck.model.config import ServerConfig
 from quarterdeck.model.tokens import Role
@@ -23,7 +25,7 @@ def config(config: ServerConfig) -> ServerConfig:
 
 
 async def test_a_token_with_too_many_streams_gets_no_further_one(client: AsyncClient) -> None:
-    made = await client.create_api_token("other", Role.VIEWER)
+    made = await client.api_tokens.create("other", Role.VIEWER)
     ours, theirs = ({"Authorization": f"Bearer {token}"} for token in (client.endpoint.token, made.token))
     async with httpx.AsyncClient(base_url=client.endpoint.url) as http, AsyncExitStack() as second:
         async with http.stream("GET", TAIL, headers=ours) as first:
@@ -33,7 +35,7 @@ async def test_a_token_with_too_many_streams_gets_no_further_one(client: AsyncCl
                 refused = await http.get(path, headers=ours)
                 assert (refused.status_code, refused.json()["code"]) == (429, "too_many")
                 assert "2 live streams" in refused.json()["detail"]
-            assert await client.list_tables()
+            assert await client.tables.list()
             async with http.stream("GET", TAIL, headers=theirs) as other:
                 assert other.status_code == 200
 
@@ -51,3 +53,31 @@ async def test_a_stream_that_was_refused_or_ended_by_itself_counts_no_more(clien
             assert (await http.get(OTHERS[1], headers=headers)).status_code == 404
         async with http.stream("GET", TAIL, headers=headers) as opened:
             assert opened.status_code == 200
+
+
+async def test_a_token_with_too_many_requests_gets_no_further_one(client: AsyncClient) -> None:
+    made = await client.api_tokens.create("other", Role.VIEWER)
+    headers = {"Authorization": f"Bearer {made.token}"}
+    begun = f"POST /api/v1/query HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {made.token}\r\n"
+    begun += "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"  # its end is never sent
+    async with httpx.AsyncClient(base_url=client.endpoint.url) as http:
+        address = http.base_url
+        opened = [await asyncio.open_connection(address.host, address.port) for _ in range(REQUESTS)]
+        for _, writer in opened:
+            writer.write(begun.encode())
+
+        async def refused() -> bool:
+            answer = await http.get("/api/v1/tables", headers=headers)
+            return answer.status_code == 429 and answer.json()["code"] == "too_many"
+
+        await until(refused)
+        assert (await http.get("/healthz")).status_code == 200
+        assert await client.tables.list()
+        opened.pop()[1].close()
+
+        async def taken() -> bool:
+            return (await http.get("/api/v1/tables", headers=headers)).status_code == 200
+
+        await until(taken)
+        for _, writer in opened:
+            writer.close()

@@ -1,4 +1,4 @@
-"""Messages over HTTP: found, followed and resumed as server-sent events, given up cleanly; the agent is a test."""
+"""Messages over HTTP: found, followed and resumed as server-sent events, cancelled cleanly; the agent is a test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import asyncio
 import httpx
 import pytest
 
-from quarterdeck.client import AsyncClient, events
+from quarterdeck.client import AsyncClient
+from quarterdeck.client.streams.messages import MessageStream
 from quarterdeck.link.messages import AskMessages, MessagesFound, StopAsking
 from quarterdeck.model.errors import BadInput, NoSuchNodes
 from quarterdeck.model.messages import FoundMessages, Message, MessageFilter, MessagePage
@@ -17,7 +18,7 @@ from tests.integration.server.agent import Agent, connected, joined
 
 
 async def answer(agent: Agent, *texts: str, first: int = 1) -> AskMessages:
-    """Answer the next question with these; the question."""
+    """Answer the next question with these messages; return the question."""
     asked = await agent.expect(AskMessages)
     found = tuple(
         Message(id=place, job_id="j", epoch=1000 + place, level=1, data=text, place=place)
@@ -35,7 +36,7 @@ async def test_messages_are_found_with_filters(server: Server, client: AsyncClie
     wanted = MessageFilter(
         job_id="a/b?", domain="d", name="n", levels=(7, 9), text=text, time_from=5, time_to=10**13, limit=7
     )
-    finding = asyncio.create_task(client.list_messages(wanted, Selector(nodes=("web-1", "9"), gid=1)))
+    finding = asyncio.create_task(client.messages.list(wanted, Selector(nodes=("web-1", "1"), gid=1)))
     asked = await answer(agent, text)
     assert asked.filter == {
         "job_id": "a/b?",
@@ -50,22 +51,22 @@ async def test_messages_are_found_with_filters(server: Server, client: AsyncClie
     found = await finding
     assert [(message.node, message.data) for message in found.messages] == [("web-1", text)]
     await agent.close()
-    assert (await client.list_messages(MessageFilter())).problems
+    assert (await client.messages.list(MessageFilter())).problems
 
 
 async def test_a_follower_gets_what_comes_and_goes_on_where_it_stopped(server: Server, client: AsyncClient) -> None:
     agent = await connected(server)
-    finding = asyncio.create_task(client.list_messages(MessageFilter(newest_first=True, limit=1)))
+    finding = asyncio.create_task(client.messages.list(MessageFilter(newest_first=True, limit=1)))
     assert (await answer(agent, "old", first=4)).filter == {"newest_first": True, "limit": 1}
-    stream = client.follow_messages(MessageFilter(levels="1-9"), resume=(await finding).resume)
-    following = asyncio.create_task(anext(stream))
+    stream = client.messages.follow(MessageFilter(levels="1-9"), resume=(await finding).resume)
+    following = asyncio.ensure_future(anext(stream))
     asked = await answer(agent, "a\nb", "c", first=5)
     assert asked.filter == {"levels": "1-9", "cursor": "4"}
     assert asked.wait_s > 0
     assert [message.data for message in (await following).messages] == ["a\nb", "c"]
     await stream.aclose()  # type: ignore[attr-defined]
 
-    last = events.MessageStream(MessageFilter(), Selector())
+    last = MessageStream(MessageFilter(), Selector())
     last.cursor = (await following).resume
     found = asyncio.create_task(first_of(client, last))
     assert (await _next_question(agent)).filter == {"cursor": "6"}
@@ -75,7 +76,7 @@ async def test_a_follower_gets_what_comes_and_goes_on_where_it_stopped(server: S
 
 async def test_when_a_follower_goes_its_questions_are_taken_back(server: Server, client: AsyncClient) -> None:
     agent = await connected(server)
-    streams = [asyncio.create_task(first_of(client, events.MessageStream(MessageFilter(), Selector()))) for _ in "abc"]
+    streams = [asyncio.create_task(first_of(client, MessageStream(MessageFilter(), Selector()))) for _ in "abc"]
     asked = {(await agent.expect(AskMessages)).number for _ in streams}
     for each in streams:
         each.cancel()
@@ -86,7 +87,7 @@ async def test_when_a_follower_goes_its_questions_are_taken_back(server: Server,
 
 async def test_a_client_that_reads_no_more_ends_its_questions_too(server: Server, client: AsyncClient) -> None:
     agent = await connected(server)
-    stream = events.MessageStream(MessageFilter(), Selector())
+    stream = MessageStream(MessageFilter(), Selector())
     async with httpx.AsyncClient(base_url=client.endpoint.url) as http:
         async with http.stream(**stream.arguments(client.endpoint.token)) as response:
             await answer(agent, "a")
@@ -104,9 +105,9 @@ async def test_a_client_that_reads_no_more_ends_its_questions_too(server: Server
         ({"level": "loud"}, "neither a level"),
         ({"limit": "0"}, "1 to 1000"),
         ({"on": "role"}, "key=value"),
-        ({"cursor": "zzz"}, "is no cursor"),
-        ({"node": "nope"}, "No node matches nope"),
-        ({"since": str(2**70)}, "no time"),
+        ({"cursor": "zzz"}, "is not a cursor"),
+        ({"node": "nope"}, "There is no node 'nope'"),
+        ({"since": str(2**70)}, "is not a time"),
     ],
 )
 async def test_what_cannot_be_asked_is_said_in_words(
@@ -122,14 +123,14 @@ async def test_what_cannot_be_asked_is_said_in_words(
 
 async def test_following_nothing_is_refused(server: Server, client: AsyncClient) -> None:
     with pytest.raises(NoSuchNodes, match="no node to follow"):
-        await anext(client.follow_messages(MessageFilter()))
+        await anext(client.messages.follow(MessageFilter()))
     await joined(server)
-    with pytest.raises(BadInput, match="is no cursor"):
-        await anext(client.follow_messages(MessageFilter(), resume="zzz"))
+    with pytest.raises(BadInput, match="is not a cursor"):
+        await anext(client.messages.follow(MessageFilter(), resume="zzz"))
 
 
-async def first_of(client: AsyncClient, stream: events.MessageStream) -> FoundMessages:
-    """The first event of a stream."""
+async def first_of(client: AsyncClient, stream: MessageStream) -> FoundMessages:
+    """Return the first event of a stream."""
     async with (
         httpx.AsyncClient(base_url=client.endpoint.url, timeout=20) as http,
         http.stream(**stream.arguments(client.endpoint.token)) as response,
@@ -141,7 +142,7 @@ async def first_of(client: AsyncClient, stream: events.MessageStream) -> FoundMe
 
 
 async def _next_question(agent: Agent) -> AskMessages:
-    """The next question of another follower, behind what the first still said."""
+    """Return the next question of another follower, after messages about the first."""
     while True:
         asked = await agent.expect(AskMessages | StopAsking)  # type: ignore[arg-type]
         if isinstance(asked, AskMessages) and "levels" not in asked.filter:

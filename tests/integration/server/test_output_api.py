@@ -1,4 +1,4 @@
-"""Output over HTTP and the real link: asked of a node whose agent is a test, told in order, resumed by the last id."""
+"""Output over HTTP and the real link: read from a node whose agent is a test, sent in order, resumed by the last id."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import httpx
 import msgspec
 import pytest
 
-from quarterdeck.client import AsyncClient
+from quarterdeck.client import AsyncClient, Endpoint
 from quarterdeck.link.messages import AskMessages, JobOffers, JobResults, JobsStarted, MessagesFound, StopAsking
 from quarterdeck.model.errors import BadInput, NotFound
 from quarterdeck.model.jobs import CreateCommand, Job, JobResult, JobState
 from quarterdeck.model.messages import Message, MessagePage
 from quarterdeck.model.output import NodeMessages
+from quarterdeck.model.tokens import Role
 from quarterdeck.server.server import Server
 from tests.integration.server.agent import Agent, connected, joined
 from tests.support import until
@@ -31,7 +32,7 @@ def page(*lines: str, after: int) -> MessagePage:
 
 
 async def asked(agent: Agent) -> AskMessages:
-    """The next question; what was given up is passed over."""
+    """Return the next question, skipping cancelled ones."""
     while True:
         message = await agent.receive()
         if isinstance(message, AskMessages):
@@ -40,21 +41,21 @@ async def asked(agent: Agent) -> AskMessages:
 
 
 async def running(server: Server, client: AsyncClient) -> Agent:
-    """A node that runs the command c, and the server knows."""
+    """Connect a node that has reported that it runs the command c."""
     agent = await connected(server)
-    await client.create_command(CreateCommand(cmd="execute", id="c"))
+    await client.commands.create(CreateCommand(cmd="execute", id="c"))
     await agent.expect(JobOffers)
     await agent.say(JobsStarted(ids=("c",)))
 
     async def runs() -> bool:
-        return (await client.show_command("c")).jobs[0].state is JobState.RUNNING
+        return (await client.commands.get("c")).jobs[0].state is JobState.RUNNING
 
     await until(runs)
     return agent
 
 
 async def lines(client: AsyncClient, last_event: str, *, follow: str = "") -> AsyncIterator[tuple[str, str]]:
-    """The raw fields of the stream."""
+    """Yield the raw fields of the stream."""
     headers = {"Authorization": f"Bearer {client.endpoint.token}", "Last-Event-ID": last_event}
     async with (
         httpx.AsyncClient(base_url=client.endpoint.url, headers=headers) as http,
@@ -69,7 +70,7 @@ async def test_what_a_node_prints_is_told_before_its_result(server: Server, clie
     agent = await running(server, client)
     seen: list[Any] = []
     answering: asyncio.Task[None] | None = None
-    async for event in client.follow_output("c"):
+    async for event in client.commands.output("c"):
         seen.append(event)
         if isinstance(event, Job) and event.state is JobState.RUNNING:
             ask = await asked(agent)
@@ -116,7 +117,7 @@ async def test_the_last_id_is_where_it_goes_on(server: Server, client: AsyncClie
 
 
 async def _answered(stream: AsyncIterator[tuple[str, str]], agent: Agent) -> AsyncIterator[tuple[str, str]]:
-    """The stream, while the agent answers what it is asked for it."""
+    """Yield the stream, while the agent answers the questions for it."""
     answering = asyncio.create_task(agent_answers_the_rest(agent))
     async for each in stream:
         yield each
@@ -124,7 +125,7 @@ async def _answered(stream: AsyncIterator[tuple[str, str]], agent: Agent) -> Asy
 
 
 def _asking() -> int:
-    """How many questions to nodes are open."""
+    """Return how many questions to nodes are open."""
     return sum("_see_through" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
@@ -140,9 +141,36 @@ async def test_a_reader_that_goes_away_leaves_no_question_open(server: Server, c
     await agent.close()
 
 
+@pytest.mark.parametrize(
+    ("role", "paced", "waits"),
+    [(Role.OPERATOR, True, True), (Role.ADMIN, True, True), (Role.OPERATOR, False, False), (Role.VIEWER, True, False)],
+)
+async def test_programs_wait_for_operators_until_they_leave(
+    server: Server, client: AsyncClient, role: Role, paced: bool, waits: bool
+) -> None:
+    agent = await running(server, client)
+    made = await client.api_tokens.create("reader", role)
+    url = client.endpoint.url
+    async with AsyncClient(Endpoint(url=url, token=made.token)) as reader:
+        stream = reader.commands.output("c", paced=paced)
+        await anext(stream)
+        question = await asked(agent)
+        assert bool(question.follower) is waits
+        await agent.say(MessagesFound(number=question.number, page=page("a", after=0)))
+        while not isinstance(await anext(stream), NodeMessages):
+            pass
+        again = await asked(agent)
+        assert again.follower == question.follower
+        await stream.aclose()  # type: ignore[attr-defined]
+    assert await agent.receive() == StopAsking(number=again.number)
+    if waits:
+        assert await agent.receive() == StopAsking(number=0, follower=question.follower)
+    await agent.close()
+
+
 async def test_output_of_now_ends_at_once(server: Server, client: AsyncClient) -> None:
     await joined(server)
-    await client.create_command(CreateCommand(cmd="execute", id="c"))
+    await client.commands.create(CreateCommand(cmd="execute", id="c"))
     found = [each async for each in lines(client, "", follow="false")]
     assert [value for name, value in found if name == "event"] == ["job", "end"]
     assert "id" not in {name for name, _ in found}
@@ -151,8 +179,8 @@ async def test_output_of_now_ends_at_once(server: Server, client: AsyncClient) -
 async def test_what_is_not_there_and_what_is_no_id_is_said_in_words(server: Server, client: AsyncClient) -> None:
     await joined(server)
     with pytest.raises(NotFound, match="no command 'd'"):
-        await anext(client.follow_output("d"))
-    await client.create_command(CreateCommand(cmd="execute", id="c"))
+        await anext(client.commands.output("d"))
+    await client.commands.create(CreateCommand(cmd="execute", id="c"))
     headers = {"Authorization": f"Bearer {client.endpoint.token}", "Last-Event-ID": "x" * 10}
     async with httpx.AsyncClient(base_url=client.endpoint.url, headers=headers) as http:
         answer = await http.get("/api/v1/commands/c/output")

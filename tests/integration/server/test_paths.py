@@ -12,11 +12,11 @@ from tests.integration.server.agent import joined
 
 async def test_a_node_is_named_by_gid_and_nid(server: Server, client: AsyncClient) -> None:
     await joined(server)
-    assert (await client.show_node("1/1")).name == "web-1"
-    assert (await client.label_node("1/1", {"role": "web"})).labels == {"role": "web"}
+    assert (await client.nodes.get("1/1")).name == "web-1"
+    assert (await client.nodes.label("1/1", {"role": "web"})).labels == {"role": "web"}
     for name in ("1/2", "1/1/labels", "web/1", "a%2Fb", "../x"):
         with pytest.raises(NotFound, match="node"):
-            await client.show_node(name)
-    await client.remove_node("1/1")
-    done = [entry.target for entry in await client.list_audit() if entry.action in {"labelNode", "removeNode"}]
+            await client.nodes.get(name)
+    await client.nodes.remove("1/1")
+    done = [entry.target for entry in await client.audit.list() if entry.action in {"labelNode", "removeNode"}]
     assert done == ["1/1", "1/1"]

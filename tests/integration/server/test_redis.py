@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from quarterdeck.link.messages import JobOffers, JobResults, JobsTaken
-from quarterdeck.model.config import ServerConfig
+from quarterdeck.model.config import RedisConfig, ServerConfig
 from quarterdeck.model.errors import BadConfig
 from quarterdeck.model.jobs import JobResult, JobState
 from quarterdeck.model.queue import COMMANDS, REJECTED, QueuedResult, RejectedCommand, results_of
@@ -34,7 +34,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def server(config: ServerConfig, redis: RedisServer) -> AsyncGenerator[Server]:
-    running = Server(msgspec.structs.replace(config, redis=redis.url))
+    running = Server(msgspec.structs.replace(config, redis=RedisConfig(url=redis.url)))
     await running.start()
     yield running
     await running.stop()
@@ -107,7 +107,7 @@ async def test_what_is_no_command_is_answered_where_an_id_can_be_read(server: Se
 
 
 async def test_roles_choose_one_node_or_with_fanout_all(server: Server, redis: RedisServer) -> None:
-    await joined(server)
+    await joined(server, "web-2")
     agent = await connected(server)
     for node in await server.nodes.list():
         await server.nodes.label(f"{node.gid}/{node.nid}", {"role": "web,db" if node.nid == 2 else "web"})
@@ -144,7 +144,7 @@ async def test_the_same_once_more_is_the_same_and_another_with_its_id_is_refused
 async def test_what_a_killed_server_had_taken_is_taken_up_and_what_it_had_made_is_not_made_again(
     config: ServerConfig, redis: RedisServer
 ) -> None:
-    config = msgspec.structs.replace(config, redis=redis.url)
+    config = msgspec.structs.replace(config, redis=RedisConfig(url=redis.url))
     first = Server(config)
     await first.start()
     agent = await connected(first)
@@ -171,7 +171,7 @@ async def test_what_a_killed_server_had_taken_is_taken_up_and_what_it_had_made_i
 async def test_a_result_is_there_once_when_it_was_put_there_and_never_noted(
     config: ServerConfig, redis: RedisServer
 ) -> None:
-    config = msgspec.structs.replace(config, redis=redis.url)
+    config = msgspec.structs.replace(config, redis=RedisConfig(url=redis.url))
     first = Server(config)
     await first.start()
     agent = await connected(first)
@@ -191,7 +191,7 @@ async def test_a_result_is_there_once_when_it_was_put_there_and_never_noted(
     second = Server(config)
     await second.start()
     await second.commands.kill("two", (), ACTOR)
-    agent.address = (await second.info()).link
+    agent.address = (await second.about.info()).link
     await agent.connect()
     await agent.say(ok("two"))
     await results(redis, "two")
@@ -204,7 +204,7 @@ async def test_redis_may_be_away_at_the_start_and_later_and_what_was_under_way_g
     config: ServerConfig, redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     redis.kill()
-    server = Server(msgspec.structs.replace(config, redis=redis.url))
+    server = Server(msgspec.structs.replace(config, redis=RedisConfig(url=redis.url)))
     await server.start()
     agent = await connected(server)
     await asyncio.to_thread(redis.start)

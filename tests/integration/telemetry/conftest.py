@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.server.ingest.ingest import Ingest
+from quarterdeck.server.ingest.ingest import INSERTS, Ingest
 from quarterdeck.server.ingest.inserts import Inserts
 from quarterdeck.server.queries import Queries
+from quarterdeck.server.signals import LocalSignals
 from quarterdeck.server.tables import Tables
 from quarterdeck.server.tail import Tail
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore, open_store
 from quarterdeck.store.telemetry.sessions import embedded
 from quarterdeck.testing.journal import MemoryJournal
 from tests.clickhouse_front import clickhouse_front
-from tests.telemetry import EXECS
+from tests.telemetry import EXECS, MEMORY
 
 
 @pytest.fixture(scope="session")
@@ -64,26 +65,35 @@ async def tables(embedded_store: TelemetryStore, journal: MemoryJournal) -> Tabl
 
 
 @pytest.fixture
-async def ingest(embedded_store: TelemetryStore, journal: MemoryJournal, tables: Tables) -> AsyncGenerator[Ingest]:
-    opened = Ingest(Inserts(embedded_store, journal), tables, interval_s=0.01)
+def signals() -> LocalSignals:
+    return LocalSignals()
+
+
+@pytest.fixture
+async def ingest(
+    embedded_store: TelemetryStore, journal: MemoryJournal, tables: Tables, signals: LocalSignals
+) -> AsyncGenerator[Ingest]:
+    opened = Ingest(Inserts(embedded_store, journal), tables, signals=signals, interval_s=0.01)
     await opened.start()
     yield opened
     await opened.stop()
 
 
 @pytest.fixture
-async def queries(embedded_store: TelemetryStore, tables: Tables, ingest: Ingest) -> AsyncGenerator[Queries]:
+async def queries(
+    embedded_store: TelemetryStore, tables: Tables, ingest: Ingest, signals: LocalSignals
+) -> AsyncGenerator[Queries]:
     async def offline(_: object) -> tuple[str, ...]:
         return ()
 
-    opened = Queries(embedded_store, tables, offline=offline, memory_bytes=200_000_000)
-    ingest.listen(opened.arrived)
+    opened = Queries(embedded_store, tables, offline=offline, memory=MEMORY)
+    signals.listen(INSERTS, opened.arrived)
     yield opened
     await opened.stop()
 
 
 @pytest.fixture
-def tail(embedded_store: TelemetryStore, tables: Tables, ingest: Ingest) -> Tail:
+def tail(embedded_store: TelemetryStore, tables: Tables, ingest: Ingest, signals: LocalSignals) -> Tail:
     opened = Tail(embedded_store, tables)
-    ingest.listen(opened.arrived)
+    signals.listen(INSERTS, opened.arrived)
     return opened

@@ -1,10 +1,11 @@
-"""Messages of nodes and of the table as one answer: filters alike, each once, and words for the nodes that are away."""
+"""Messages of nodes and of the table as one answer: same filters, no duplicates, and problems for offline nodes."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from quarterdeck.model.jobs import CreateCommand
 from quarterdeck.model.messages import FoundMessages, Message, MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity, NodeKey, Selector
 from quarterdeck.model.tokens import ApiToken, Role
+from quarterdeck.server.ingest.batches import from_agent
 from quarterdeck.server.ingest.ingest import Ingest
-from quarterdeck.server.messages import messages as module
-from quarterdeck.server.messages.messages import Messages
+from quarterdeck.server.messages import cursors
+from quarterdeck.server.messages.links import MessageLinks
+from quarterdeck.server.messages.messages import NAMED, Messages
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
@@ -49,19 +52,24 @@ class Nodes(FakeSessions):
         self.here.add(key)
         self.stores[key] = MessageStore(self._folder / f"{key.gid}-{key.nid}")
 
-    async def ask_messages(self, key: NodeKey, wanted: MessageFilter, wait_s: float) -> MessagePage:
+    async def ask(
+        self, key: NodeKey, wanted: MessageFilter, wait_s: float, *, follower: int = 0, skip: bool = False
+    ) -> MessagePage:
         self.asked.append(key)
         if key in self.trouble:
             raise self.trouble[key]
         assert wait_s == 0
-        return self.stores[key].select(wanted)
+        return self.stores[key].select(wanted, skip=skip)
 
 
 class Fleet:
-    def __init__(self, services: Services, nodes: Nodes, messages: Messages, ingest: Ingest) -> None:
+    """`make` makes the search of messages; a test may make another, with other limits."""
+
+    def __init__(self, services: Services, nodes: Nodes, make: Callable[..., Messages], ingest: Ingest) -> None:
         self.services = services
         self.nodes = nodes
-        self.messages = messages
+        self.make = make
+        self.messages = make()
         self._ingest = ingest
         self._ids = 0
         self._seq = 0
@@ -82,7 +90,7 @@ class Fleet:
         forward: bool = False,
         keep: bool = True,
     ) -> None:
-        """Messages of one moment after `BASE_MS`, that the node has (`keep`) or forwarded or both."""
+        """Add messages of one time after `BASE_MS`, which the node stores (`keep`), has forwarded, or both."""
         ids = range(self._ids, self._ids + len(texts))
         self._ids += len(texts)
         texts_ = [text.encode() for text in texts]
@@ -91,7 +99,7 @@ class Fleet:
             self.nodes.stores[agent.key].append([run])
         if forward:
             self._seq += 1
-            await self._ingest.accept(agent, forwarded(run, seq=self._seq))
+            await self._ingest.accept(from_agent(agent, forwarded(run, seq=self._seq)))
 
     async def select(self, selector: Selector = EVERY, cursor: str = "", **wanted: Any) -> FoundMessages:
         return await self.messages.select(selector, MessageFilter(**wanted), cursor=cursor)
@@ -100,7 +108,7 @@ class Fleet:
         return [message.data for message in (await self.select(selector, **wanted)).messages]
 
     async def all_texts(self, **wanted: Any) -> list[str]:
-        """Of all pages."""
+        """Return the messages of all pages."""
         found: list[str] = []
         cursor: str | None = ""
         while cursor is not None:
@@ -118,8 +126,8 @@ async def fleet(embedded_store: TelemetryStore, ingest: Ingest, tmp_path: Path) 
     (tmp_path / "messages").mkdir()
     links = Links()
     links.attach(nodes)
-    messages = Messages(database, links=links, store=embedded_store, clock=lambda: 5.0)
-    yield Fleet(services, nodes, messages, ingest)
+    make = partial(Messages, database, links=MessageLinks(links), store=embedded_store, clock=lambda: 5.0)
+    yield Fleet(services, nodes, make, ingest)
     for store in nodes.stores.values():
         store.close()
     await database.close()
@@ -198,25 +206,25 @@ async def test_nodes_that_cannot_look_are_named_with_the_reason(fleet: Fleet, mo
     assert sorted(page.problems) == [
         "web-2: Its configuration has no get_msgs. Only what it forwarded is shown.",
         "web-3: It went away. Only what it forwarded is shown.",
-        "web-4: It could not look: This node knows no such filter. Only what it forwarded is shown.",
+        "web-4: It could not read its messages: This node knows no such filter. Only what it forwarded is shown.",
     ]
-    monkeypatch.setattr(module, "NODE_S", 0.05)
+    fleet.messages = fleet.make(node_s=0.05)
 
-    async def hangs(*_: object) -> MessagePage:
+    async def hangs(*_: object, **__: object) -> MessagePage:
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr(fleet.nodes, "ask_messages", hangs)
+    monkeypatch.setattr(fleet.nodes, "ask", hangs)
     page = await fleet.select(Selector(nodes=("web-1",)))
     assert page.problems == ("web-1: It did not answer within 0.05 s. Only what it forwarded is shown.",)
 
 
 async def test_many_nodes_that_are_away_are_counted(fleet: Fleet) -> None:
-    for number in range(module.NAMED + 5):
+    for number in range(NAMED + 5):
         await fleet.join(f"web-{number:02}")
     fleet.nodes.here.clear()
     problems = (await fleet.select()).problems
-    assert len(problems) == module.NAMED + 1
+    assert len(problems) == NAMED + 1
     assert problems[-1] == "5 more nodes are offline; only what they forwarded is shown."
 
 
@@ -226,8 +234,23 @@ async def test_only_the_nodes_that_are_meant_are_asked_and_shown(fleet: Fleet) -
         await fleet.printed(agent, f"kept {agent.nid}", f"sent {agent.nid}", at_ms=1, forward=True)
     assert await fleet.texts(Selector(labels={"role": "db"})) == ["kept 2", "sent 2"]
     assert set(fleet.nodes.asked) == {NodeKey(two.gid, two.nid)}
+    mistyped = Selector(nodes=("web-1", "nope"))
     with pytest.raises(NoSuchNodes, match="nope"):
         await fleet.select(Selector(nodes=("nope",)))
+    for look in (fleet.select(mistyped), fleet.messages.follow(mistyped, MessageFilter())):
+        with pytest.raises(NoSuchNodes, match="'nope'"):
+            await look
+
+
+async def test_a_node_that_is_removed_between_two_pages_does_not_end_the_look(fleet: Fleet) -> None:
+    both = Selector(nodes=("web-1", "web-2"))
+    for name in ("web-1", "web-2"):
+        await fleet.printed(await fleet.join(name), f"{name} a", f"{name} b", at_ms=1)
+    page = await fleet.select(both, limit=1)
+    await fleet.services.nodes.remove("web-2")
+    assert page.cursor
+    texts = [message.data for message in (await fleet.select(both, cursor=page.cursor)).messages]
+    assert "web-1 b" in texts
 
 
 async def test_of_a_command_only_the_nodes_of_its_jobs_are_asked(fleet: Fleet) -> None:
@@ -255,7 +278,7 @@ async def test_an_answer_says_where_to_follow_on(fleet: Fleet) -> None:
     await fleet.printed(one, "a", at_ms=1)
     fleet.nodes.here.discard(NodeKey(two.gid, two.nid))
     for newest_first in (False, True):
-        reached = module.tokens.read((await fleet.select(newest_first=newest_first)).resume)
+        reached = cursors.read((await fleet.select(newest_first=newest_first)).resume)
         assert reached.cursors == {NodeKey(one.gid, one.nid): "1"}
         assert reached.since_ms == 5000  # for the other
 
@@ -267,7 +290,7 @@ async def test_a_cursor_is_of_one_direction_and_of_nothing_else(fleet: Fleet) ->
     assert cursor
     with pytest.raises(BadInput, match="other direction"):
         await fleet.select(cursor=cursor, newest_first=True)
-    with pytest.raises(BadInput, match="is no cursor"):
+    with pytest.raises(BadInput, match="is not a cursor"):
         await fleet.select(cursor="x" + cursor)
 
 
@@ -277,8 +300,8 @@ async def test_an_empty_fleet_has_no_messages_and_nothing_to_follow(fleet: Fleet
         await fleet.messages.follow(EVERY, MessageFilter())
 
 
-async def test_more_nodes_than_can_be_followed_are_refused(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FOLLOW_NODES", 1)
+async def test_more_nodes_than_can_be_followed_are_refused(fleet: Fleet) -> None:
+    fleet.messages = fleet.make(follow_nodes=1)
     await fleet.join("web-1")
     await fleet.join("web-2")
     with pytest.raises(BadInput, match="At most 1 nodes"):

@@ -8,11 +8,22 @@ import pytest
 
 from quarterdeck.model.errors import BadQuery, QuarterdeckError
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
+from quarterdeck.store.telemetry.functions import HARMLESS, KINDS
 from quarterdeck.store.telemetry.readers import Limits, _settings
 from quarterdeck.store.telemetry.sessions import embedded
 from tests.telemetry import EXECS
 
-LIMITS = Limits(rows=100, time_s=10, memory_bytes=200_000_000)
+LIMITS = Limits(rows=100, time_s=10, memory_bytes=200_000_000, answer_bytes=100_000_000)
+
+#: every form of IN that the engine has
+IN_FAMILY = [
+    f"{everywhere}{'Not' if everywhere and negated else negated.lower()}{nulls}In{ignored}"
+    for everywhere in ("", "global")
+    for negated in ("", "Not")
+    for nulls in ("", "Null")
+    for ignored in ("", "IgnoreSet")
+]
+IN_FAMILY = [name[0].lower() + name[1:] for name in IN_FAMILY]
 
 REFUSED = [
     "INSERT INTO execs (pid) VALUES (1)",
@@ -96,6 +107,25 @@ REFUSED = [
     "EXPLAIN SELECT file('/etc/passwd')",
     "SELECT * FROM {table:Identifier}",
     "SELECT filesystemAvailable()",
+    *(f"SELECT {name}(1, system.one)" for name in IN_FAMILY),
+    *(f"SELECT count() FROM execs WHERE {name}(comm, system.users)" for name in IN_FAMILY),
+    "SELECT count() FROM execs WHERE has(system.one, 1)",
+    "SELECT inIgnoreSet(1, execs)",
+    "SELECT 1 IN file('/etc/passwd')",
+    "SELECT 1 IN merge('system', '.*')",
+    "SELECT 1 IN numbers(system.one)",
+    "SELECT dictGet('d', 'a', 1)",
+    "SELECT joinGet('j', 'a', 1)",
+    "SELECT hasColumnInTable('system', 'one', 'dummy')",
+    "SELECT chdb('SELECT 1')",
+    "SELECT logTrace('x')",
+    "SELECT mergeTreePartInfo('x')",
+    "SELECT regionToName(1)",
+    "SELECT evalMLMethod(1)",
+    "SELECT hostName()",
+    "SELECT getSetting('max_threads')",
+    "SELECT pgTableIsVisible(1)",
+    "SELECT arrayMap(dictGet, ['x'])",
     "SELECT getServerSetting('max_connections')",
     "",
     "  ",
@@ -140,7 +170,36 @@ READ = [
     "EXPLAIN SELECT * FROM execs",
     "(SELECT 1) EXCEPT (SELECT 2)",
     "SELECT * FROM values('a UInt8', 1, 2)",
+    "SELECT countIf(pid = 1), uniqExactIf(comm, 1), sumMapIf(map('a', 1), 1), quantiles(0.5, 0.9)(pid) FROM execs",
+    "SELECT CASE WHEN pid = 1 THEN 'a' ELSE 'b' END, CASE comm WHEN 'a' THEN 1 ELSE 2 END FROM execs",
+    "SELECT CAST(pid AS String), pid::UInt64, toString(pid), if(pid > 1, 1, 2), pid > 1 ? 1 : 2 FROM execs",
+    "SELECT comm LIKE 'a%', comm ILIKE 'a', comm NOT LIKE 'x', comm BETWEEN 'a' AND 'b', comm IS NULL FROM execs",
+    "SELECT (1, 2).1, [1, 2][1], map('a', 1)['a'], tuple(1), -pid, NOT pid, pid % 2, pid || 'x' FROM execs",
+    "SELECT INTERVAL 1 DAY + now(), date_trunc('hour', time), extract(year FROM time), toStartOfHour(time) FROM execs",
+    "SELECT rank() OVER (ORDER BY pid), lagInFrame(pid) OVER (ORDER BY pid), row_number() OVER () FROM execs",
+    "SELECT grouping(pid), count(DISTINCT comm) FROM execs GROUP BY GROUPING SETS ((pid), ())",
+    "SELECT pid, count() FROM execs GROUP BY pid WITH ROLLUP",
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM execs)",
+    "SELECT arrayJoin([1, 2]), position('a', 'b'), substring('abc', 1, 2), trim(BOTH ' ' FROM ' a ')",
+    "SELECT JSONExtractString('{}', 'a'), formatReadableSize(1), bar(1, 0, 10, 5), cutToFirstSignificantSubdomain('a')",
+    "SELECT toTimezone(time, 'Europe/Berlin'), timezone(), JSONMergePatch('{}', '{}'), wkt((1., 2.)) FROM execs",
+    "SELECT arrayReduce('sum', [1]), arrayFold((a, x) -> a + x, [1], toInt64(0)), IPv4NumToString(1), toTypeName(1)",
+    "SELECT count() FROM execs WHERE pid IN (1, 2) AND comm NOT IN ('a') AND (pid, comm) IN (SELECT 1, 'a')",
 ]
+
+
+def test_every_function_of_the_engine_is_looked_at(opened: TelemetryStore) -> None:
+    """What may be called is of a kind that only makes values, or is named; no form of IN is missed."""
+    rows = opened._rows("SELECT name, categories, is_aggregate, alias_to FROM system.functions")
+    kinds = {name.lower(): kind for name, kind, _, _ in rows if kind}
+    may = {name.lower() for name, *_ in rows} - opened._grammar._refused
+    for name, kind, aggregate, original in rows:
+        if name.lower() in may and not aggregate:
+            assert (kind or kinds[original.lower()]) in KINDS or {name.lower(), original.lower()} & HARMLESS, name
+    assert {name.lower() for name in IN_FAMILY} <= kinds.keys()
+    assert len(may) > 1000
+    for name in ("file", "dictget", "joinget", "hascolumnintable", "chdb", "getserverport", "tcpport", "logtrace"):
+        assert name not in may
 
 
 def test_what_only_reads_may_run(opened: TelemetryStore) -> None:
@@ -149,7 +208,7 @@ def test_what_only_reads_may_run(opened: TelemetryStore) -> None:
 
 
 def test_even_without_the_grammar_a_session_cannot_write_or_lift_its_limits(engine_folder: Path) -> None:
-    session = embedded(engine_folder, 1_000_000_000)(_settings(LIMITS))
+    session = embedded(engine_folder, 1_000_000_000)(_settings(LIMITS, "mark"))
     for sql in ("SET readonly = 0", "SET max_execution_time = 0", "CREATE DATABASE x", "SYSTEM FLUSH LOGS"):
         with pytest.raises(Exception, match="READONLY"):
             session.command(sql)
@@ -172,10 +231,10 @@ def test_even_without_the_grammar_a_session_cannot_write_or_lift_its_limits(engi
 )
 def test_a_condition_is_one_expression(opened: TelemetryStore, where: str, why: str | None) -> None:
     if why is None:
-        assert opened.condition(where).startswith("(")
+        assert opened.condition(where, {}).startswith("(")
         return
     with pytest.raises(QuarterdeckError, match=why):
-        opened.condition(where)
+        opened.condition(where, {})
 
 
 def test_what_a_statement_reads(opened: TelemetryStore) -> None:

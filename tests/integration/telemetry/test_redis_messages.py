@@ -13,9 +13,11 @@ import pytest
 from quarterdeck.columns.values import strings
 from quarterdeck.model.messages import MESSAGES_TABLE
 from quarterdeck.model.queue import QueuedMessage, log_of
-from quarterdeck.server.ingest.ingest import Ingest
+from quarterdeck.server.ingest.batches import from_agent
+from quarterdeck.server.ingest.ingest import INSERTS, Ingest
 from quarterdeck.server.redis.connection import Connection, end
 from quarterdeck.server.redis.messages import Messages
+from quarterdeck.server.signals import LocalSignals
 from quarterdeck.server.tables import Tables
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
 from tests.redis_server import RedisServer
@@ -45,7 +47,7 @@ async def printed(ingest: Ingest, *texts: str, domain: str = "web", name: str = 
             "data": strings(list(texts)),
         },
     )
-    await ingest.accept(agent(), batch(body, rows, seq=seq, table=MESSAGES_TABLE))
+    await ingest.accept(from_agent(agent(), batch(body, rows, seq=seq, table=MESSAGES_TABLE)))
 
 
 def found(redis: RedisServer, domain: str = "web", name: str = "nginx") -> list[QueuedMessage]:
@@ -54,7 +56,7 @@ def found(redis: RedisServer, domain: str = "web", name: str = "nginx") -> list[
 
 
 async def test_the_newest_messages_of_each_name_are_there_once_over_restarts(
-    embedded_store: TelemetryStore, tables: Tables, ingest: Ingest, redis: RedisServer
+    embedded_store: TelemetryStore, tables: Tables, ingest: Ingest, signals: LocalSignals, redis: RedisServer
 ) -> None:
     await tables.ensure(MESSAGES_TABLE)
     await printed(ingest, "before", seq=0)
@@ -62,7 +64,7 @@ async def test_the_newest_messages_of_each_name_are_there_once_over_restarts(
     async def forward(*expected: str) -> None:
         connection = Connection(redis.url)
         messages = Messages(connection, embedded_store, server="one", kept=KEPT, keep_s=60)
-        ingest.listen(messages.arrived)
+        signals.listen(INSERTS, messages.arrived)
         task = asyncio.create_task(connection.keep("messages", messages.work))
         await until(lambda: redis.client.exists("cmds_queue.logged.one"))
         if not expected:

@@ -12,12 +12,12 @@ import pytest
 from quarterdeck.columns.values import Values, strings
 from quarterdeck.model.errors import BadQuery
 from quarterdeck.model.tables import Column, ColumnType, Table
+from quarterdeck.store.telemetry.batches import decode
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
 from quarterdeck.store.telemetry.readers import Limits
-from quarterdeck.store.telemetry.rows import decode
 from tests.telemetry import ALL_TYPES, EXECS, TIME, body_of, every_value, execs
 
-LIMITS = Limits(rows=1_000_000, time_s=30, memory_bytes=500_000_000)
+LIMITS = Limits(rows=1_000_000, time_s=30, memory_bytes=500_000_000, answer_bytes=100_000_000)
 
 
 def ask(store: TelemetryStore, sql: str) -> list[list[Any]]:

@@ -6,7 +6,9 @@ import asyncio
 import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -163,4 +165,22 @@ async def test_what_a_full_disk_does_not_take_is_used_all_the_same(
     with pytest.raises(StorageFull):
         await artefacts.path(artefact(b"content").sha256, "script.py")
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
+    await end(link)
+
+
+async def test_a_content_that_would_fill_the_disk_is_refused_before_its_bytes_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"0123456789" * 5
+    fetches = Fetches()
+    server = Server(fetches, content)
+    link = server.link()
+    sha256 = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=149))
+    with pytest.raises(StorageFull, match=r"50 bytes are to come, and 49 are free beyond the 100 that stay free"):
+        await fetches.file(sha256, tmp_path / "input", name="its standard input", keep_free_bytes=100)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=150))
+    await fetches.file(sha256, tmp_path / "input", name="its standard input", keep_free_bytes=100)
+    assert (tmp_path / "input").read_bytes() == content
     await end(link)

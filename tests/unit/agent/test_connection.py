@@ -1,4 +1,4 @@
-"""The connection's temper: full jitter, a cap, and patience with a server that refuses."""
+"""The connection's retries: full jitter, a limit, and long pauses when the server refuses."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from quarterdeck.agent import connection as module
-from quarterdeck.agent.connection import Connection
+from quarterdeck.agent.connection import RETRIES, Connection
 from quarterdeck.link.certificates import Credentials
-from quarterdeck.link.messages import Hello, ToAgent
+from quarterdeck.link.messages import PROTOCOL_VERSION, Hello
 from quarterdeck.link.wire import AgentLink
 from quarterdeck.model.errors import QuarterdeckError, Revoked, Unavailable
 from quarterdeck.model.nodes import Facts
+from quarterdeck.testing.topics import ignoring_others
 
 NOBODY = Credentials(key_pem=b"", certificate_pem=b"", ca_pem=b"")
 
@@ -32,16 +32,12 @@ class DownWire:
         raise self.error
 
 
-async def ignore(_: ToAgent) -> None:
-    pass
-
-
 async def delays(
     error: QuarterdeckError,
     monkeypatch: pytest.MonkeyPatch,
     refused: Callable[[QuarterdeckError], Awaitable[None]] | None = None,
 ) -> list[float]:
-    """How long a connection waits between 200 failures, without waiting."""
+    """Return the waits of a connection between 200 failures, without waiting."""
     waits: list[float] = []
 
     async def pause(_: Connection, delay_s: float) -> None:
@@ -51,8 +47,8 @@ async def delays(
     connection = Connection(
         DownWire(error, 200),
         credentials=lambda: NOBODY,
-        hello=lambda: Hello(protocol=1, facts=Facts()),
-        received=ignore,
+        hello=lambda: Hello(protocol=PROTOCOL_VERSION, facts=Facts()),
+        topics=ignoring_others(),
         refused=refused,
         jitter=random.Random(1),
     )
@@ -64,8 +60,8 @@ async def delays(
 async def test_backoff_grows_to_its_cap_with_full_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     waits = await delays(Unavailable("down"), monkeypatch)
     assert len(waits) == 200
-    assert max(waits[:1]) <= 2 * module.BACKOFF_BASE_S
-    assert max(waits) <= module.BACKOFF_CAP_S
+    assert max(waits[:1]) <= 2 * RETRIES.unreachable.first_s
+    assert max(waits) <= RETRIES.unreachable.cap_s
     late = waits[10:]
     assert min(late) < 1.0
     assert max(late) > 9.0
@@ -79,7 +75,7 @@ async def test_a_refusing_server_is_asked_less_often_and_the_agent_is_told(monke
         told.append(error)
 
     waits = await delays(Revoked(), monkeypatch, refused)
-    assert min(waits) >= module.REFUSED_RETRY_S / 2
+    assert min(waits) >= RETRIES.refused.first_s / 2
     assert len(told) == 200
 
 

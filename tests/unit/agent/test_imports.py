@@ -37,14 +37,14 @@ import numpy as np
 from quarterdeck.agent.agent import Agent
 from quarterdeck.agent.modules.instances import Instances
 from quarterdeck.agent.modules.stacks import Stacks
-from quarterdeck.bpf.features import refusal
+from quarterdeck.bpf.features import refusal, survey
 from quarterdeck.bpf.symbols import Symbolizer
 from quarterdeck.wasm.engine import Engine
 
 addresses = np.array([[3, 2], [3, 1]], np.uint64)
 Stacks(Symbolizer(), {}).of_addresses(addresses, np.full(2, os.getpid()))
 Engine(cache=Path(sys.argv[1])).compile(b"\\0asm\\1\\0\\0\\0")
-refusal()
+refusal(survey())
 print(' '.join(sys.modules))
 """
 

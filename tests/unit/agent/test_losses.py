@@ -23,3 +23,8 @@ def test_endlessly_different_details_stay_few_and_complete() -> None:
     taken = tally.take()
     assert sum(one.rows for one in taken) == 10_000
     assert len(taken) < 600
+
+
+def test_a_long_detail_is_cut() -> None:
+    (taken,) = LossTally([loss(2, detail="x" * 10**6)]).take()
+    assert (len(taken.detail), taken.rows) == (1000, 2)

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from quarterdeck.agent import outbox as module
 from quarterdeck.agent import spill as spill_module
 from quarterdeck.agent.outbox import Outbox
 from quarterdeck.agent.spill import Segment, SpillFolder
+from quarterdeck.agent.upkeep import Upkeep
 from quarterdeck.link.messages import TelemetryAck, TelemetryBatch
 from quarterdeck.model.config import OutboxConfig
 from quarterdeck.model.losses import Loss, LossReason
@@ -26,11 +26,8 @@ KIB = 1024
 SMALL = OutboxConfig(memory_bytes=64 * KIB, disk_bytes=1024 * KIB)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TICK_S", 0.01)
-    monkeypatch.setattr(module, "DISK_RETRY_S", 0.01)
-    monkeypatch.setattr(module, "SEGMENT_BYTES", 8 * KIB)
+QUICK = Upkeep(tick_s=0.01, disk_retry_s=0.01, segment_bytes=8 * KIB)
+SPILLING_SOON = Upkeep(tick_s=0.01, spill_after_s=0.05)
 
 
 def put(outbox: Outbox, count: int = 1, *, rows: int = 10, size: int = KIB) -> None:
@@ -52,7 +49,7 @@ async def take(outbox: Outbox, count: int) -> list[TelemetryBatch]:
 
 
 async def drain(outbox: Outbox) -> list[TelemetryBatch]:
-    """Everything, as a server takes it."""
+    """Take everything, as a server does."""
     taken: list[TelemetryBatch] = []
     while not outbox.empty:
         try:
@@ -65,7 +62,7 @@ async def drain(outbox: Outbox) -> list[TelemetryBatch]:
 
 
 def tally(batches: list[TelemetryBatch]) -> Counter[str]:
-    """Rows that arrived, and rows lost by reason."""
+    """Return rows that arrived, and rows lost by reason."""
     counts = Counter({"arrived": sum(batch.rows for batch in batches)})
     for batch in batches:
         for loss in batch.losses:
@@ -74,7 +71,7 @@ def tally(batches: list[TelemetryBatch]) -> Counter[str]:
 
 
 class Keeping:
-    """Runs the outbox's upkeep."""
+    """Run the outbox's upkeep."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
@@ -144,7 +141,7 @@ async def test_losses_ride_with_the_next_batch(tmp_path: Path) -> None:
 
 
 async def test_losses_without_a_batch_get_one(tmp_path: Path) -> None:
-    async with Keeping(Outbox(tmp_path, OutboxConfig())) as outbox:
+    async with Keeping(Outbox(tmp_path, OutboxConfig(), upkeep=QUICK)) as outbox:
         outbox.opened()
         outbox.lose(Loss(table="opens", reason=LossReason.RING_FULL, rows=7))
         batch = await outbox.next()
@@ -152,7 +149,7 @@ async def test_losses_without_a_batch_get_one(tmp_path: Path) -> None:
 
 
 async def test_memory_full_counts_and_never_blocks(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, SMALL)
+    outbox = Outbox(tmp_path, SMALL, upkeep=QUICK)
     put(outbox, 200)
     assert outbox.memory_bytes <= SMALL.memory_bytes
     outbox.opened()
@@ -161,7 +158,7 @@ async def test_memory_full_counts_and_never_blocks(tmp_path: Path) -> None:
 
 
 async def test_pressure_spills_the_oldest_and_everything_arrives_in_order(tmp_path: Path) -> None:
-    async with Keeping(Outbox(tmp_path, SMALL)) as outbox:
+    async with Keeping(Outbox(tmp_path, SMALL, upkeep=QUICK)) as outbox:
         for _ in range(20):
             await until(lambda: outbox.memory_bytes <= SMALL.memory_bytes // 2)
             put(outbox, 10)
@@ -175,7 +172,7 @@ async def test_pressure_spills_the_oldest_and_everything_arrives_in_order(tmp_pa
 
 
 async def test_a_batch_acknowledged_while_it_is_spilled_is_forgotten_on_disk_too(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, OutboxConfig())
+    outbox = Outbox(tmp_path, OutboxConfig(), upkeep=QUICK)
     put(outbox, 3)
     batches = await take(outbox, 3)
     await outbox.close()
@@ -228,7 +225,9 @@ async def test_a_rotten_segment_is_counted_set_aside_and_the_rest_goes_on(tmp_pa
     second = Outbox(tmp_path, OutboxConfig())
     batches = await take(second, 5)
     assert tally(batches) == {"arrived": 40, "corrupt": 20}
-    third = Outbox(tmp_path, OutboxConfig())  # killed before the acknowledgement: the same ids, the same count
+    third = Outbox(
+        tmp_path, OutboxConfig(), upkeep=QUICK
+    )  # killed before the acknowledgement: the same ids, the same count
     again = await take(third, 5)
     assert [(batch.epoch, batch.seq, batch.rows) for batch in again] == [
         (batch.epoch, batch.seq, batch.rows) for batch in batches
@@ -242,7 +241,7 @@ async def test_a_rotten_segment_is_counted_set_aside_and_the_rest_goes_on(tmp_pa
 
 async def test_a_full_disk_budget_drops_the_newest_and_counts_them(tmp_path: Path) -> None:
     config = OutboxConfig(memory_bytes=32 * KIB, disk_bytes=64 * KIB)
-    async with Keeping(Outbox(tmp_path, config)) as outbox:
+    async with Keeping(Outbox(tmp_path, config, upkeep=QUICK)) as outbox:
         for _ in range(40):
             put(outbox, 5)
             await asyncio.sleep(0.005)
@@ -255,7 +254,7 @@ async def test_a_full_disk_budget_drops_the_newest_and_counts_them(tmp_path: Pat
 
 async def test_old_segments_are_dropped_and_counted(tmp_path: Path) -> None:
     clock = [1e9]
-    outbox = Outbox(tmp_path, OutboxConfig(max_age_s=60.0), now=lambda: clock[0])
+    outbox = Outbox(tmp_path, OutboxConfig(max_age_s=60.0), upkeep=QUICK, now=lambda: clock[0])
     put(outbox, 4)
     await outbox.close()
     clock[0] = 1e12
@@ -267,7 +266,7 @@ async def test_old_segments_are_dropped_and_counted(tmp_path: Path) -> None:
 
 async def test_what_was_acknowledged_of_an_old_segment_is_not_counted_as_lost(tmp_path: Path) -> None:
     clock = [1e9]
-    outbox = Outbox(tmp_path, OutboxConfig(max_age_s=60.0), now=lambda: clock[0])
+    outbox = Outbox(tmp_path, OutboxConfig(max_age_s=60.0), upkeep=QUICK, now=lambda: clock[0])
     put(outbox, 4)
     await outbox.close()
     outbox.opened()
@@ -307,8 +306,7 @@ async def test_an_upkeep_cancelled_while_it_writes_leaves_one_copy_of_each_batch
         return write(self, batches)
 
     monkeypatch.setattr(SpillFolder, "write", slow)
-    monkeypatch.setattr(module, "SPILL_AFTER_S", 0.0)
-    outbox = Outbox(tmp_path, OutboxConfig())
+    outbox = Outbox(tmp_path, OutboxConfig(), upkeep=SPILLING_SOON)
     put(outbox, 3)
     async with Keeping(outbox):
         await asyncio.to_thread(writing.wait, 10)
@@ -320,11 +318,8 @@ async def test_an_upkeep_cancelled_while_it_writes_leaves_one_copy_of_each_batch
     assert sum(int(path.name.split(".")[4]) for path in files(tmp_path, "spill")) == 40
 
 
-async def test_while_the_server_is_away_batches_go_to_disk_soon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "SPILL_AFTER_S", 0.05)
-    async with Keeping(Outbox(tmp_path, OutboxConfig())) as outbox:
+async def test_while_the_server_is_away_batches_go_to_disk_soon(tmp_path: Path) -> None:
+    async with Keeping(Outbox(tmp_path, OutboxConfig(), upkeep=SPILLING_SOON)) as outbox:
         put(outbox, 3)
         await until(lambda: outbox.disk_bytes and not outbox.memory_bytes)
         assert sum(int(path.name.split(".")[4]) for path in files(tmp_path, "spill")) == 30

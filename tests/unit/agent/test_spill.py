@@ -1,4 +1,4 @@
-"""Spilled segments: what was written is read; what rots is counted; what is foreign is left alone."""
+"""Spilled segments: written batches are read again; damage is counted; foreign files are left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny ELF and BTF made by hand, so that a test can say exactly which byte is wrong."""
+"""Small ELF and BTF files built by hand, so that a test can control every byte."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Part:
 
 
 def elf(*parts: Part, machine: int = 247, kind: int = 1, segments: tuple[tuple[int, ...], ...] = ()) -> bytes:
-    """A little-endian ELF64 file: the null section, `parts`, and the section names last.
+    """Return a little-endian ELF64 file: the null section, `parts`, and the section names last.
 
     `segments` are (type, flags, offset, address, file size, memory size, align).
     """
@@ -49,19 +49,19 @@ def elf(*parts: Part, machine: int = 247, kind: int = 1, segments: tuple[tuple[i
 
 
 def symbol(name_at: int, value: int, size: int, *, kind: int = 2, binding: int = 1, section: int = 1) -> bytes:
-    """One symbol table entry; kind 2 is a function, binding 1 global."""
+    """Return one symbol table entry; kind 2 is a function, binding 1 global."""
     return struct.pack("<IBBHQQ", name_at, binding << 4 | kind, 0, section, value, size)
 
 
 def note(owner: bytes, kind: int, description: bytes) -> bytes:
-    """One note, padded to four bytes."""
+    """Return one note, padded to four bytes."""
     named = owner + b"\0"
     head = struct.pack("<III", len(named), len(description), kind)
     return head + named.ljust(-(-len(named) // 4) * 4, b"\0") + description.ljust(-(-len(description) // 4) * 4, b"\0")
 
 
 class BtfBuilder:
-    """Collects types and strings; each `add` gives the id of the new type."""
+    """A collector of types and strings. Each `add` returns the id of the new type."""
 
     def __init__(self) -> None:
         self._types = bytearray()
@@ -69,7 +69,7 @@ class BtfBuilder:
         self._count = 0
 
     def name(self, text: str) -> int:
-        """The offset of a new string."""
+        """Return the offset of a new string."""
         if not text:
             return 0
         at = len(self._strings)
@@ -86,22 +86,22 @@ class BtfBuilder:
         flag: bool = False,
         words: tuple[int, ...] = (),
     ) -> int:
-        """A type record: `size` is the size or type id, `words` what follows the common part."""
+        """Add a type record: `size` is the size or type id, `words` the part after the common fields."""
         info = flag << 31 | kind << 24 | vlen
         self._types += struct.pack(f"<{3 + len(words)}I", self.name(name), info, size, *words)
         self._count += 1
         return self._count
 
     def integer(self, name: str, size: int, *, signed: bool = False, boolean: bool = False) -> int:
-        """An INT of `size` bytes."""
+        """Add an INT of `size` bytes."""
         return self.add(1, name, size=size, words=((signed | boolean << 2) << 24 | size * 8,))
 
     def struct(self, name: str, size: int, *members: tuple[str, int, int], kind: int = 4, flag: bool = False) -> int:
-        """A STRUCT of (name, type id, offset word)."""
+        """Add a STRUCT of (name, type id, offset word)."""
         words = tuple(word for label, type_id, offset in members for word in (self.name(label), type_id, offset))
         return self.add(kind, name, size=size, vlen=len(members), flag=flag, words=words)
 
     def build(self) -> bytes:
-        """The whole .BTF section."""
+        """Return the whole .BTF section."""
         header = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(self._types), len(self._types), len(self._strings))
         return header + bytes(self._types) + bytes(self._strings)

@@ -1,4 +1,4 @@
-"""The BTF type graph: every kind is read, everything is found by name, and damage is named."""
+"""The BTF type graph: every kind is read, everything is found by name, and damage is reported."""
 
 from __future__ import annotations
 

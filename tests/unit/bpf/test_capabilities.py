@@ -1,4 +1,4 @@
-"""What a process is told of the capabilities it lacks."""
+"""The message about the capabilities that a process lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an object declares: maps, variables, and structs that look like events."""
+"""The declarations of an object: maps, variables, and structs that look like events."""
 
 from __future__ import annotations
 

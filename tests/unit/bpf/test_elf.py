@@ -1,4 +1,4 @@
-"""Reading ELF files: what is there is found, what is damaged is named."""
+"""Reading ELF files: existing parts are found, and damaged parts are reported."""
 
 from __future__ import annotations
 

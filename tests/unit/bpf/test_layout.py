@@ -1,4 +1,4 @@
-"""Layouts: the fields of a C struct lie where the compiler put them, and numpy reads what C wrote."""
+"""Layouts: the fields of a C struct have the offsets of the compiler, and numpy reads what C wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chains of records as arrays: the fast way and the doubling way against the plain one."""
+"""Chains of records as arrays: the fast method and the doubling method compared with a plain loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ring reader against a ring buffer made by hand: every state a record can be in."""
+"""The ring reader with a ring buffer built by hand: every state of a record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUSY, DISCARDED = 1 << 31, 1 << 30
 
 
 class HandMade:
-    """A file laid out like the kernel's ring buffer, its data area twice."""
+    """A file with the layout of the kernel's ring buffer, with its data area twice."""
 
     def __init__(self) -> None:
         self.fd = os.memfd_create("ring")

@@ -1,4 +1,4 @@
-"""What is packed for the kernel, and the numbers it counts by."""
+"""Structs packed for the kernel, and the kernel's numbers."""
 
 from __future__ import annotations
 

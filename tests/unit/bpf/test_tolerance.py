@@ -1,4 +1,4 @@
-"""Whose fault a failed load was, read from libbpf's and the verifier's own words."""
+"""The cause of a failed load, read from the messages of libbpf and the verifier."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def failed(log: str, number: int = errno.EACCES) -> LoadError:
         (
             "prog 'second': BPF program load failed: Argument list too long",
             errno.E2BIG,
-            "the kernel refused it (E2BIG, Argument list too long)",
+            "the program is too long, or takes too many paths, for this kernel (E2BIG, Argument list too long)",
             False,
         ),
     ],
@@ -95,5 +95,28 @@ def test_map() -> None:
 
 
 @pytest.mark.parametrize("log", ["", "extern (func ksym) 'gone': not found", "prog 'stranger': failed to load: -22"])
-def test_nobody_is_named(log: str) -> None:
+def test_a_log_that_names_no_part_of_the_object_finds_no_refusal(log: str) -> None:
     assert find_refusal(failed(log), programs={"first": "tp_btf"}, maps=["map"]) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.E2BIG, "its entries are too large or too many (E2BIG, Argument list too long)"),
+        (errno.EPERM, "this process lacks the rights, or may lock too little memory"),
+        (errno.ENOMEM, "there is not enough memory for its entries"),
+        (errno.EBUSY, "the kernel cannot create the map (EBUSY"),
+    ],
+)
+def test_why_a_map_cannot_be_made_is_told_in_words(number: int, words: str) -> None:
+    found = find_refusal(failed("map 'counts': failed to create: x(-7)\n", number), programs={}, maps={"counts"})
+    assert found is not None
+    assert words in found.reason
+
+
+def test_a_program_that_is_too_long_is_told_so() -> None:
+    found = find_refusal(
+        failed("prog 'second': BPF program load failed: x\n", errno.E2BIG), programs={"second": "xdp"}, maps=()
+    )
+    assert found is not None
+    assert found.reason.startswith("the program is too long, or takes too many paths, for this kernel (E2BIG")

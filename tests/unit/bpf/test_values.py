@@ -1,4 +1,4 @@
-"""Values become the bytes of their C type, or are refused in words."""
+"""Values become the bytes of their C type, or are refused with a message."""
 
 from __future__ import annotations
 

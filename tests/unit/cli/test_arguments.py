@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from quarterdeck.cli.arguments import key_value, selector, settings
+from quarterdeck.cli.arguments import key_value, levels, moment, settings
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.manifests import SettingValue
-from quarterdeck.model.nodes import Selector
 
 
 @pytest.mark.parametrize(
@@ -44,8 +45,54 @@ def test_half_a_pair_is_refused(text: str) -> None:
         key_value(text, "a label")
 
 
-def test_a_selector_is_all_that_was_given() -> None:
-    assert selector([], [], None) == Selector()
-    assert selector(["role=web", "site=n"], ["a", "1/2"], 3) == Selector(
-        labels={"role": "web", "site": "n"}, nodes=("a", "1/2"), gid=3
-    )
+NOON_S = 1_763_726_400.0
+
+
+@pytest.mark.parametrize(("written", "utc", "ago_s"), [("10s", False, 10), ("1h30m", True, 5400)])
+def test_a_time_is_how_long_ago(written: str, utc: bool, ago_s: float) -> None:
+    before = time.time()
+    assert before <= moment(written, utc=utc) + ago_s <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("written", "utc", "found_s"),
+    [
+        ("2025-11-21T12:00:00", True, NOON_S),
+        ("2025-11-21T12:00:00", False, NOON_S - 3600),
+        ("2025-11-21T13:00:00+01:00", True, NOON_S),
+        ("2025-11-21", True, NOON_S - 12 * 3600),
+    ],
+)
+def test_a_time_is_a_date_of_the_terminal_s_time_zone(
+    written: str, utc: bool, found_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "CET-1")
+    time.tzset()
+    try:
+        assert moment(written, utc=utc) == found_s
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        ("warning", "7"),
+        ("warning,critical", "7,9"),
+        ("ops-error, STDERR", "2,8"),
+        ("7-9", "7-9"),
+        ("*", "*"),
+        ("stdout,3-5", "1,3-5"),
+    ],
+)
+def test_levels_are_named_or_numbered(written: str, numbers: str) -> None:
+    assert levels(written) == numbers
+
+
+@pytest.mark.parametrize(
+    ("written", "words"), [("loud", "There is no level 'loud'"), ("0", "0 is not a level"), ("7-", "neither a level")]
+)
+def test_what_is_no_level_is_said(written: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        levels(written)

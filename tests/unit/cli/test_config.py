@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.cli import config
-from quarterdeck.cli.main import app
-from quarterdeck.model.config import AgentConfig, OutboxConfig, ServerConfig
+from quarterdeck.cli.verbs import app
+from quarterdeck.model.config import AgentConfig, IngestConfig, LinkConfig, OutboxConfig, ServerConfig
 from quarterdeck.model.errors import BadConfig
 
 
@@ -18,7 +18,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("QD_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("QD_HOME", str(tmp_path))
-    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "system.toml")
+    (tmp_path / "quarterdeck.toml").touch()  # where there is one, that of the system is not read
     return tmp_path
 
 
@@ -34,12 +34,17 @@ def test_without_anything_all_values_are_defaults(home: Path) -> None:
 
 
 def test_the_file_the_environment_and_flags_win_in_this_order(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = write(home / "quarterdeck.toml", '[server]\nhttp = "file:1"\nlink = "file:2"\ngid = 3\ninsert_rows = 4\n')
+    file = write(
+        home / "quarterdeck.toml",
+        '[server]\nhttp = "file:1"\ngid = 3\n[server.link]\naddress = "file:2"\n[server.ingest]\nrows = 4\n',
+    )
     monkeypatch.setenv("QD_LINK", "environment:2")
     monkeypatch.setenv("QD_SERVER_GID", "5")
     loaded = config.load(ServerConfig, flags={"gid": 6, "http": None})
-    assert loaded.config == ServerConfig(home=str(home), http="file:1", link="environment:2", gid=6, insert_rows=4)
-    assert [loaded.origins[key] for key in ("http", "link", "gid", "insert_rows", "state_url")] == [
+    assert loaded.config == ServerConfig(
+        home=str(home), http="file:1", gid=6, link=LinkConfig(address="environment:2"), ingest=IngestConfig(rows=4)
+    )
+    assert [loaded.origins[key] for key in ("http", "link.address", "gid", "ingest.rows", "state_url")] == [
         str(file),
         "environment",
         "flag",
@@ -49,10 +54,10 @@ def test_the_file_the_environment_and_flags_win_in_this_order(home: Path, monkey
 
 
 def test_a_keys_own_variable_wins_over_the_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("QD_LINK", "a:1"), ("QD_AGENT_SERVER", "b:2"), ("QD_SERVER_LINK", "c:3")):
+    for name, value in (("QD_LINK", "a:1"), ("QD_AGENT_SERVER", "b:2"), ("QD_SERVER_LINK__ADDRESS", "c:3")):
         monkeypatch.setenv(name, value)
     assert config.load(AgentConfig, flags={}).config.server == "b:2"
-    assert config.load(ServerConfig, flags={}).config.link == "c:3"
+    assert config.load(ServerConfig, flags={}).config.link.address == "c:3"
 
 
 def test_one_file_serves_both_halves(home: Path) -> None:
@@ -62,13 +67,14 @@ def test_one_file_serves_both_halves(home: Path) -> None:
 
 
 def test_the_file_is_the_one_named_else_the_homes_else_the_systems(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config.config_file() is None
-    system = write(home / "system.toml", "")
-    assert config.config_file() == system
-    own = write(home / "quarterdeck.toml", "")
-    assert config.config_file() == own
+    own, system = home / "quarterdeck.toml", write(home / "system.toml", "")
+    assert config.config_file(system=system) == own
+    own.unlink()
+    assert config.config_file(system=system) == system
+    system.unlink()
+    assert config.config_file(system=system) is None
     monkeypatch.setenv("QD_CONFIG", "/elsewhere.toml")
-    assert config.config_file() == Path("/elsewhere.toml")
+    assert config.config_file(system=system) == Path("/elsewhere.toml")
 
 
 def test_nested_keys_come_from_everywhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,9 +87,9 @@ def test_nested_keys_come_from_everywhere(home: Path, monkeypatch: pytest.Monkey
 
 def test_labels_and_names_are_written_with_commas_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QD_AGENT_LABELS", "role=web,site=north=1,empty=")
-    monkeypatch.setenv("QD_SERVER_NAMES", "deck.example,10.0.0.1")
+    monkeypatch.setenv("QD_SERVER_LINK__NAMES", "deck.example,10.0.0.1")
     assert config.load(AgentConfig, flags={}).config.labels == {"role": "web", "site": "north=1", "empty": ""}
-    assert config.load(ServerConfig, flags={}).config.names == ("deck.example", "10.0.0.1")
+    assert config.load(ServerConfig, flags={}).config.link.names == ("deck.example", "10.0.0.1")
 
 
 def test_a_label_without_a_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +112,7 @@ def test_the_other_halfs_environment_is_not_ours(monkeypatch: pytest.MonkeyPatch
     ("text", "message", "hint"),
     [
         ('[server]\nhtpp = "x"\n', "'htpp'", "Did you mean 'http'?"),
-        ("[server]\nzzz = 1\n", "'zzz'", "Known are: audit_entries, certificate_days, commands_kept"),
+        ("[server]\nzzz = 1\n", "'zzz'", "Known are: audit_entries, commands.expires_s, commands.kept"),
         ("[sever]\n", "'sever'", "Did you mean 'server'?"),
         ("[agent.outbox]\nmemory = 1\n", "'outbox.memory'", "Did you mean 'outbox.memory_bytes'?"),
         ("[agent]\noutbox = 1\n", "'outbox'", "outbox.disk_bytes"),
@@ -152,9 +158,26 @@ def test_a_wrong_type_or_broken_file_says_where(home: Path, text: str) -> None:
 
 
 def test_a_wrong_type_in_the_environment_names_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QD_SERVER_INSERT_ROWS", "many")
-    with pytest.raises(BadConfig, match=r"insert_rows = 'many' \(environment\)"):
+    monkeypatch.setenv("QD_SERVER_INGEST__ROWS", "many")
+    with pytest.raises(BadConfig, match=r"ingest.rows = 'many' \(environment\)"):
         config.load(ServerConfig, flags={})
+
+
+@pytest.mark.parametrize("old", config.MOVED)
+def test_a_key_that_has_another_name_now_is_refused_with_the_new_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch, old: str
+) -> None:
+    section, new = config.MOVED[old].split(".")
+    assert config.MOVED[old] in config.load(ServerConfig, flags={}).origins
+    file = write(home / "other.toml", f"[server]\n{old} = 1\n")
+    with pytest.raises(
+        BadConfig, match=rf"'{old}' .*other\.toml.* is now '{new}' in the section \[server\.{section}\]"
+    ):
+        config.load(ServerConfig, flags={}, file=file)
+    monkeypatch.setenv(f"QD_SERVER_{old.upper()}", "1")
+    with pytest.raises(BadConfig) as refused:
+        config.load(ServerConfig, flags={})
+    assert f"QD_SERVER_{section}__{new}".upper() in refused.value.hint
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", None], ids=["not text", "not there"])
@@ -263,8 +286,8 @@ def test_what_is_wrong_with_the_file_is_said_without_its_secrets(
         ("backup", 'args = ["x"]', "binary"),
         ("backup", 'binary = ""', "found none"),
         ("backup", "binary = 5", "binary is a text; found a whole number."),
-        ("backup", 'binary = "x"\nargs = ["{a"]', "written twice"),
-        ("backup", 'binary = "x"\nargs = ["{a b}"]', "written twice"),
+        ("backup", 'binary = "x"\nargs = ["{a"]', "literal brace twice"),
+        ("backup", 'binary = "x"\nargs = ["{a b}"]', "literal brace twice"),
         ("backup", 'binary = "x"\nmax_time = -3', "max_time"),
         ("backup", 'binary = "x"\nmemory = "much"', "size"),
         ("'a b'", 'binary = "x"', "cannot be an extension's name"),
@@ -277,3 +300,24 @@ def test_an_extension_that_makes_no_sense_is_an_error_that_names_it(
     with pytest.raises(BadConfig, match=name.strip("'")) as caught:
         config.load(AgentConfig, flags={})
     assert words in str(caught.value)
+
+
+def test_durations_are_numbers_of_seconds_or_texts_with_units(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(
+        home / "quarterdeck.toml",
+        '[agent]\nheartbeat_s = "500ms"\nprocesses.stats_interval = "1m"\noutbox.max_age_s = 7\n'
+        '[agent.extensions.backup]\nbinary = "/bin/true"\nmax_time = "1h"\n',
+    )
+    monkeypatch.setenv("QD_AGENT_STATS_INTERVAL_S", "2m")
+    monkeypatch.setenv("QD_AGENT_FLUSH_INTERVAL_S", "1.5")
+    loaded = config.load(AgentConfig, flags={}).config
+    assert (loaded.heartbeat_s, loaded.processes.stats_interval, loaded.outbox.max_age_s) == (0.5, 60, 7)
+    assert (loaded.stats_interval_s, loaded.flush_interval_s) == (120, 1.5)
+    assert loaded.extensions["backup"].max_time == 3600
+
+
+@pytest.mark.parametrize("key", ["heartbeat_s", "extensions.backup.max_time"])
+def test_a_wrong_duration_is_refused_with_its_key(home: Path, key: str) -> None:
+    file = write(home / "quarterdeck.toml", f'[agent]\n{key} = "1x"\n')
+    with pytest.raises(BadConfig, match=rf"{file}: {key} is a number of seconds, or a duration such as .*'1x'"):
+        config.load(AgentConfig, flags={})

@@ -1,15 +1,16 @@
-"""The processes of `qd up`: started again for ever, with what they were started with."""
+"""The processes of `qd up`: restarted without limit, with their first arguments."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from quarterdeck.cli import deck
-from quarterdeck.cli.deck import BACKOFF_LIMIT_S, Child
+from quarterdeck.cli.deck import BACKOFF, Child
+from quarterdeck.kit.backoff import Backoff
 
 
 def test_a_child_that_dies_is_started_again_with_its_environment(
@@ -21,8 +22,7 @@ def test_a_child_that_dies_is_started_again_with_its_environment(
     fake.write_text(f"#!/bin/sh\necho $QD_AGENT_TOKEN >> {trace}\nexit 3\n")
     fake.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(fake))
-    monkeypatch.setattr(deck, "BACKOFF_S", 0.0)
-    child = Child("agent", ())
+    child = Child("agent", (), backoff=Backoff(0.0, 30.0, spread=0.0))
     child.environment["QD_AGENT_TOKEN"] = "qd1_x"
     child.start()
     codes: list[int | None] = []
@@ -34,11 +34,10 @@ def test_a_child_that_dies_is_started_again_with_its_environment(
     assert set(trace.read_text().split()) == {"qd1_x"}
 
 
-def test_the_pause_before_a_restart_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(deck.time, "monotonic", lambda: clock[0])
+def test_the_pause_before_a_restart_has_a_limit() -> None:
     child = Child("agent", ())
     child.restarts = 5000
+    child.started_at = began = time.monotonic()
 
     class Dead:
         returncode = 1
@@ -48,4 +47,4 @@ def test_the_pause_before_a_restart_has_a_limit(monkeypatch: pytest.MonkeyPatch)
 
     child.process = Dead()  # type: ignore[assignment]
     child.keep()
-    assert child.start_at == BACKOFF_LIMIT_S
+    assert began + BACKOFF.cap_s <= child.start_at <= time.monotonic() + BACKOFF.cap_s

@@ -20,13 +20,14 @@ def command(*names: str) -> CommandWithJobs:
 
 
 def test_of_one_node_the_file_goes_where_it_was_told(tmp_path: Path) -> None:
-    assert file.destinations(command("web"), tmp_path / "x", "hosts") == {(1, 0): tmp_path / "x"}
-    assert file.destinations(command("web"), tmp_path, "hosts") == {(1, 0): tmp_path / "hosts"}
+    assert file.destinations(command("web"), f"{tmp_path}/x", "hosts") == {(1, 0): tmp_path / "x"}
+    assert file.destinations(command("web"), f"{tmp_path}/x/", "hosts") == {(1, 0): tmp_path / "x" / "hosts"}
+    assert file.destinations(command("web"), str(tmp_path), "hosts") == {(1, 0): tmp_path / "hosts"}
 
 
 def test_of_several_each_has_a_folder_whatever_nodes_are_called(tmp_path: Path) -> None:
     names = ("web", "..", "a/b", "twin", "twin", "", ".")
-    found = file.destinations(command(*names), tmp_path, "hosts")
+    found = file.destinations(command(*names), str(tmp_path), "hosts")
     folders = ["web", "1-1", "1-2", "1-3", "1-4", "1-5", "1-6"]
     assert list(found.values()) == [tmp_path / folder / "hosts" for folder in folders]
 

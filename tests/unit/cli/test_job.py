@@ -6,6 +6,7 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,8 +14,8 @@ import pytest
 
 from quarterdeck.cli import job, main
 from quarterdeck.cli.command import arguments
-from quarterdeck.model.errors import BadInput
-from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobResult, JobState
+from quarterdeck.model.errors import BadInput, NotFound
+from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Expiry, Job, JobResult, JobState
 from quarterdeck.model.messages import Message
 from quarterdeck.model.nodes import AgentState, Node, Selector
 from quarterdeck.model.output import NodeMessages
@@ -37,7 +38,18 @@ class FakeClient:
         self.events = events
         self.asked: list[Any] = []
         self.follows: list[bool] = []
-        self.commands: list[Command] = []
+        self.stored: list[Command] = []
+        self.again: tuple[Job, ...] | None = None  #: the jobs of what is asked once more; none said: the same
+        self.nodes = SimpleNamespace(list=self.list_nodes)
+        self.jobs = SimpleNamespace(list=self.list_jobs)
+        self.commands = SimpleNamespace(
+            create=self.create_command,
+            get=self.show_command,
+            list=self.list_commands,
+            output=self.follow_output,
+            kill=self.kill_command,
+            rerun=self.rerun_command,
+        )
 
     def list_nodes(self) -> list[Node]:
         return [
@@ -54,18 +66,19 @@ class FakeClient:
 
     def rerun_command(self, command_id: str) -> CommandWithJobs:
         self.asked.append(("rerun", command_id))
-        return CommandWithJobs(id="two", cmd="ping", jobs=self.first)
+        return CommandWithJobs(id="two", cmd="ping", jobs=self.first if self.again is None else self.again)
 
     def kill_command(self, command_id: str, nodes: Sequence[str]) -> CommandWithJobs:
         self.asked.append(("kill", command_id, tuple(nodes)))
         return CommandWithJobs(id=command_id, cmd="ping", jobs=self.first)
 
-    def list_commands(self, *, limit: int) -> list[Command]:
+    def list_commands(self, *, since: float | None, limit: int) -> list[Command]:
+        assert since is None
         self.asked.append(("commands", limit))
-        return self.commands
+        return self.stored
 
-    def list_jobs(self, *, node: str | None, state: JobState | None, limit: int) -> list[Job]:
-        self.asked.append(("jobs", node, state, limit))
+    def list_jobs(self, selector: Selector, *, state: JobState | None, since: float | None, limit: int) -> list[Job]:
+        self.asked.append(("jobs", selector, state, since is None, limit))
         return list(self.first)
 
     def follow_output(self, command_id: str, *, follow: bool = True) -> Iterator[Job | NodeMessages]:
@@ -96,14 +109,14 @@ def run(client: FakeClient, *arguments: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_start_asks_what_the_arguments_say(monkeypatch: pytest.MonkeyPatch) -> None:
     client = FakeClient([done("a")])
-    monkeypatch.setattr(sys, "stdin", io.StringIO("from a pipe"))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"from a\r\npipe")))
     arguments = ("--arg", "n=3", "--arg", "path=/etc", "--data", "-", "--on", "role=web", "--gid", "2")
     assert run(client, "start", "ping", *arguments, "--any", "--expires", "1h", monkeypatch=monkeypatch) == 0
     (request,) = client.asked
     assert request == CreateCommand(
         cmd="ping",
         args={"n": 3, "path": "/etc"},
-        data="from a pipe",
+        data="from a\r\npipe",
         selector=Selector(labels={"role": "web"}, gid=2),
         any=True,
         expires_s=3600,
@@ -133,6 +146,18 @@ def test_results_are_printed_as_they_come_behind_their_node(
     waits, summary = err.splitlines()
     assert waits == "bb QUEUED: offline since noon"
     assert re.fullmatch(r"2 OK on 2 nodes in \d+ ms", summary), "no progress line in a file"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [((), None), (("--expires", "never"), "never"), (("--expires", "2m"), 120.0)]
+)
+def test_who_does_not_wait_is_told_which_nodes_are_away_and_how_long_their_jobs_wait(
+    given: tuple[str, ...], expected: Expiry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([a_job("a", JobState.QUEUED), a_job("bb", JobState.QUEUED, reason="offline; expires at noon")])
+    assert run(client, "start", "ping", "--all", "--detach", *given, monkeypatch=monkeypatch) == 0
+    assert client.asked[0].expires_s == expected
+    assert "bb QUEUED: offline; expires at noon" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("state", [JobState.ERROR, JobState.EXPIRED, JobState.LOST, JobState.KILLED])
@@ -180,7 +205,7 @@ def test_json_is_the_command_with_its_jobs_alone(
 ) -> None:
     client = FakeClient([done("a")])
     assert run(client, "start", "ping", "--json", monkeypatch=monkeypatch) == 0
-    assert msgspec.json.decode(capsys.readouterr().out, type=CommandWithJobs) == client.show_command("one")
+    assert msgspec.json.decode(capsys.readouterr().out, type=CommandWithJobs) == client.commands.get("one")
 
 
 def test_show_prints_every_job_and_follows_when_asked(
@@ -217,8 +242,27 @@ def test_logs_are_what_was_printed_of_the_nodes_and_levels_that_are_named(
     assert msgspec.json.decode(capsys.readouterr().out)["data"] == "z"
     assert run(client, "logs", "one", "--level", "9", monkeypatch=monkeypatch) == 0
     assert capsys.readouterr() == ("", "Nothing was printed.\n")
-    assert run(client, "logs", "one", "--node", "c", monkeypatch=monkeypatch) == 2
-    assert "no job on c" in capsys.readouterr().err
+    assert run(client, "logs", "one", "--node", "c", monkeypatch=monkeypatch) == 4
+    assert "no job on 'c'" in capsys.readouterr().err
+
+
+def test_a_mistyped_node_among_others_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([done("web-1"), done("web-20")])
+    assert run(client, "logs", "one", "--node", "web-1", "--node", "web-2", monkeypatch=monkeypatch) == 4
+    err = capsys.readouterr().err
+    assert "no job on 'web-2'" in err
+    assert "Did you mean web-20 or web-1?" in err
+
+
+def test_nodes_that_are_gone_are_said_when_the_same_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([done("a"), done("bb")])
+    client.again = (done("a"),)
+    assert run(client, "rerun", "one", "--detach", monkeypatch=monkeypatch) == 0
+    assert "left out: 'bb', gone from the fleet" in capsys.readouterr().err
 
 
 def test_why_a_program_could_not_be_started_is_said_once(
@@ -247,14 +291,94 @@ def test_kill_and_rerun_name_what_they_mean(
     assert "a OK" in capsys.readouterr().out
 
 
+class KillingClient(FakeClient):
+    """The jobs of a killed command are at each look as `looks` says; the last one holds from then on."""
+
+    def __init__(self, *looks: Sequence[Job]) -> None:
+        super().__init__(looks[0])
+        self._looks = list(looks)
+
+    def show_command(self, command_id: str) -> CommandWithJobs:
+        jobs = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
+        return CommandWithJobs(id=command_id, cmd="ping", jobs=tuple(jobs))
+
+
+RUNS, ENDS = a_job("a", JobState.RUNNING, reason="its end was requested"), a_job("a", JobState.KILLED)
+
+
+def test_kill_waits_until_the_jobs_that_are_meant_have_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = a_job("bb", JobState.RUNNING)
+    client = KillingClient([RUNS, other], [RUNS, other], [ENDS, other])
+    assert run(client, "kill", "one", "--node", "a", "--wait", "-o", "csv", monkeypatch=monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[2:5] for line in lines] == [
+        ["node", "gid/nid", "state"],
+        ["a", "1/1", "KILLED"],
+        ["bb", "1/2", "RUNNING"],
+    ]
+    assert client.asked == [("kill", "one", ("a",))]
+
+
+def test_kill_names_the_nodes_whose_jobs_go_on_when_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(KillingClient([RUNS]), "kill", "one", "--wait", "--timeout", "0s", monkeypatch=monkeypatch) == 7
+    out, err = capsys.readouterr()
+    assert "RUNNING" in out
+    assert "The end of the jobs is still on its way after 0s: a." in err
+    assert "a: RUNNING: its end was requested" in err
+
+
+def test_kill_draws_the_jobs_until_those_that_are_meant_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    client = KillingClient([ENDS, a_job("bb", JobState.RUNNING)])
+    monkeypatch.setattr(sys, "stdout", screen := Screen())
+    assert run(client, "kill", "one", "--node", "a", "--watch", monkeypatch=monkeypatch) == 0
+    assert screen.getvalue().count("\x1b[2J") == 1
+
+
+@pytest.mark.parametrize("options", [("--watch",), ("--watch", "--wait"), ("--timeout", "5s")])
+def test_kill_ends_nothing_when_its_options_are_wrong(
+    options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = KillingClient([RUNS])
+    assert run(client, "kill", "one", *options, monkeypatch=monkeypatch) == 2
+    assert not client.asked
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"), [("name", "one\n"), ("csv", "id,command,node,gid/nid,state"), ("yaml", "id: one\n")]
+)
+def test_what_was_started_is_printed_for_programs_in_every_format(
+    given: str, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options in ((), ("--detach",)):
+        client = FakeClient([a_job("a", JobState.QUEUED)], [done("a")])
+        assert run(client, "start", "ping", "-o", given, *options, monkeypatch=monkeypatch) == 0
+        out, err = capsys.readouterr()
+        assert printed in out
+        assert not err
+
+
 def test_ls_lists_commands_or_the_jobs_of_a_node_or_state(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = FakeClient([a_job("a", JobState.LOST, reason="the agent was restarted")])
     assert run(client, "ls", monkeypatch=monkeypatch) == 0
     assert "Nothing was asked yet" in capsys.readouterr().err
-    assert run(client, "ls", "--node", "a", "--state", "LOST", monkeypatch=monkeypatch) == 0
-    assert client.asked == [("commands", 20), ("jobs", "a", JobState.LOST, 20)]
+    assert run(client, "ls", "--node", "a", "--role", "db", "--state", "LOST", monkeypatch=monkeypatch) == 0
+    assert run(client, "ls", "--state", "LOST", "--since", "1h", "-n", "3", monkeypatch=monkeypatch) == 0
+    chosen = Selector(nodes=("a",), roles=("db",))
+    assert client.asked == [
+        ("commands", 20),
+        ("jobs", chosen, JobState.LOST, True, 20),
+        ("jobs", Selector(), JobState.LOST, False, 3),
+    ]
     assert "the agent was restarted" in capsys.readouterr().out
 
 
@@ -269,7 +393,7 @@ def test_ls_says_what_was_asked_so_that_commands_can_be_told_apart(
         {"sha256": "cd"},
         {},
     ):
-        client.commands.append(Command(id="one", cmd="any", args=args))
+        client.stored.append(Command(id="one", cmd="any", args=args))
     run(client, "ls", monkeypatch=monkeypatch)
     assert [re.split(r"\s{2,}", line)[2] for line in capsys.readouterr().out.splitlines()[1:]] == [
         "sh -c 'echo one echo two'",
@@ -299,7 +423,7 @@ def test_an_argument_may_be_the_text_of_a_file(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"\xff\xfe")
-    for name, words in (("none", "cannot be read"), ("a.bin", "not UTF-8")):
-        with pytest.raises(BadInput, match=words) as caught:
+    for name, kind, words in (("none", NotFound, "no file"), ("a.bin", BadInput, "not UTF-8")):
+        with pytest.raises(kind, match=words) as caught:
             arguments([f"script=@{tmp_path / name}"])
         assert name in str(caught.value)

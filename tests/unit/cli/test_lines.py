@@ -1,4 +1,4 @@
-"""What was printed is printed again, byte for byte, and nobody writes into another's line."""
+"""Lines of processes are printed byte for byte, and no node writes into another's line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def message(data: str, level: int = 1, marks: int = 0, raw: bytes = b"") -> Mess
 
 
 class Terminal(io.TextIOWrapper):
-    """A screen."""
+    """A terminal."""
 
     def __init__(self) -> None:
         self.written = io.BytesIO()

@@ -101,3 +101,17 @@ def test_a_log_level_that_is_none_is_an_error_in_words(
     monkeypatch.setenv("QD_LOG", "loud")
     assert run("server", monkeypatch=monkeypatch) == 2
     assert "QD_LOG is 'LOUD'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (["query", "--json", "select 1"], ["query", "--json", "select 1"]),
+        (["query", "-", "-o", "csv"], ["query", "-o", "csv", "--", "-"]),
+        (["query", "-- all\nselect 1", "--json"], ["query", "--json", "--", "-- all\nselect 1"]),
+        (["query", "--timeout=5 s", "select 1"], ["query", "--timeout=5 s", "select 1"]),
+        (["service", "apply", "-", "--all"], ["service", "apply", "--all", "--", "-"]),
+    ],
+)
+def test_what_begins_with_a_hyphen_and_is_no_option_is_read_as_text(given: list[str], read: list[str]) -> None:
+    assert main.to_tokens(given) == read

@@ -12,6 +12,7 @@ from quarterdeck.api import serve as api
 from quarterdeck.cli import serve
 from quarterdeck.model.config import ServerConfig
 from quarterdeck.server import server
+from quarterdeck.server.descriptors import Connections
 
 
 async def test_told_to_end_while_http_starts_it_stops_what_was_begun(
@@ -21,6 +22,9 @@ async def test_told_to_end_while_http_starts_it_stops_what_was_begun(
     starting = asyncio.Event()
 
     class Deck:
+        connections = Connections.of(1024)
+        http_socket = tmp_path / "http.socket"
+
         def __init__(self, _: ServerConfig) -> None: ...
 
         async def start(self) -> None: ...
@@ -29,7 +33,7 @@ async def test_told_to_end_while_http_starts_it_stops_what_was_begun(
             said.append("deck")
 
     class Http:
-        def __init__(self, _app: object, _address: str) -> None: ...
+        def __init__(self, *_: object, **__: object) -> None: ...
 
         async def start(self) -> None:
             starting.set()
@@ -42,7 +46,7 @@ async def test_told_to_end_while_http_starts_it_stops_what_was_begun(
     monkeypatch.setattr(api, "HttpServer", Http)
     monkeypatch.setattr(app, "create_app", Deck)
     serving = asyncio.create_task(serve._serve(ServerConfig(home=str(tmp_path))))  # pyright: ignore[reportPrivateUsage]
-    await starting.wait()
+    await asyncio.wait({serving, asyncio.create_task(starting.wait())}, return_when=asyncio.FIRST_COMPLETED)
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving

@@ -1,4 +1,4 @@
-"""Whether `qd up` runs, and what it says: who looks must not be in the way of who starts."""
+"""Whether `qd up` runs, and its status: a check must not delay a start."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 
 from quarterdeck.cli import up
 from quarterdeck.cli.deck import Addresses, Tell
+from quarterdeck.cli.ui import SignInLink
 from quarterdeck.model.errors import Conflict
 
 
-def test_looking_whether_it_runs_does_not_keep_it_from_starting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checking_whether_it_runs_does_not_prevent_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = threading.Event()
 
     class Ready:
@@ -33,8 +32,7 @@ def test_looking_whether_it_runs_does_not_keep_it_from_starting(
     assert started.is_set()
 
 
-def test_a_second_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(up, "LOCK_S", 0.05)
+def test_a_second_one_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "up.lock").open("w") as other:
         up.fcntl.flock(other, up.fcntl.LOCK_EX)
         with pytest.raises(Conflict):
@@ -63,3 +61,20 @@ def test_it_says_where_it_listens_and_with_what_the_agent_ended(
     assert printed.count("Quarterdeck runs.") == 1
     assert ("https link https://127.0.0.1:8443" in printed) is bool(https)
     assert ("https link" in printed) is bool(https)
+    assert "/ui/" not in printed, "a log must not contain a link that signs in"
+
+
+def test_it_shows_a_link_to_the_web_ui_or_says_why_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def link(url: str) -> SignInLink:
+        return SignInLink(url=url, expires_at=1.0)
+
+    running = up.Running(http="127.0.0.1:1", link="127.0.0.1:2", pid=1, started_at=0.0)
+    up._banner(tmp_path, running)
+    assert "There is no link to the web UI: No API token" in capsys.readouterr().out
+    (tmp_path / "admin.token").write_text("qda_x")
+    monkeypatch.setattr(up, "sign_in_link", lambda client: link(f"{client.endpoint.url}/ui/#code=1"))
+    (tmp_path / "http.address").write_text("127.0.0.1:1")
+    up._banner(tmp_path, running)
+    assert "Web UI http://127.0.0.1:1/ui/#code=1 (signs in once" in capsys.readouterr().out

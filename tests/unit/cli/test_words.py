@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.cli.main import app
+from quarterdeck.cli.verbs import app
 
 ROOT = Path(__file__).parents[3]
 _QUOTED = re.compile(r"`qd ([^`]+)`")
@@ -35,7 +35,7 @@ def wrong(call: str) -> str:
     return ", ".join(f"no option {option}" for option in options if option not in known)
 
 
-def test_what_is_named_is_there() -> None:
+def test_every_call_that_a_text_names_exists() -> None:
     assert [f"{where}: qd {call}: {why}" for where, call in named() if (why := wrong(call))] == []
 
 
@@ -43,5 +43,5 @@ def test_what_is_named_is_there() -> None:
     ("call", "why"),
     [("file put x", "no verb put"), ("nonsense", "no verb nonsense"), ("node ls --al", "no option --al")],
 )
-def test_what_is_not_there_is_found(call: str, why: str) -> None:
+def test_a_call_that_does_not_exist_is_found(call: str, why: str) -> None:
     assert wrong(call) == why

@@ -1,9 +1,10 @@
 from pathlib import Path
 
-from quarterdeck.client import asynchronous, synchronous
-from tools.asyncify import asyncify
+from tools.asyncify import ASYNC, write
 
 
-def test_the_async_client_is_what_the_sync_one_makes() -> None:
-    sync_source = Path(synchronous.__file__).read_text()
-    assert asyncify(sync_source) == Path(asynchronous.__file__).read_text(), "run: python tools/asyncify.py"
+def test_the_async_client_is_what_the_sync_one_makes(tmp_path: Path) -> None:
+    write(tmp_path / "asynchronous")
+    made = {path.name: path.read_text() for path in (tmp_path / "asynchronous").glob("*.py")}
+    there = {path.name: path.read_text() for path in ASYNC.glob("*.py")}
+    assert made == there, "run: python tools/asyncify.py"

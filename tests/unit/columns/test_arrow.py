@@ -1,4 +1,4 @@
-"""A batch, encoded by the agent and read by the server's pyarrow, is what it was."""
+"""A batch, encoded by the agent and read by the server's pyarrow, is unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from quarterdeck.columns.arrow import encode
+from quarterdeck.columns.arrow import bodies, encode
 from quarterdeck.columns.batch import Batch
 from quarterdeck.columns.values import Pairs, Values, Varying, lists, strings
 from quarterdeck.model.tables import Column, ColumnType, Table
@@ -61,8 +61,9 @@ def test_times_are_utc_nanoseconds_and_durations_plain_numbers() -> None:
 def test_addresses() -> None:
     assert one_column(ColumnType.IPV4, np.array([0x7F000001], "u4"))[1] == [0x7F000001]
     address = bytes(range(16))
-    field, values = one_column(ColumnType.IPV6, np.frombuffer(address * 2, np.uint8).reshape(2, 16))
-    assert (field.type, values) == (pa.binary(16), [address, address])
+    for kind in (ColumnType.IPV6, ColumnType.IP):
+        field, values = one_column(kind, np.frombuffer(address * 2, np.uint8).reshape(2, 16))
+        assert (field.type, values) == (pa.binary(16), [address, address])
     assert one_column(ColumnType.MAC, np.array([0x0A0B0C0D0E0F], "u8"))[1] == [0x0A0B0C0D0E0F]
 
 
@@ -121,3 +122,23 @@ def test_values_of_the_wrong_shape_are_refused() -> None:
         one_column(ColumnType.STRING, np.zeros(3))
     with pytest.raises(ValueError, match="needs an item type"):
         one_column(ColumnType.LIST, lists([["a"]]))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_more_than_a_body_takes_goes_into_several(seed: int) -> None:
+    random, limit = np.random.default_rng(seed), 2000
+    table = Table(
+        name="t",
+        columns=(Column(name="n", type=ColumnType.INT64), Column(name="s", type=ColumnType.STRING)),
+    )
+    batches: list[Batch] = []
+    for rows in random.integers(0, 200, 8).tolist():
+        texts = ["x" * int(random.choice([0, 9, 500, 3000], p=[0.5, 0.4, 0.09, 0.01])) for _ in range(rows)]
+        batches.append(Batch(table, {"n": random.integers(0, 99, rows), "s": strings(texts)}, rows))
+    expected = decoded(*batches)
+    found: list[pa.Table] = []
+    for rows, body in bodies(*batches, limit_bytes=limit):
+        found.append(pa.ipc.open_stream(zstandard.ZstdDecompressor().decompress(body)).read_all())
+        assert found[-1].num_rows == rows
+        assert rows == 1 or found[-1].nbytes <= limit
+    assert pa.concat_tables(found).equals(expected)

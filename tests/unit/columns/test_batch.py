@@ -1,4 +1,4 @@
-"""Batches fit their table, pile up in order, and are cut without copying."""
+"""Batches match their table, are collected in order, and are cut without a copy."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""A server's address: its form chooses the wire, and what is none is refused in words."""
+"""A server's address: its form chooses the wire; an invalid one is refused with an error."""
 
 from __future__ import annotations
 
 import pytest
 
-from quarterdeck.link.address import Carrier, ServerAddress, agent_wire, parse_address
+from quarterdeck.link.address import Carrier, ServerAddress, parse_address
 from quarterdeck.link.grpc.agent import GrpcAgentWire
 from quarterdeck.link.https.agent import HttpsAgentWire
+from quarterdeck.link.wires import agent_wire
 from quarterdeck.model.errors import BadConfig
 
 

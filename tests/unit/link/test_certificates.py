@@ -1,4 +1,4 @@
-"""Certificates of the link: what a node's certificate says, and whose it is."""
+"""Certificates of the link: the identity in a node's certificate, and its issuer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_identity_is_read_from_the_certificate(tmp_path: Path) -> None:
     assert lifetime_left(certificate, certificate.not_valid_after_utc + timedelta(days=1)) < 0
 
 
-def test_a_certificate_that_names_no_node_is_nobody(tmp_path: Path) -> None:
+def test_a_certificate_without_a_node_identifies_no_agent(tmp_path: Path) -> None:
     certificate = certificates_from_pem(new_join_token(bytes(32))[2])[0]
     with pytest.raises(Unauthenticated):
         identity_of(certificate)

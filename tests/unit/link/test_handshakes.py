@@ -1,4 +1,4 @@
-"""The kernel's and grpc's words for a peer's address mean the same."""
+"""The kernel's and grpc's notations of a peer's address are parsed alike."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""Messages: what is sent is what arrives, newer peers are tolerated, other bytes are refused."""
+"""Messages: they arrive as they were sent, newer peers are tolerated, other bytes are refused."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
+from quarterdeck.link.frames import UnknownMessage, decode_from_agent, decode_telemetry_batch, decode_to_agent, encode
+from quarterdeck.link.limits import MESSAGE_LIMIT_BYTES
 from quarterdeck.link.messages import (
-    MESSAGE_LIMIT_BYTES,
     AskMessages,
     Desired,
     Heartbeat,
@@ -15,16 +16,11 @@ from quarterdeck.link.messages import (
     Refused,
     StopAsking,
     TelemetryBatch,
-    UnknownMessage,
-    decode_from_agent,
-    decode_telemetry_batch,
-    decode_to_agent,
-    encode,
 )
-from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import BadFrame
 from quarterdeck.model.messages import Message, MessagePage
 from quarterdeck.model.nodes import Facts
+from quarterdeck.testing.placements import desired_set
 
 
 @pytest.mark.parametrize(
@@ -34,9 +30,7 @@ def test_up(message: Hello | Heartbeat) -> None:
     assert decode_from_agent(encode(message)) == message
 
 
-@pytest.mark.parametrize(
-    "message", [Desired(desired=DesiredSet(revision=3)), Refused(code="revoked", reason="removed")]
-)
+@pytest.mark.parametrize("message", [Desired(desired=desired_set(3)), Refused(code="revoked", reason="removed")])
 def test_down(message: Desired | Refused) -> None:
     assert decode_to_agent(encode(message)) == message
 

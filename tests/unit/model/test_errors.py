@@ -19,7 +19,7 @@ from quarterdeck.model.errors import (
 
 
 def every_error() -> list[type[QuarterdeckError]]:
-    """All classes of the tree, found by walking the module instead of by `BY_CODE`."""
+    """Return all classes of the tree, found in the module instead of in `BY_CODE`."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, QuarterdeckError)]
     assert len(kinds) > 20
     return kinds

@@ -1,4 +1,4 @@
-"""Levels as people write them, and filters that make sense."""
+"""Levels in their written forms, and valid filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process can be told: what is refused, and in what words."""
+"""The settings of a process: the refused values, and the messages."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def test_what_a_program_is_told_overrules_what_is_usual_on_its_node() -> None:
     usual = UsualSettings(stats_interval=5, loglevels_ac="1-9", loglevels_db="*")
     assert UsualSettings().stats_interval == 30.0
     assert ProcessSettings().complete(usual) == usual
-    assert ProcessSettings(stats_interval=120, loglevels_ac="", loglevels=[7]).complete(usual) == UsualSettings(  # type: ignore[arg-type]
+    assert ProcessSettings(stats_interval=120, loglevels_ac="", loglevels=(7,)).complete(usual) == UsualSettings(
         stats_interval=120,
         loglevels_ac="",
-        loglevels=[7],
-        loglevels_db="*",  # type: ignore[arg-type]
+        loglevels=(7,),
+        loglevels_db="*",
     )
 
 

@@ -1,4 +1,4 @@
-"""What lies in Redis: the requirement document's own names and JSON, on which clients in other languages rely."""
+"""The contents of Redis: the requirement document's names and JSON, on which clients in other languages depend."""
 
 from __future__ import annotations
 

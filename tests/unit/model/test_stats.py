@@ -24,7 +24,7 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         StatsConfig(statsd_udp=address)
 
 
-def test_a_person_gets_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_address_in_the_environment_is_refused_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QD_AGENT_STATS__STATSD_UDP", "nowhere")
     with pytest.raises(BadConfig, match=r"stats\.statsd_udp: expected host:port, found 'nowhere'\."):
         load(AgentConfig, flags={})

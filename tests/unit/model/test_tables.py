@@ -1,49 +1,9 @@
 from __future__ import annotations
 
-import contextlib
-
 import msgspec
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from quarterdeck.model.errors import BadInput
 from quarterdeck.model.losses import LOSSES_TABLE
-from quarterdeck.model.tables import Column, ColumnType, Table, parse_duration
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("250ms", 0.25),
-        ("1.5s", 1.5),
-        ("10m", 600),
-        ("1h30m", 5400),
-        ("3d", 259_200),
-        ("1w", 604_800),
-        ("1y", 31_536_000),
-        (" 2s ", 2),
-        ("0s", 0),
-    ],
-)
-def test_durations_are_numbers_with_units(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(
-    "text", ["", " ", "10", "s", "1 s", "-1s", "1.s", "1h 30m", "1h30", "five seconds", "1S", "1h,1m"]
-)
-def test_anything_else_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(BadInput, match="is not a duration") as caught:
-        parse_duration(text)
-    assert "12h" in caught.value.hint
-
-
-@given(st.text(max_size=20))
-def test_no_text_breaks_the_parser(text: str) -> None:
-    with contextlib.suppress(BadInput):
-        assert parse_duration(text) >= 0
-
+from quarterdeck.model.tables import Column, ColumnType, Table
 
 COLUMN = Column(name="pid", type=ColumnType.UINT32)
 

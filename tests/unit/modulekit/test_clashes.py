@@ -1,4 +1,4 @@
-"""Kernel names that a program defines too are renamed where the compiler points."""
+"""Kernel names that a program also defines are renamed where the compiler reports them."""
 
 from __future__ import annotations
 

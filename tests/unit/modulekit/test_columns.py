@@ -1,6 +1,8 @@
-"""Columns of C layouts: names, types and places, whatever the struct."""
+"""Columns of C layouts: names, types and offsets for all kinds of structs."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
@@ -17,10 +19,10 @@ from quarterdeck.modulekit.overrides import Place, apply_overrides
 PLACE = Place(table="t", stack_maps=("stacks",))
 
 
-def member(name: str, kind: Kind = Kind.UINT, *, offset: int = 0, size: int = 4, **more: object) -> Member:
+def member(name: str, kind: Kind = Kind.UINT, *, offset: int = 0, size: int = 4, **more: Any) -> Member:
     return Member(
         path=tuple(name.split(".")) if name else (), kind=kind, offset=offset, size=size, type_name="u32", **more
-    )  # type: ignore[arg-type]
+    )
 
 
 def layout(*members: Member) -> Layout:
@@ -53,7 +55,7 @@ def test_plain_keys_and_values_have_names() -> None:
     assert [draft.field.additive for draft in drafts] == [False, True]
 
 
-def test_reserved_names_and_twins_step_aside() -> None:
+def test_reserved_and_repeated_column_names_are_changed() -> None:
     drafts = distinct(draft_columns(layout(member("time"), member("gid"), member("a.b"), member("a_b"))))
     assert names(drafts) == ["row_time", "row_gid", "a_b", "a_b_2"]
 
@@ -83,11 +85,6 @@ def test_bit_fields_take_the_smallest_type() -> None:
 def test_of_two_names_for_one_number_the_first_stands() -> None:
     draft = draft_columns(layout(member("k", Kind.ENUM, enum={"A": 0, "ALIAS": 0, "B": 1})))[0]
     assert draft.column.values == {"0": "A", "1": "B"}
-
-
-def test_a_large_enum_stays_a_number() -> None:
-    draft = draft_columns(layout(member("k", Kind.ENUM, size=8, enum={"A": 1 << 40})))[0]
-    assert draft.column.type is ColumnType.UINT64
 
 
 def overridden(override: ColumnOverride, of: Member, name: str = "x") -> Draft:
@@ -134,3 +131,12 @@ def test_a_stack_names_the_process_by_its_final_name() -> None:
 def test_what_is_hidden_is_gone() -> None:
     drafts = distinct(draft_columns(layout(member("a"), member("b"))))
     assert names(apply_overrides(drafts, {"a": ColumnOverride(hide=True)}, PLACE)) == ["b"]
+
+
+def test_a_64_bit_enum_is_a_string_with_its_names() -> None:
+    large = member("state", Kind.ENUM, size=8, enum={"SMALL": 1, "ALIAS": 1, "LARGE": 1 << 40})
+    (draft,) = draft_columns(layout(large))
+    assert draft.column.type is ColumnType.STRING
+    assert draft.column.values == {"1": "SMALL", str(1 << 40): "LARGE"}
+    as_number = overridden(ColumnOverride(type=ColumnType.UINT64), large, "state")
+    assert (as_number.column.type, as_number.column.values) == (ColumnType.UINT64, {})

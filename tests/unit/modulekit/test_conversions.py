@@ -1,4 +1,4 @@
-"""Reading bytes as another type: what goes, what does not."""
+"""Conversions of columns to other types: those allowed and those refused."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ def test_an_ipv4_address_is_in_network_order() -> None:
     assert (column.type, column.unit, field.big_endian, field.offset) == (ColumnType.IPV4, "", True, 4)
 
 
+@pytest.mark.parametrize("kind", [ColumnType.IPV6, ColumnType.IP])
 @pytest.mark.parametrize("source", [BYTES16, WORDS])
-def test_sixteen_bytes_are_an_ipv6_address(source: tuple[Column, Field]) -> None:
-    column, field = convert(*source, ColumnType.IPV6)
+def test_sixteen_bytes_are_an_address(source: tuple[Column, Field], kind: ColumnType) -> None:
+    column, field = convert(*source, kind)
     assert (column.type, column.item, field.kind, field.size, field.count) == (
-        ColumnType.IPV6,
+        kind,
         None,
         FieldKind.BYTES,
         16,
@@ -83,5 +84,24 @@ def test_refuses_what_the_bytes_do_not_allow(source: tuple[Column, Field], to: C
         convert(*source, to)
 
 
-def test_keeps_what_is_already_so() -> None:
+def test_a_column_of_the_wanted_type_is_unchanged() -> None:
     assert convert(*U32, ColumnType.UINT32) == (replace(U32[0]), U32[1])
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [
+        *(("", 1), ("ns", 1), ("us", 10**3), ("ms", 10**6), ("s", 10**9), ("seconds", 10**9)),
+        *(("min", 60 * 10**9), ("minutes", 60 * 10**9), ("h", 3600 * 10**9), ("days", 86_400 * 10**9)),
+    ],
+)
+def test_a_duration_is_read_in_its_unit(unit: str, scale: int) -> None:
+    column, field = convert(replace(U64[0], unit=unit), U64[1], ColumnType.DURATION)
+    assert (column.unit, field.scale) == ("", scale)
+
+
+@pytest.mark.parametrize("unit", ["jiffies", "pages", "B", "M", "fortnights"])
+@pytest.mark.parametrize("kind", [ColumnType.DURATION, ColumnType.TIMESTAMP])
+def test_a_time_in_no_unit_of_time_is_refused(unit: str, kind: ColumnType) -> None:
+    with pytest.raises(NotConvertible, match=f"its unit is '{unit}', and a time is counted in ns, us, ms, s, min"):
+        convert(replace(U64[0], unit=unit), U64[1], kind)

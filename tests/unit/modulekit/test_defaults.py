@@ -1,4 +1,4 @@
-"""What a manifest leaves open: variants, samples, and what may be missing."""
+"""Defaults of a manifest: variants, samples, and programs that may be missing."""
 
 from __future__ import annotations
 
@@ -80,3 +80,9 @@ def test_samples_are_taken_unless_a_probe_says_how() -> None:
 def test_of_several_programs_some_may_be_missing() -> None:
     assert completed(SILENT, programs(a="tp_btf/x", b="tp_btf/y"))[0].optional == ("*",)
     assert completed(SILENT, programs(a="tp_btf/x"))[0].optional == ()
+
+
+def test_what_the_source_switches_off_is_no_variant() -> None:
+    manifest, warnings = completed(SILENT, programs(a="?tp_btf/e", b="raw_tp/e"))
+    assert not manifest.alternatives
+    assert not warnings

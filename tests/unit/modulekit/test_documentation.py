@@ -1,4 +1,4 @@
-"""docs/reference/module-format.md names every key of the manifest, and no key that is not there."""
+"""docs/reference/module-format.md names every key of the manifest, and no other key."""
 
 from __future__ import annotations
 

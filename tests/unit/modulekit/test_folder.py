@@ -1,4 +1,4 @@
-"""A module's files: plain files of the folder, within limits, and nothing outside it."""
+"""A module's files: plain files of the folder, within limits, and no files outside it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,52 @@ def test_reads_subfolders_and_leaves_hidden_files_out(tmp_path: Path) -> None:
     assert read_folder(tmp_path) == {"include/a.h": b"h", "module.toml": b"t"}
 
 
-def test_follows_no_link(tmp_path: Path) -> None:
-    (tmp_path / "passwords").symlink_to("/etc/passwd")
-    with pytest.raises(BadInput, match="'passwords' is not a regular file"):
+@pytest.mark.parametrize(
+    "aim", ["/etc/passwd", "../outside.h", "include/../../outside.h", "chain", "../module/x/../../outside.h"]
+)
+def test_no_link_leads_out_of_the_folder(aim: str, tmp_path: Path) -> None:
+    (tmp_path / "outside.h").write_bytes(b"secret")
+    module = tmp_path / "module"
+    (module / "include").mkdir(parents=True)
+    (module / "chain").symlink_to("/etc/hostname")
+    (module / "passwords").symlink_to(aim)
+    with pytest.raises(BadInput, match="is a link that leads out of the module's folder"):
+        read_folder(module)
+
+
+def test_a_link_is_the_file_of_the_folder_that_it_leads_to(tmp_path: Path) -> None:
+    module = tmp_path / "module"
+    (module / "include").mkdir(parents=True)
+    (module / "include" / "event.h").write_bytes(b"struct event;")
+    (module / "event.h").symlink_to("include/event.h")
+    (module / "again.h").symlink_to(module / "event.h")
+    (tmp_path / "elsewhere").symlink_to(module)
+    whole = dict.fromkeys(("again.h", "event.h", "include/event.h"), b"struct event;")
+    assert read_folder(module) == read_folder(tmp_path / "elsewhere") == whole
+
+
+@pytest.mark.parametrize("aim", ["missing.h", "ring.h"])
+def test_a_link_to_no_file_is_refused(aim: str, tmp_path: Path) -> None:
+    (tmp_path / "ring.h").symlink_to(aim)
+    with pytest.raises(BadInput, match=r"'ring\.h' is not a regular file"):
+        read_folder(tmp_path)
+
+
+def test_a_linked_folder_is_read_where_it_lies_inside(tmp_path: Path) -> None:
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "a.h").write_bytes(b"a")
+    (tmp_path / "inc").symlink_to("include")
+    assert read_folder(tmp_path) == {"inc/a.h": b"a", "include/a.h": b"a"}
+    (tmp_path / "system").symlink_to("/etc")
+    with pytest.raises(BadInput, match="'system' is a link that leads out"):
+        read_folder(tmp_path)
+
+
+def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "other").symlink_to(tmp_path / other)
+    with pytest.raises(BadInput, match="'a/other/other' is a link that leads in a circle"):
         read_folder(tmp_path)
 
 
@@ -32,9 +75,9 @@ def test_says_that_a_folder_is_not_there(tmp_path: Path) -> None:
         read_folder(tmp_path / "nowhere")
 
 
-def test_stops_at_the_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "MAX_FILE_BYTES", 10)
-    (tmp_path / "big").write_bytes(b"x" * 11)
+def test_stops_at_the_size_limit(tmp_path: Path) -> None:
+    with (tmp_path / "big").open("wb") as big:
+        big.truncate(folder.MAX_FILE_BYTES + 1)
     with pytest.raises(TooLarge, match="'big' is too large"):
         read_folder(tmp_path)
 

@@ -1,4 +1,4 @@
-"""The manifest: every mistake says its line, its place, what was expected and what may have been meant."""
+"""The manifest: every error has the line, the place, what was expected and a suggestion."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from quarterdeck.model.errors import BadManifest
 from quarterdeck.model.manifests import ProbeKind, ReadMode
 from quarterdeck.model.tables import ColumnRole, ColumnType
 from quarterdeck.modulekit.manifest import parse_manifest
+from quarterdeck.modulekit.meanings import C_TYPES
 
 TABLE = '[[table]]\nname = "t"\nfrom = "events"\n'
 
@@ -50,7 +51,7 @@ clock = "boottime"
 
 
 MISTAKES = {
-    # text: what the message must say
+    # text: what the message must contain
     'name = "x"\n[[table]]\nname = "t"\nfrm = "e"\n': [
         "line 4",
         "table[0].frm",
@@ -73,7 +74,7 @@ MISTAKES = {
         "'pod'",
     ],
     'name = "x"\n' + TABLE + '[table.columns.pid]\nname = "P"\n': ["line 6", "'P' is not a name for a column"],
-    'name = "x"\n' + TABLE + '[table.columns.pid]\nname = "gid"\n': ["'gid' is a column that every table gets"],
+    'name = "x"\n' + TABLE + '[table.columns.pid]\nname = "gid"\n': ["'gid' is a column that every table has"],
     'name = "x"\n' + TABLE + '[table.columns.pid]\nclock = "sundial"\n': ["ktime, boottime, realtime or tai"],
     'name = "x"\n' + TABLE + "[table.columns.pid]\nvalues = { one = '1' }\n": ["numbers as keys of values", "'one'"],
     'name = "x"\n' + TABLE + 'interval = "3 parsecs"\n': ["line 5 (table[0].interval)", "not a duration", "250ms"],
@@ -117,3 +118,64 @@ def test_finds_the_line_of_a_quoted_key() -> None:
     text = 'name = "x"\n' + TABLE + '[settings."config.on"]\ndescripton = "d"\n'
     with pytest.raises(BadManifest, match=r"line 6.*Did you mean 'description'"):
         parse_manifest(text.encode())
+
+
+@pytest.mark.parametrize("line", ["[" + " " * 200_000, "[" * 200_000, "x" * 200_000, '"' * 99_999 + "x"])
+def test_no_line_of_a_text_makes_the_search_for_places_slow(line: str) -> None:
+    """Each of these took minutes, during which the whole process was blocked; the test's own time limit ends it."""
+    with pytest.raises(BadManifest):
+        parse_manifest(f"description = '''\n{line}\n'''\n".encode())
+
+
+PROBES = TABLE + '[[probe]]\nprogram = "a"\nkind = "kprobe"\ntarget = ["vfs_read", "vfs_write"]\n'
+
+
+def test_a_probe_may_name_several_targets() -> None:
+    manifest = parse_manifest(f'name = "m"\n{PROBES}[[probe]]\nprogram = "b"\nkind = "fentry"\ntarget = "c"\n'.encode())
+    assert [(each.program, each.kind, each.target) for each in manifest.probe] == [
+        ("a", ProbeKind.KPROBE, "vfs_read"),
+        ("a", ProbeKind.KPROBE, "vfs_write"),
+        ("b", ProbeKind.FENTRY, "c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ('["a:b", 7]', "expected a string, found the number 7"),
+        ('["a:b", "c"]', "expected group:name, found 'c'"),
+        ("[]", "expected a string, found an array"),
+        ('[["a:b"]]', "expected a string, found an array"),
+    ],
+)
+def test_a_wrong_target_of_several_is_found_where_it_was_written(targets: str, message: str) -> None:
+    probe = f'[[probe]]\nkind = "tracepoint"\nprogram = "b"\ntarget = {targets}\n'
+    with pytest.raises(BadManifest) as caught:
+        parse_manifest(f'name = "m"\n{PROBES}{probe}'.encode())
+    assert "line 12 (probe[1].target)" in caught.value.message
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("interval = 5", 'interval = "5s"'),
+        ("interval = 0.5", 'interval = "0.5s"'),
+        ("retention = 7", 'retention = "7d"'),
+        ('columns.pid.type = "int"', 'Did you mean "int32"?'),
+        ('columns.pid.type = "unsigned  long"', 'Did you mean "uint64"?'),
+        ('columns.pid.type = "u32"', 'Did you mean "uint32"?'),
+        ('columns.pid.type = "double"', 'Did you mean "float64"?'),
+        ('columns.pid.type = "timestamp"', 'Did you mean "timestamp_ns"?'),
+        ('columns.pid.type = "ivp4"', "Did you mean 'ipv4'?"),
+        ('read = "delta"', "Did you mean 'deltas'?"),
+    ],
+)
+def test_what_a_wrong_value_may_have_been_meant_to_be(line: str, hint: str) -> None:
+    with pytest.raises(BadManifest) as caught:
+        parse_manifest(f'name = "m"\n{TABLE}{line}\n'.encode())
+    assert hint in caught.value.hint
+
+
+def test_every_c_type_that_is_hinted_at_is_a_type_of_a_column() -> None:
+    assert set(C_TYPES.values()) <= {str(kind) for kind in ColumnType}

@@ -1,4 +1,4 @@
-"""Guesses from names: only those that mean one thing in every tool."""
+"""Guesses from names: only names with one meaning in every tool."""
 
 from __future__ import annotations
 
@@ -57,3 +57,22 @@ def test_events() -> None:
         "data_t",
         "open_event",
     ]
+
+
+GAUGES = """
+    rtt srtt_us cwnd size rss rss_bytes qlen inflight in_flight depth queue_depth level status seq snd_seq position
+    last_sector nr_running active_count cur_bytes
+"""
+COUNTERS = """
+    total_size rtt_count rtt_sum size_hits read_bytes running_ns sectors sequential open calls acq_total_time wr alloc
+"""
+
+
+@pytest.mark.parametrize("name", GAUGES.split())
+def test_what_goes_up_and_down_is_no_counter(name: str) -> None:
+    assert not is_counter(name)
+
+
+@pytest.mark.parametrize("name", COUNTERS.split())
+def test_what_is_added_up_stays_a_counter(name: str) -> None:
+    assert is_counter(name)

@@ -1,4 +1,4 @@
-"""What is said about a name that does not exist."""
+"""The message about a name that does not exist."""
 
 from __future__ import annotations
 

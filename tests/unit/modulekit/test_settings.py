@@ -1,4 +1,4 @@
-"""Values for settings are checked before they travel."""
+"""Values for settings are checked before they are sent."""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from quarterdeck.model.errors import BadInput
 from quarterdeck.server.audit import Audit
 from tests.services import Services
 
@@ -13,7 +16,9 @@ async def test_entries_are_listed_newest_first(fleet: Services) -> None:
     entries = await fleet.audit.list(limit=2)
     assert [(entry.time, entry.target) for entry in entries] == [(2.0, "m2"), (1.0, "m1")]
     assert (entries[0].actor, entries[0].role, entries[0].action) == ("ci", "operator", "deployModule")
-    assert await fleet.audit.list(limit=-1) == []
+    for limit in (0, -1, 10_001):
+        with pytest.raises(BadInput, match="1 to 10000"):
+            await fleet.audit.list(limit=limit)
 
 
 async def test_what_was_asked_for_is_kept_short_and_storable(fleet: Services) -> None:

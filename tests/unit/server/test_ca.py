@@ -1,4 +1,4 @@
-"""The certificate authority: made once, private, and particular about what it issues and recognises."""
+"""The certificate authority: created once, private, and strict about requests and certificates."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_recognises_its_own_and_only_its_own(tmp_path: Path) -> None:
         ours.identify(foreign.issue(request, agent_id="a", gid=1, nid=2))
 
 
-def test_an_expired_certificate_is_nobody(tmp_path: Path) -> None:
+def test_an_expired_certificate_identifies_no_agent(tmp_path: Path) -> None:
     authority = open_authority(tmp_path, days=-0.01)
     certificate = authority.issue(new_request(new_key(), "x"), agent_id="a", gid=1, nid=2)
     with pytest.raises(Unauthenticated, match="expired"):

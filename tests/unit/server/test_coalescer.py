@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from quarterdeck.kit.tasks import ForeignCancellation
 from quarterdeck.model.errors import NotFound, QuarterdeckError
-from quarterdeck.server import coalescer
 from quarterdeck.server.coalescer import Coalescer
 
 
@@ -62,15 +62,14 @@ async def test_a_caller_that_gives_up_does_not_disturb_the_others() -> None:
         await impatient
 
 
-async def test_after_a_round_with_company_the_next_waits_for_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coalescer, "COMPANY_LIMIT_S", 1000.0)
+async def test_after_a_batch_of_several_the_next_waits_for_as_many() -> None:
     rounds: list[list[int]] = []
 
     async def run(items: Sequence[int]) -> Sequence[int | QuarterdeckError]:
         rounds.append(list(items))
         return list(items)
 
-    call = Coalescer[int, int](run, company_s=1000.0)
+    call = Coalescer[int, int](run, wait_per_call_s=1000.0, wait_limit_s=1000.0)
     assert await call(0) == 0
     assert await call(1) == 1
     await asyncio.gather(call(2), call(3))
@@ -81,15 +80,28 @@ async def test_after_a_round_with_company_the_next_waits_for_as_much(monkeypatch
     assert rounds == [[0], [1], [2, 3], [4, 5]]
 
 
-async def test_company_that_does_not_come_is_not_waited_for_long() -> None:
+async def test_the_wait_for_expected_calls_is_limited() -> None:
     rounds: list[list[int]] = []
 
     async def run(items: Sequence[int]) -> Sequence[int | QuarterdeckError]:
         rounds.append(list(items))
         return list(items)
 
-    call = Coalescer[int, int](run, company_s=0.001)
+    call = Coalescer[int, int](run, wait_per_call_s=0.001)
     await asyncio.gather(call(1), call(2), call(3))
     assert await asyncio.gather(call(4), call(5)) == [4, 5]
     assert await call(6) == 6
     assert rounds == [[1, 2, 3], [4, 5], [6]]
+
+
+async def test_a_round_that_is_cancelled_from_within_or_answers_too_little_leaves_nobody_waiting() -> None:
+    async def run(items: Sequence[int]) -> Sequence[int | QuarterdeckError]:
+        if 0 in items:
+            raise asyncio.CancelledError
+        return items[1:]
+
+    call = Coalescer[int, int](run)
+    with pytest.raises(ForeignCancellation):
+        await call(0)
+    with pytest.raises(ValueError, match="Expected 1 results"):
+        await call(1)

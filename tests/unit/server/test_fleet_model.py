@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from quarterdeck.link.messages import InstanceReport
 from quarterdeck.model.errors import NoSuchNodes, Revoked
-from quarterdeck.model.modules import DeployModule, InstanceState, InstanceStatus, ModuleState
+from quarterdeck.model.modules import MODULE, DeployModule, InstanceState, InstanceStatus, ModuleState
 from quarterdeck.model.nodes import AgentIdentity, AgentState, NodeKey, Selector
+from quarterdeck.model.selection import unknown
 from quarterdeck.store.state.database import Database
 from tests.services import Services
 from tests.state import sqlite_url
@@ -46,6 +46,7 @@ class ModelModule:
 class ModelNode:
     agent: AgentIdentity
     name: str
+    free: bool = False
     own: dict[str, str] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=dict)
     online: bool = False
@@ -85,36 +86,40 @@ class FleetMachine(RuleBasedStateMachine):
     @initialize(target=nodes)
     def begin(self) -> Any:
         """Two nodes; of three modules one everywhere, one by label."""
-        nodes = [self.join({"role": "a"}), self.join({})]
+        nodes = [self.join({"role": "a"}, free=False), self.join({}, free=True)]
         for name in MODULES:
             self.run(self.fleet.create(name, version="1"))
         self.deploy(MODULES[0], Selector(), 0)
         self.deploy(MODULES[1], Selector(labels={"role": "a"}), 0)
         return multiple(*nodes)
 
-    @rule(target=nodes, labels=LABELS)
-    def join_one(self, labels: dict[str, str]) -> ModelNode:
-        return self.join(labels)
+    @rule(target=nodes, labels=LABELS, free=st.booleans())
+    def join_one(self, labels: dict[str, str], free: bool) -> ModelNode:
+        return self.join(labels, free=free)
 
-    def join(self, labels: dict[str, str]) -> ModelNode:
+    def join(self, labels: dict[str, str], *, free: bool) -> ModelNode:
+        """With a token that lets its agent say labels at any time, or only now."""
         self.joined += 1
         name = f"node-{self.joined}"
-        node = ModelNode(self.run(self.fleet.join(name, labels=labels)), name, agents=labels)
+        agent = self.run(self.fleet.join(name, labels=labels, allow_labels=("*",) if free else None))
+        node = ModelNode(agent, name, free=free, own={} if free else dict(labels))
         self.model[node.key] = node
         return node
 
     @rule(node=nodes)
     def rejoin(self, node: ModelNode) -> None:
         self.gone.append(node.agent)
-        node.agent = self.run(self.fleet.join(node.name, labels=node.agents, nid=node.key.nid))
-        node.online, node.acted, node.reported = False, 0, {}
+        node.agent = self.run(self.fleet.join(node.name, labels={"role": "a", "zone": "a"}, nid=node.key.nid))
+        node.online, node.acted, node.reported, node.agents = False, 0, {}, {}
 
     @rule(node=nodes, labels=LABELS, restarted=st.booleans())
     def connect(self, node: ModelNode, labels: dict[str, str], restarted: bool) -> None:
         acted = 0 if restarted else node.acted
         self.run(self.fleet.connect(node.agent, acted=acted, labels=labels))
         node.reported = {}  # whatever it said over an earlier connection is void
-        node.online, node.agents, node.acted = True, labels, acted
+        node.online, node.acted = True, acted
+        if node.free:
+            node.agents = labels
 
     @rule(node=nodes)
     def disconnect(self, node: ModelNode) -> None:
@@ -132,7 +137,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(node=nodes, key=st.sampled_from(["role", "zone"]), value=st.sampled_from(["a", "b", None]))
     def label(self, node: ModelNode, key: str, value: str | None) -> None:
-        if key in node.agents:
+        if value is None and key in node.agents and key not in node.own:
             return
         self.run(self.fleet.nodes.label(f"{node.key.gid}/{node.key.nid}", {key: value}))
         node.own.pop(key, None)
@@ -150,7 +155,8 @@ class FleetMachine(RuleBasedStateMachine):
 
     def deploy(self, name: str, selector: Selector, pid: int) -> None:
         request = DeployModule(selector=selector, settings={"targ_pid": pid})
-        if not any(self.matches(selector, node) for node in self.model.values()):
+        nodes = [(node.key, node.name) for node in self.model.values()]
+        if unknown(nodes, selector.nodes) or not any(self.matches(selector, node) for node in self.model.values()):
             with pytest.raises(NoSuchNodes):
                 self.run(self.fleet.modules.deploy(name, request))
             return
@@ -185,23 +191,22 @@ class FleetMachine(RuleBasedStateMachine):
     def report_late(self, node: ModelNode, age: int) -> None:
         """An old report that says FAILED of everything arrives; it must change nothing."""
         revision = node.acted - age
-        desired = self.run(self.fleet.desired.of(node.key))
         statuses = tuple(
             InstanceStatus(instance_id=instance.id, state=InstanceState.FAILED, revision=revision)
-            for instance in desired.instances
+            for instance in self.run(self.fleet.wanted_modules(node.key))
         )
-        self.run(self.fleet.instances.reported(node.agent, InstanceReport(revision=revision, statuses=statuses)))
+        self.run(self.fleet.report(node.agent, MODULE, *statuses, revision=revision))
 
     @rule()
     def the_gone_speak(self) -> None:
         for agent in self.gone:
             with pytest.raises(Revoked):
                 self.run(self.fleet.connect(agent))
-            self.run(self.fleet.instances.reported(agent, InstanceReport(revision=1, statuses=())))
+            self.run(self.fleet.report(agent, MODULE, revision=1))
 
     # ── what must always hold ────────────────────────────────────────────────────────────────────────────────────────
     def matches(self, selector: Selector, node: ModelNode) -> bool:
-        labels = {**node.own, **node.agents}
+        labels = {**node.agents, **node.own}
         return selector.matches(node.key, name=node.name, labels=labels)
 
     @invariant()
@@ -212,9 +217,10 @@ class FleetMachine(RuleBasedStateMachine):
                 for name, module in self.modules.items()
                 if module.state is ModuleState.DEPLOYED and self.matches(module.selector, node)
             }
-            desired = self.run(self.fleet.desired.of(node.key))
+            desired = self.run(self.fleet.placements.desired(node.key))
             found: dict[str, tuple[str, object]] = {
-                i.build.manifest.name: (i.build.manifest.version, i.settings["targ_pid"]) for i in desired.instances
+                i.build.manifest.name: (i.build.manifest.version, i.settings["targ_pid"])
+                for i in self.run(self.fleet.wanted_modules(node.key))
             }
             assert found == expected
             assert (desired.revision != node.revision) == (expected != node.content), (desired.revision, node)
@@ -240,7 +246,7 @@ class FleetMachine(RuleBasedStateMachine):
         listed = {node.key: node for node in self.run(self.fleet.nodes.list())}
         assert listed.keys() == self.model.keys()
         for key, node in self.model.items():
-            assert listed[key].labels == {**node.own, **node.agents}
+            assert listed[key].labels == {**node.agents, **node.own}
             assert listed[key].state is (AgentState.ONLINE if node.online else AgentState.OFFLINE)
             assert (listed[key].revision, listed[key].acted_revision) == (node.revision, node.acted)
         states = {agent.agent_id: agent.state for agent in self.run(self.fleet.nodes.agents())}
@@ -248,6 +254,9 @@ class FleetMachine(RuleBasedStateMachine):
 
 
 FleetMachine.TestCase.settings = settings(
-    max_examples=10, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=10,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 TestFleet = FleetMachine.TestCase

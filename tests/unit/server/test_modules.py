@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from quarterdeck.link.messages import InstanceReport, StatsReport
+from quarterdeck.link.messages import StatsReport
 from quarterdeck.model.errors import (
     AlreadyExists,
     BadManifest,
@@ -20,6 +20,7 @@ from quarterdeck.model.errors import (
     NotFound,
 )
 from quarterdeck.model.modules import (
+    MODULE,
     CreateModule,
     DeployModule,
     DroppedProgram,
@@ -54,7 +55,7 @@ async def test_unknown_modules_are_named_with_what_is_near(fleet: Services) -> N
 
 async def test_what_the_builder_refuses_is_not_kept(fleet: Services) -> None:
     with pytest.raises(BadManifest):
-        await fleet.modules.create(CreateModule(files={}))
+        await fleet.modules.create(CreateModule(files={}), sender="")
     assert await fleet.modules.list() == []
 
 
@@ -85,31 +86,32 @@ async def test_a_deploy_reaches_the_nodes_that_match_and_wakes_only_them(fleet: 
     assert fleet.sessions.woken == [NodeKey(1, 1)]
     assert await fleet.runs_on(web) == ["execs"]
     assert await fleet.runs_on(db) == []
-    desired = await fleet.desired.of(NodeKey(1, 1))
+    desired = await fleet.placements.desired(NodeKey(1, 1))
     assert desired.revision == 1
-    assert desired.instances[0].build == module.build
+    assert (await fleet.wanted_modules(NodeKey(1, 1)))[0].build == module.build
 
 
 async def test_the_same_deploy_again_changes_nothing(fleet: Services) -> None:
     await fleet.join("web-1")
     await fleet.create("execs")
     once = await fleet.modules.deploy("execs", EVERYWHERE)
-    before = await fleet.desired.of(NodeKey(1, 1))
+    before = await fleet.placements.desired(NodeKey(1, 1))
     fleet.clock.now += 5
     assert await fleet.modules.deploy("execs", EVERYWHERE) == once
-    assert await fleet.desired.of(NodeKey(1, 1)) == before
+    assert await fleet.placements.desired(NodeKey(1, 1)) == before
     assert len(fleet.sessions.woken) == 1
 
 
 async def test_changed_settings_are_a_new_revision_of_the_same_instance(fleet: Services) -> None:
-    await fleet.join("web-1")
+    agent = await fleet.join("web-1")
     await fleet.create("execs")
     await fleet.modules.deploy("execs", EVERYWHERE)
-    before = await fleet.desired.of(NodeKey(1, 1))
+    revision, (before,) = await fleet.revision(agent), await fleet.wanted_modules(agent.key)
+    (listed,) = await fleet.modules.instances()
     await fleet.modules.deploy("execs", DeployModule(settings={"targ_pid": 7}))
-    after = await fleet.desired.of(NodeKey(1, 1))
-    assert after.revision == before.revision + 1
-    assert after.instances == (msgspec.structs.replace(before.instances[0], settings={"targ_pid": 7}),)
+    assert await fleet.revision(agent) == revision + 1
+    assert await fleet.wanted_modules(agent.key) == [msgspec.structs.replace(before, settings={"targ_pid": 7})]
+    assert [instance.id for instance in await fleet.modules.instances()] == [listed.id]
 
 
 async def test_a_changed_selector_moves_the_module(fleet: Services) -> None:
@@ -127,8 +129,10 @@ async def test_a_deploy_to_no_node_is_refused(fleet: Services) -> None:
     with pytest.raises(NoSuchNodes, match="joined"):
         await fleet.modules.deploy("execs", EVERYWHERE)
     await fleet.join("web-1")
-    with pytest.raises(NoSuchNodes, match="role=web"):
+    with pytest.raises(NoSuchNodes, match="role web"):
         await fleet.modules.deploy("execs", ON_WEB)
+    with pytest.raises(NoSuchNodes, match="'web-9'"):
+        await fleet.modules.deploy("execs", DeployModule(selector=Selector(nodes=("web-1", "web-9"))))
     assert (await fleet.modules.show("execs")).desire_state is ModuleState.CREATED
 
 
@@ -158,24 +162,27 @@ async def test_a_node_that_joins_later_and_one_that_is_labelled_get_the_module(f
     assert await fleet.runs_on(plain) == []
     assert fleet.sessions.woken[-2:] == [NodeKey(1, 2)] * 2
     await fleet.connect(plain, labels={"role": "web"})
-    assert await fleet.runs_on(plain) == ["execs"]
+    assert await fleet.runs_on(plain) == []
+    free = await fleet.join("web-3", allow_labels=("role",))
+    await fleet.connect(free, labels={"role": "web"})
+    assert await fleet.runs_on(free) == ["execs"]
 
 
 async def test_a_replaced_module_rolls_out_where_it_is_deployed(fleet: Services) -> None:
-    await fleet.join("web-1")
+    agent = await fleet.join("web-1")
     await fleet.create("execs")
     await fleet.modules.deploy("execs", DeployModule(settings={"targ_pid": 7}))
-    old = await fleet.desired.of(NodeKey(1, 1))
+    revision, (old,) = await fleet.revision(agent), await fleet.wanted_modules(agent.key)
     await fleet.create("execs", version="2", table="programs", replace=True)
-    new = await fleet.desired.of(NodeKey(1, 1))
-    assert new.revision == old.revision + 1
-    assert new.instances[0].id == old.instances[0].id
-    assert new.instances[0].build.manifest.version == "2"
-    assert new.instances[0].settings == {"targ_pid": 7}
+    (new,) = await fleet.wanted_modules(agent.key)
+    assert await fleet.revision(agent) == revision + 1
+    assert new.id == old.id
+    assert new.build.manifest.version == "2"
+    assert new.settings == {"targ_pid": 7}
     assert fleet.ensured == ["execs", "programs"]
     with pytest.raises(NotFound):
-        await fleet.artefacts.chunk(old.instances[0].build.object.sha256, 0)
-    chunk = await fleet.artefacts.chunk(new.instances[0].build.object.sha256, 0)
+        await fleet.artefacts.chunk(old.build.object.sha256, 0)
+    chunk = await fleet.artefacts.chunk(new.build.object.sha256, 0)
     assert chunk.data == b"object of execs 2"
 
 
@@ -220,7 +227,7 @@ async def test_an_instance_is_init_then_in_progress_then_as_its_agent_says(fleet
         return instance.status.state
 
     assert await state() is InstanceState.INIT
-    await fleet.desired.of(NodeKey(1, 1))
+    await fleet.placements.desired(NodeKey(1, 1))
     assert await state() is InstanceState.IN_PROGRESS
     await fleet.act(agent, state=InstanceState.FAILED)
     assert await state() is InstanceState.FAILED
@@ -239,10 +246,10 @@ async def test_a_stale_report_never_overwrites_a_newer_one(fleet: Services) -> N
     revision = await fleet.act(agent)
     (instance,) = await fleet.modules.instances()
     for stale in (revision - 1, revision + 1_000):
-        status = InstanceStatus(instance_id=instance.id, state=InstanceState.FAILED, revision=stale)
-        await fleet.instances.reported(agent, InstanceReport(revision=stale, statuses=(status,)))
-    ahead = InstanceStatus(instance_id=instance.id, state=InstanceState.FAILED, revision=revision + 1)
-    await fleet.instances.reported(agent, InstanceReport(revision=revision, statuses=(ahead,)))
+        status = InstanceStatus(instance_id=instance.module_id, state=InstanceState.FAILED, revision=stale)
+        await fleet.report(agent, MODULE, status, revision=stale)
+    ahead = InstanceStatus(instance_id=instance.module_id, state=InstanceState.FAILED, revision=revision + 1)
+    await fleet.report(agent, MODULE, ahead, revision=revision)
     assert await fleet.modules.instances() == [instance]
     assert instance.status.state is InstanceState.SUCCEEDED
 
@@ -253,7 +260,7 @@ async def test_what_an_agent_says_of_an_instance_is_kept_within_limits(fleet: Se
     await fleet.modules.deploy("execs", EVERYWHERE)
     (instance,) = await fleet.modules.instances()
     status = InstanceStatus(
-        instance_id=instance.id,
+        instance_id=instance.module_id,
         state=InstanceState.FAILED,
         revision=1,
         reason="r" * 10**6,
@@ -262,10 +269,10 @@ async def test_what_an_agent_says_of_an_instance_is_kept_within_limits(fleet: Se
         dropped=(DroppedProgram(program="p" * 10**5, reason="d" * 10**5),) * 2000,
     )
     await fleet.connect(agent)
-    await fleet.instances.reported(agent, InstanceReport(revision=1, statuses=(status,)))
+    await fleet.report(agent, MODULE, status, revision=1)
     (instance,) = await fleet.modules.instances()
     assert instance.status.reason == "r" * 2000
-    assert (len(instance.status.log), len(instance.status.attached), len(instance.status.dropped)) == (400, 1000, 1000)
+    assert (len(instance.status.log), len(instance.status.attached), len(instance.status.dropped)) == (400, 400, 400)
 
 
 async def test_an_agent_speaks_only_for_its_own_node(fleet: Services) -> None:
@@ -273,13 +280,14 @@ async def test_an_agent_speaks_only_for_its_own_node(fleet: Services) -> None:
     await fleet.create("execs")
     await fleet.modules.deploy("execs", EVERYWHERE)
     await fleet.act(first)
-    await fleet.desired.of(NodeKey(1, 2))
-    (own, other) = await fleet.modules.instances()
-    status = InstanceStatus(instance_id=own.id, state=InstanceState.FAILED, revision=1)
-    await fleet.instances.reported(second, InstanceReport(revision=1, statuses=(status,)))
-    await fleet.instances.counted(second, StatsReport(stats=(InstanceStats(instance_id=own.id, rows=5),)))
-    assert (await fleet.modules.instances())[0] == own
-    assert other.nid == 2
+    await fleet.placements.desired(NodeKey(1, 2))
+    (own, _) = await fleet.modules.instances()
+    status = InstanceStatus(instance_id=own.module_id, state=InstanceState.FAILED, revision=1)
+    await fleet.report(second, MODULE, status, revision=1)
+    await fleet.instances.counted(second, StatsReport(stats=(InstanceStats(instance_id=own.module_id, rows=5),)))
+    (first_again, other) = await fleet.modules.instances()
+    assert first_again == own
+    assert (other.nid, other.status.state) == (2, InstanceState.FAILED)
 
 
 async def test_a_lost_agent_is_said_and_its_instance_returns_with_it(fleet: Services) -> None:
@@ -295,7 +303,7 @@ async def test_a_lost_agent_is_said_and_its_instance_returns_with_it(fleet: Serv
     await fleet.connect(agent, acted=revision)  # it may have been restarted meanwhile: what it said before is void
     (instance,) = await fleet.modules.instances()
     assert instance.status.state is InstanceState.INIT
-    assert "not said yet" in instance.status.reason
+    assert "not told yet" in instance.status.reason
     await fleet.act(agent)
     (instance,) = await fleet.modules.instances()
     assert (instance.status.state, instance.status.reason) == (InstanceState.SUCCEEDED, "")
@@ -320,9 +328,9 @@ async def test_statistics_are_kept_with_their_instance(fleet: Services) -> None:
     await fleet.modules.deploy("execs", EVERYWHERE)
     (instance,) = await fleet.modules.instances()
     assert instance.stats is None
-    stats = InstanceStats(instance_id=instance.id, rows=5, kernel_ns=7)
+    stats = InstanceStats(instance_id=instance.module_id, rows=5, kernel_ns=7)
     await fleet.instances.counted(agent, StatsReport(stats=(stats,)))
-    assert (await fleet.modules.instances())[0].stats == stats
+    assert (await fleet.modules.instances())[0].stats == msgspec.structs.replace(stats, instance_id=instance.id)
 
 
 async def test_a_removed_node_takes_its_instances_along(fleet: Services) -> None:
@@ -346,8 +354,8 @@ async def test_changes_at_the_same_time_follow_each_other(fleet: Services) -> No
         assert await fleet.runs_on(agent) == [f"module{number}" for number in range(5)]
     digests = {module.name: module.build.digest for module in await fleet.modules.list()}
     for agent in agents:
-        desired = await fleet.desired.of(agent.key)
-        assert {i.build.manifest.name: i.build.digest for i in desired.instances} == digests
+        wanted = await fleet.wanted_modules(agent.key)
+        assert {each.build.manifest.name: each.build.digest for each in wanted} == digests
 
 
 # ── built-in modules ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -382,7 +390,7 @@ async def test_a_newer_server_brings_newer_built_in_modules(builtin_fleet: Servi
     await fleet.modules.deploy("execs", EVERYWHERE)
     fleet.builtins.builds["execs"] = make_build("execs", version="2")
     await fleet.modules.register_builtins()
-    assert (await fleet.desired.of(NodeKey(1, 1))).instances[0].build.manifest.version == "2"
+    assert (await fleet.wanted_modules(NodeKey(1, 1)))[0].build.manifest.version == "2"
 
 
 async def test_ones_own_module_takes_an_unused_built_in_ones_name_and_tables(builtin_fleet: Services) -> None:

@@ -1,4 +1,4 @@
-"""Scripts are taken out of what is asked, kept once, and kept as long as something names them."""
+"""Scripts are extracted from requests, stored once, and kept as long as a command or schedule names them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.schedules import CreateSchedule
 from quarterdeck.model.scripts import SCRIPT_LIMIT_BYTES
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.jobs.commands import Commands
-from quarterdeck.server.jobs.ledger import Ledger
 from quarterdeck.server.jobs.schedules import Schedules
-from quarterdeck.server.sessions.links import Links
 from quarterdeck.store.state import scripts as rows
 from tests.services import Services
 
@@ -104,7 +101,7 @@ async def test_what_is_not_asked_of_anybody_is_not_kept(fleet: Services) -> None
 
 
 async def test_it_is_kept_for_as_long_as_a_command_names_it_and_can_be_run_again(fleet: Services) -> None:
-    commands = Commands(fleet.database, ledger=Ledger(fleet.audit), links=Links(), kept=1, clock=fleet.clock)
+    commands = fleet.commands_with(kept=1)
     agent = await fleet.join("web-1")
     first = await commands.create(script(script=SOURCE), OLGA)
     await end(fleet, agent, first)
@@ -122,7 +119,7 @@ async def test_it_is_kept_for_as_long_as_a_command_names_it_and_can_be_run_again
 
 async def test_a_schedule_keeps_its_script(fleet: Services) -> None:
     agent = await fleet.join("web-1")
-    commands = Commands(fleet.database, ledger=Ledger(fleet.audit), links=Links(), kept=1, clock=fleet.clock)
+    commands = fleet.commands_with(kept=1)
     schedules = Schedules(fleet.database, commands=commands, clock=fleet.clock)
     made = await schedules.create(CreateSchedule(name="beat", command=script(script=SOURCE), period_s=10), OLGA)
     assert made.command.args == {"sha256": SHA256}

@@ -1,4 +1,4 @@
-"""Services: applied, placed like modules, reported on, removed; and what of that is refused."""
+"""Services: applied, placed like modules, reported on, removed; and invalid requests refused."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from quarterdeck.link.messages import ServiceReport
 from quarterdeck.model.errors import BadInput, Conflict, InUse, NoSuchNodes, NotFound, TooLarge
 from quarterdeck.model.modules import DeployModule
 from quarterdeck.model.nodes import AgentIdentity, NodeKey, Selector
 from quarterdeck.model.services import (
+    SERVICE,
     AppliedServices,
     ApplyServices,
     Change,
+    HealthCheck,
     Service,
     ServiceOnNode,
     ServiceState,
@@ -40,18 +41,18 @@ def changes(applied: AppliedServices) -> dict[str, Change]:
 
 
 async def kept_on(fleet: Services, agent: AgentIdentity) -> list[str]:
-    return [each.name for each in (await fleet.desired.of(agent.key)).services]
+    return [each.name for each in await fleet.wanted_services(agent.key)]
 
 
 async def revision(fleet: Services, agent: AgentIdentity) -> int:
-    return (await fleet.desired.of(agent.key)).revision
+    return await fleet.revision(agent)
 
 
 async def report(fleet: Services, agent: AgentIdentity, *, revision: int | None = None, **states: ServiceState) -> None:
-    """The agent says this of its services."""
-    acted = (await fleet.desired.of(agent.key)).revision if revision is None else revision
+    """Report these states of services from the agent."""
+    acted = await fleet.revision(agent) if revision is None else revision
     statuses = tuple(ServiceStatus(name=name, state=state, revision=acted) for name, state in states.items())
-    await fleet.services.reported(agent, ServiceReport(revision=acted, statuses=statuses))
+    await fleet.report(agent, SERVICE, *statuses, revision=acted)
 
 
 async def on(fleet: Services, name: str) -> dict[str, ServiceOnNode]:
@@ -66,7 +67,7 @@ async def test_a_file_reaches_the_nodes_that_match_and_wakes_only_them(fleet: Se
     assert await kept_on(fleet, web) == ["cache", "site"]
     assert await kept_on(fleet, db) == ["cache"]
     assert sorted(fleet.sessions.woken) == [NodeKey(1, 1), NodeKey(1, 2)]
-    (told,) = (await fleet.desired.of(NodeKey(1, 2))).services
+    (told,) = await fleet.wanted_services(NodeKey(1, 2))
     assert told.read() == service("cache")
     fleet.sessions.woken.clear()
     await apply(fleet, service("cache"), service("site", "cache", selector=WEB, grace=1.0))
@@ -97,6 +98,42 @@ async def test_a_change_names_its_settings_and_a_dry_run_changes_nothing(fleet: 
     assert (await fleet.services.show("site")).service == service("site")
     with pytest.raises(BadInput, match="no service of that name"):
         await apply(fleet, service("new", "missing"), dry_run=True)
+
+
+async def test_the_list_says_why_one_is_not_well(fleet: Services) -> None:
+    web = await fleet.join("web-1")
+    await apply(fleet, service("site"), service("well"), service("done"))
+    at = await revision(fleet, web)
+    told = (("site", ServiceState.BACKOFF, "exit code 3"), ("well", ServiceState.RUNNING, ""))
+    over = ("done", ServiceState.STOPPED, "It ran to its end.")
+    statuses = tuple(ServiceStatus(name=n, state=s, reason=r, revision=at) for n, s, r in (*told, over))
+    await fleet.report(web, SERVICE, *statuses, revision=at)
+    found = {each.service.name: each.reason for each in await fleet.services.list()}
+    assert found["site"].startswith("web-1: ")
+    assert found["site"].endswith("exit code 3")
+    assert found["done"] == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "notes"),
+    [
+        (
+            ("web", "--at=$tmp/x", "$tmp"),
+            {},
+            ["'$tmp' in command is passed as it is. For the folder, write {agent.tmp}."],
+        ),
+        (("web",), {"env": {"A": "$agentroot"}}, ["'$agentroot' in env.A is passed as it is."]),
+        (("web",), {"health": HealthCheck(command=("look", "$root/x"))}, ["'$root' in health is passed as it is."]),
+        (("/bin/sh", "-c", "$tmp/x"), {}, []),  # a shell's own
+        (("$tmp/web", "a $tmp", "$tmpfs", "{agent.tmp}"), {}, []),
+    ],
+)
+async def test_words_that_services_once_had_for_folders_are_noted(
+    fleet: Services, command: tuple[str, ...], more: dict[str, Any], notes: list[str]
+) -> None:
+    applied = await apply(fleet, Service(name="site", command=command, **more), dry_run=True)
+    assert len(applied.notes) == len(notes)
+    assert all(found.startswith(f"site: {note}") for found, note in zip(applied.notes, notes, strict=True))
 
 
 async def test_what_one_comes_after_must_be_there_and_no_circle(fleet: Services) -> None:
@@ -206,7 +243,7 @@ async def test_nobody_is_believed_about_a_set_that_was_never_made_or_another_nod
     await report(fleet, stranger, site=ServiceState.RUNNING)
     assert (await on(fleet, "site"))["one"].status.state is ServiceState.WAITING
     long = ServiceStatus(name="site", state=ServiceState.FAILED, revision=1, reason="x" * 10**6)
-    await fleet.services.reported(one, ServiceReport(revision=1, statuses=(long,)))
+    await fleet.report(one, SERVICE, long, revision=1)
     assert len((await on(fleet, "site"))["one"].status.reason) < 3000
 
 
@@ -252,3 +289,29 @@ async def test_a_removed_node_takes_its_services_along(fleet: Services) -> None:
     await apply(fleet, service("site"))
     await fleet.nodes.remove("one")
     assert await on(fleet, "site") == {}
+
+
+async def test_a_mistyped_node_in_a_file_is_an_error_and_nothing_is_applied(fleet: Services) -> None:
+    await fleet.join("web-1")
+    named = service("site", selector=Selector(nodes=("web-1", "web-9")))
+    for dry_run in (True, False):
+        with pytest.raises(NoSuchNodes, match="'web-9'"):
+            await apply(fleet, service("cache"), named, dry_run=dry_run)
+    assert await fleet.services.list() == []
+
+
+async def test_a_restart_on_a_mistyped_node_among_others_restarts_nothing(fleet: Services) -> None:
+    await fleet.join("web-1")
+    await apply(fleet, service("cache"))
+    with pytest.raises(NoSuchNodes, match="'web-9'"):
+        await fleet.services.restart("cache", ("web-1", "web-9"), OLGA)
+    assert await fleet.commands.list() == []
+
+
+async def test_nothing_at_all_prunes_nothing(fleet: Services) -> None:
+    await apply(fleet, service("cache"))
+    await apply(fleet, service("site"), group="shop")
+    with pytest.raises(BadInput, match="no service and no group"):
+        await apply(fleet, prune=True)
+    assert changes(await apply(fleet, group="shop", prune=True)) == {"site": Change.REMOVED}
+    assert [each.service.name for each in await fleet.services.list()] == ["cache"]

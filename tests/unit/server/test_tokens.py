@@ -6,11 +6,15 @@ import stat
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from quarterdeck.link.join_tokens import parse
 from quarterdeck.model.errors import AlreadyExists, BadInput, NotFound, TokenExpired, Unauthenticated
 from quarterdeck.model.tokens import CreateApiToken, CreateJoinToken, Role
 from tests.services import Services
+
+#: two servers of one store
+HERE, THERE = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
 
 
 async def test_a_join_token_is_listed_without_its_secret(fleet: Services) -> None:
@@ -69,7 +73,7 @@ async def test_join_tokens_that_make_no_sense_are_refused(fleet: Services, reque
 async def test_a_bearer_token_is_who_it_says_until_it_is_revoked(fleet: Services) -> None:
     new = await fleet.tokens.create_api(CreateApiToken(name="ci", role=Role.OPERATOR))
     assert await fleet.tokens.verify(new.token) == new.info
-    assert await fleet.tokens.list_api() == [new.info]
+    assert await fleet.tokens.list_api() == [replace(new.info, used_at=fleet.clock.now)]
     await fleet.tokens.revoke_api(new.info.id)
     with pytest.raises(Unauthenticated):
         await fleet.tokens.verify(new.token)
@@ -125,16 +129,29 @@ async def test_names_of_bearer_tokens_are_unique(fleet: Services) -> None:
 
 async def test_the_local_admin_token_is_kept_while_it_is_good(fleet: Services, tmp_path: Path) -> None:
     path = tmp_path / "admin.token"
-    token = await fleet.tokens.write_local_admin(path)
+    token = await fleet.tokens.write_local_admin(path, server=HERE)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text().strip() == token
     assert (await fleet.tokens.verify(token)).role is Role.ADMIN
-    assert await fleet.tokens.write_local_admin(path) == token
+    assert await fleet.tokens.write_local_admin(path, server=HERE) == token
     for damage in (b"", b"something else", b"\xff\xfe"):
         path.write_bytes(damage)
-        fresh = await fleet.tokens.write_local_admin(path)
+        fresh = await fleet.tokens.write_local_admin(path, server=HERE)
         assert fresh != token
         with pytest.raises(Unauthenticated):
             await fleet.tokens.verify(token)
         token = fresh
     assert [info.name for info in await fleet.tokens.list_api()] == ["local"]
+
+
+async def test_servers_of_one_store_leave_each_other_their_local_tokens(fleet: Services, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    first = await fleet.tokens.write_local_admin(here, server=HERE)
+    second = await fleet.tokens.write_local_admin(there, server=THERE)
+    assert (await fleet.tokens.verify(first)).name == "local"
+    assert (await fleet.tokens.verify(second)).name == f"local-{THERE}"
+    there.unlink()
+    third = await fleet.tokens.write_local_admin(there, server=THERE)
+    assert (await fleet.tokens.verify(first)).role is (await fleet.tokens.verify(third)).role is Role.ADMIN
+    with pytest.raises(Unauthenticated):
+        await fleet.tokens.verify(second)

@@ -1,4 +1,4 @@
-"""What a test of a module sees of rows: values as people read them."""
+"""The rows that a test of a module receives: values in readable form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guests for the tests: C compiled once in a test process, WAT, and spans made by hand."""
+"""Guests for the tests: C compiled once in a test process, WAT, and spans built by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ABI_PAGE = Path(__file__).parents[3] / "docs" / "reference" / "wasm-abi.md"
 
 EVENT = np.dtype([("ts", "u8"), ("pid", "u4"), ("bytes", "u4"), ("comm", "S16")])
 
-#: Whatever the events are, this keeps those with a pid.
+#: keeps every event with a pid
 PIDS = """
 #include "quarterdeck.h"
 struct event { u64 ts; u32 pid; u32 bytes; char comm[16]; };
@@ -28,8 +28,8 @@ QD_TRANSFORM(struct event, e)
 }
 """
 
-#: Does what the record says: 1 reads outside its memory, 2 never returns, 3 takes all memory, 4 stops, 5 overflows its
-#: stack, 6 divides by zero.
+#: does what the record requests: 1 reads outside its memory, 2 never returns, 3 takes all memory, 4 stops, 5 overflows
+#: its stack, 6 divides by zero
 MISCHIEF = """
 #include "quarterdeck.h"
 struct event { u32 what; u32 value; };
@@ -56,7 +56,7 @@ QD_TRANSFORM(struct event, e)
 
 @functools.cache
 def compiled(source: str) -> bytes:
-    """The wasm of C `source`."""
+    """Return the wasm of C `source`."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "guest.wasm")
         warnings = compile_guest(source.encode(), out)
@@ -69,7 +69,7 @@ def from_wat(text: str) -> bytes:
 
 
 def from_page(language: str) -> str:
-    """The first example in that language in docs/reference/wasm-abi.md."""
+    """Return the first example in that language in docs/reference/wasm-abi.md."""
     found = re.search(rf"^```{language}\n(.*?)^```$", ABI_PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert found, f"{ABI_PAGE} has no example in {language}"
     return found[1]
@@ -78,7 +78,7 @@ def from_page(language: str) -> str:
 def ring(
     payloads: list[bytes], *, discarded: frozenset[int] = frozenset(), busy: frozenset[int] = frozenset()
 ) -> bytes:
-    """A span of a BPF ring buffer with these payloads; the indexes say which are discarded or still being written."""
+    """Return a span of a BPF ring buffer with these payloads; the indexes select discarded and unfinished records."""
     span = bytearray()
     for index, payload in enumerate(payloads):
         header = len(payload) | (index in discarded) << 30 | (index in busy) << 31
@@ -87,12 +87,12 @@ def ring(
 
 
 def perf(payloads: list[bytes], *, lost: dict[int, int] | None = None) -> bytes:
-    """A span of a perf buffer: samples, and before the index of each in `lost` a record that so many were lost."""
+    """Return a span of a perf buffer: samples, and before each index in `lost` a record of so many lost ones."""
     span = bytearray()
     for index, payload in enumerate(payloads):
         if lost and index in lost:
             span += _perf_header(2, 24) + bytes(8) + lost[index].to_bytes(8, "little")
-        room = (len(payload) + 4 + 7 & ~7) - 4  # the kernel pads the payload, and says so in its length
+        room = (len(payload) + 4 + 7 & ~7) - 4  # the kernel pads the payload, and includes the padding in its length
         span += _perf_header(9, 8 + 4 + room) + room.to_bytes(4, "little") + payload.ljust(room, b"\0")
     return bytes(span)
 

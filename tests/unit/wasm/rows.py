@@ -1,4 +1,4 @@
-"""Rows of a transform, and what goes in, for the tests of transforms."""
+"""Rows of a transform, and its input, for the tests of transforms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMITS = Limits(memory_bytes=8 * 1024 * 1024, time_s=0.1)
 
 
 def rows(transform: Transform, span: bytes) -> tuple[dict[str, list[Any]], int]:
-    """All rows of a span as Python lists, and the bytes consumed."""
+    """Return all rows of a span as Python lists, and the bytes consumed."""
     table: dict[str, list[Any]] = {column.name: [] for column in transform.schema}
     consumed = 0
     for output in transform.run_buffer(span):

@@ -1,4 +1,4 @@
-"""What the server says of bytes that are not a transform."""
+"""The server's errors for bytes that are not a transform."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_bytes_that_are_no_module_are_told_apart(wasm: bytes, words: str) -> Non
         ("(i32.sub (local.get $at) (local.get $input))", "(i32.const 1)", "consumed 1 bytes of 0"),
         ("(select (i32.const 65536)", "(select (i32.const 65537)", "divisible by 8"),
         ("(select (i32.const 65536)", "(select (i32.const 655352)", "in the guest's memory"),
-        ("(module", "(module (func $boot unreachable) (start $boot)", "before it has seen a record: .*unreachable"),
-        ("(module", '(module (func (export "_initialize") unreachable)', "before it has seen a record: .*unreachable"),
+        ("(module", "(module (func $boot unreachable) (start $boot)", "before its first record: .*unreachable"),
+        ("(module", '(module (func (export "_initialize") unreachable)', "before its first record: .*unreachable"),
         ("(module", '(module (func (export "_initialize") (param i32))', r"_initialize has the type \(i32\) → \(\)"),
         ("(module", '(module (import "env" "printf" (func (param i32)))', "imports env.printf; a transform may import"),
         ("(module", '(module (import "quarterdeck" "log" (func (param i64)))', r"quarterdeck.log has the type \(i64\)"),

@@ -72,7 +72,7 @@ def test_the_ticker_sleeps_when_nothing_is_called() -> None:
         while not ticks:
             time.sleep(TICK_S)
     before = 0
-    while ticks != before:  # one may still be on its way
+    while ticks != before:  # one tick may still be due
         before = ticks
         time.sleep(5 * TICK_S)
     engine.close()

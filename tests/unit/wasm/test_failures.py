@@ -1,4 +1,4 @@
-"""A guest that fails costs its chunk, and says why."""
+"""A guest that fails loses its chunk and reports why."""
 
 from __future__ import annotations
 

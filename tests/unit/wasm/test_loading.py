@@ -1,4 +1,4 @@
-"""What a transform asks of its guest, its settings and its memory before it runs."""
+"""The checks of a transform's guest, settings and memory before it runs."""
 
 from __future__ import annotations
 

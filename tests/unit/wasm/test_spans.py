@@ -17,7 +17,7 @@ from .guests import perf, ring
 
 
 def address(span: bytes) -> int:
-    """Where the bytes are, for as long as the caller holds them."""
+    """Return the address of the bytes, valid as long as the caller holds them."""
     return ctypes.cast(ctypes.c_char_p(span), ctypes.c_void_p).value or 0
 
 

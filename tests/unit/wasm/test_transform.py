@@ -1,4 +1,4 @@
-"""Rows out of spans, whatever their layout."""
+"""Rows from spans of every layout."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def test_every_type_arrives_as_it_left(engine: Engine) -> None:
     struct event { s64 number; double real; u8 ip[16]; u8 mac[6]; };
     QD_TABLE((bool, odd), (u8, a), (u16, b), (u32, c), (u64, d), (s8, e), (s16, f), (s32, g), (s64, h),
              (f32, i), (f64, j), (timestamp_ns, time), (duration_ns, lasted), (ipv4, v4), (ipv6, v6), (mac, hardware),
+             (ip, any), (ip, same),
              (string, text), (json, object), (binary, raw),
              (u32_list, k), (u64_list, l), (s32_list, m), (s64_list, n), (f64_list, o))
     QD_TRANSFORM(struct event, r)
@@ -71,6 +72,7 @@ def test_every_type_arrives_as_it_left(engine: Engine) -> None:
         QD_ROW(.odd = r->number & 1, .a = r->number, .b = r->number, .c = r->number, .d = r->number,
                .e = r->number, .f = r->number, .g = r->number, .h = r->number, .i = r->real, .j = r->real,
                .time = r->number, .lasted = r->number, .v4 = qd_from_ipv4(r->ip), .v6 = qd_from_ipv6(r->ip),
+               .any = qd_from_ip(r->ip, 2), .same = qd_from_ip(r->ip, 10),
                .hardware = qd_from_mac(r->mac), .text = qd_str("twelve bytes"), .object = qd_str("{}"),
                .raw = qd_bytes_of(r->mac),
                .k = {(u32[]){1, 2}, 2}, .l = {(u64[]){3}, 1}, .m = {(s32[]){-4}, 1},
@@ -89,6 +91,8 @@ def test_every_type_arrives_as_it_left(engine: Engine) -> None:
         "i": 0.25,
         "j": 0.25,
         "v4": 0x7F808182,
+        "any": [0] * 10 + [255, 255, 127, 128, 129, 130],
+        "same": list(range(127, 143)),
         "v6": list(range(127, 143)),
         "hardware": 0x020000000009,
         "text": list(b"twelve bytes"),
@@ -277,7 +281,7 @@ RECORD = np.dtype([("value", "i8"), ("kind", "u4"), ("depth", "u1"), ("text", "S
 def test_it_computes_what_python_computes(seed: int, count: int, layout: Layout, skip: int, tails: bool) -> None:
     random = np.random.default_rng(seed)
     array = np.frombuffer(random.bytes(count * RECORD.itemsize), RECORD).copy()
-    array["value"] >>= 12  # what a double can hold
+    array["value"] >>= 12  # the precision of a double
     array["text"] = [random.bytes(int(random.integers(0, 12))) for _ in range(count)]
     made = payloads(array)
     if tails and layout is not Layout.RECORDS:

@@ -1,4 +1,4 @@
-"""What a job can ask this agent to do: each command by its name, with what is said of it (`command.py`).
+"""The commands that a job can run on this agent, one file per noun, as entries of a registry (`command.py`).
 
-Nothing here knows of queues, ledgers or the server: that is `agent/jobs/`.
+This package does not depend on queues, ledgers or the server: they are in `agent/jobs/`.
 """

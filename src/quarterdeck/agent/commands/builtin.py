@@ -1,4 +1,4 @@
-"""The commands that the agent carries out itself: `ping`, `get_…_info`, `kill` and `restart`."""
+"""The commands that the agent carries out without a program: `ping`, `get_…_info`, `kill` and `restart`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from quarterdeck.model.struct import Struct
 
 
 class KillArguments(Struct, frozen=True, kw_only=True):
-    """Of `kill`."""
+    """The arguments of `kill`."""
 
     id: str  #: the job to end
 
 
 def builtin_commands(*, kill: Callable[[str, str], bool], restart: Callable[[str], None]) -> dict[str, Command]:
-    """The registry of built-in commands.
+    """Return the registry of built-in commands.
 
-    `kill(id, reason)` ends a job of this node, and says whether there was one. `restart(id)` has the agent end soon,
-    when the result of the job `id` is safe.
+    `kill(id, reason)` ends a job of this node, and returns whether it exists. `restart(id)` ends the agent soon, once
+    the result of the job `id` is stored.
     """
 
     async def ping(job: JobOffer) -> Outcome:
@@ -46,7 +46,7 @@ def builtin_commands(*, kill: Callable[[str, str], bool], restart: Callable[[str
         return Outcome()
 
     async def restarted(_: JobOffer) -> Outcome:
-        """The agent ended before it noted the result: it was restarted, which is what was asked."""
+        """Return OK: the agent ended before it stored the result, because it was restarted as requested."""
         return Outcome()
 
     return {
@@ -62,12 +62,12 @@ def builtin_commands(*, kill: Callable[[str, str], bool], restart: Callable[[str
 
 
 def builtin_names() -> frozenset[str]:
-    """What the built-in commands are called."""
+    """Return the names of the built-in commands."""
     return frozenset(builtin_commands(kill=lambda _id, _reason: False, restart=lambda _id: None))
 
 
 def _look(read: Callable[[], msgspec.Struct]) -> Run:
-    """A command that takes no arguments and answers with what `read` finds."""
+    """Return a command that takes no arguments and answers with the result of `read`."""
 
     async def run(job: JobOffer) -> Outcome:
         arguments(job, NoArguments)

@@ -1,17 +1,17 @@
-"""A command of this agent: what is called to carry a job out, what it answers, and how its arguments are read.
+"""A command of this agent: the function that carries a job out, its answer, and how its arguments are read.
 
-Arguments come in `args`, or as a JSON object in `data`. Each command names those it takes by a struct; another one, or
-one of the wrong type, is an error in words. `queue` and `max_time` are every command's, and the executor's business.
+Arguments come in `args`, or as a JSON object in `data`. Each command declares its own by a struct; another one, or one
+of the wrong type, is an error with a message. Every command has `queue` and `max_time`, which the executor handles.
 
-A command whose work outlives the agent (a process that the keeper has) has an `end`. It is never cancelled by a kill
-or a time limit: the one is `end`, the other its own business. It is cancelled when the agent ends, and does nothing
-then: the job goes on, and `resume` takes it up in the agent's next life.
+A command whose work outlives the agent (a process of the keeper) has an `end`. Neither a kill nor a time limit cancels
+it: a kill calls `end`, and the command limits its own time. When the agent ends it is cancelled, and does nothing then:
+the work continues, and `resume` continues the job in the next run of the agent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -20,14 +20,14 @@ from quarterdeck.model.jobs import JobOffer, JobState
 from quarterdeck.model.mismatch import in_words
 from quarterdeck.model.struct import Struct
 
-#: level of a result that is JSON, as the requirement document numbers them
+#: level of a result that is JSON, numbered as in the requirement document
 JSON_LEVEL = 20
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What came of carrying a job out; the fields are those of `JobResult`."""
+    """The outcome of a job; the fields are those of `JobResult`."""
 
     state: JobState = JobState.OK
     data: str = ""
@@ -38,54 +38,56 @@ class Outcome(Struct, frozen=True, kw_only=True):
     streams: tuple[str, str] = ("", "")
 
 
-#: Carries one job out. A QuarterdeckError becomes ERROR with its words. Cancelled when the job is killed or out of
-#: time: it then ends what it began and lets the cancellation through.
+#: Carries one job out. A QuarterdeckError becomes ERROR with its message. Cancelled when the job is killed or out of
+#: time: it then ends what it started and raises the cancellation.
 Run = Callable[[JobOffer], Awaitable[Outcome]]
 
 
 class Command(Struct, frozen=True, kw_only=True):
-    """One entry of the registry, which is a mapping from names to these."""
+    """An entry of the registry, which maps names to commands."""
 
     run: Run
-    #: takes up a job that was running when the agent ended; without it, such a job is LOST
+    #: resumes a job that was running when the agent ended; without it, such a job is LOST
     resume: Run | None = None
-    #: of a job that was to begin after this (monotonic clock of this boot): whether it surely never did
+    #: of a job that was to start after this time (monotonic clock of this boot): whether it surely did not
     unbegun: Callable[[str, float], Awaitable[bool]] | None = None
-    #: of a job that outlives the agent: ends it by its id, unless it is not there
+    #: of a job that outlives the agent: whether an earlier run started it, and it can be resumed here
+    left: Callable[[str], Awaitable[bool]] | None = None
+    #: of a job that outlives the agent: ends it by its id; returns False when it does not exist
     end: Callable[[str], bool] | None = None
-    #: does not wait while `max_jobs` run: what ends things must not wait for them
+    #: does not wait while `max_jobs` run: commands that end jobs must not wait for them
     immediate: bool = False
 
 
 class CommonArguments(Struct, frozen=True, kw_only=True):
-    """What every command may be given."""
+    """The arguments that every command accepts."""
 
     queue: str = ""  #: jobs with the same queue run one at a time, in the order of their acceptance
-    max_time: float = 0.0  #: seconds; more than 0: the job is ended after them
-    recurring_period: float = 0.0  #: seconds; of commands that run programs
+    max_time: float = 0.0  #: seconds; more than 0: the job is ended after this time
+    recurring_period: float = 0.0  #: seconds; for commands that run programs
 
     @property
     def lasting(self) -> bool:
-        """Whether the job is not expected to end by itself."""
+        """Return whether the job is expected to run without end."""
         return self.max_time < 0 or self.recurring_period > 0
 
 
 _COMMON = CommonArguments.__struct_fields__
-#: those that every command takes
+#: the arguments that every command takes
 _ALL = ("queue", "max_time")
 
 
 class NoArguments(Struct, frozen=True, kw_only=True):
-    """Of a command that takes none of its own."""
+    """The arguments of a command that has none of its own."""
 
 
 def common_arguments(job: JobOffer) -> CommonArguments:
-    """`queue`, `max_time` and `recurring_period`; `BadInput` when they are not what they should be."""
+    """Return `queue`, `max_time` and `recurring_period`; raise `BadInput` for wrong values."""
     return _convert(job.cmd, {name: job.args[name] for name in _COMMON if name in job.args}, CommonArguments)
 
 
 def arguments(job: JobOffer, kind: type[T], *, data: bool = True) -> T:
-    """The command's own arguments as a `kind`; `BadInput` in words. `data`: they may be there too."""
+    """Return the command's own arguments as a `kind`; raise `BadInput`. `data`: they may be in the job's data."""
     own = kind.__struct_fields__
     given = {name: value for name, value in job.args.items() if name in own or name not in _ALL}
     if data:
@@ -98,8 +100,25 @@ def arguments(job: JobOffer, kind: type[T], *, data: bool = True) -> T:
 
 
 def answer(value: msgspec.Struct) -> Outcome:
-    """OK, with this as its JSON."""
-    return Outcome(data=msgspec.json.encode(value).decode(), level=JSON_LEVEL)
+    """Return OK with `value` as its JSON. Bytes that are not UTF-8 are written as `\\xff`."""
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        encoded = msgspec.json.encode(_text(msgspec.to_builtins(value)))
+    return Outcome(data=encoded.decode(), level=JSON_LEVEL)
+
+
+def _text(value: Any) -> Any:
+    """Return the value with its text made encodable."""
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        case dict():
+            return {_text(key): _text(each) for key, each in cast("dict[Any, Any]", value).items()}
+        case list() | tuple():
+            return [_text(each) for each in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def _from_data(job: JobOffer) -> dict[str, Any]:
@@ -115,4 +134,4 @@ def _convert(cmd: str, given: Mapping[str, Any], kind: type[T]) -> T:
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        raise BadInput(f"What {cmd} was given does not fit: {in_words(error, cmd)}.") from error
+        raise BadInput(f"The arguments of {cmd} are not valid: {in_words(error, cmd)}.") from error

@@ -1,8 +1,8 @@
 """The host's disks and mounted file systems, for `get_disk_info`.
 
-Asking a mount for its size may hang for ever, as NFS does when its server is away, and cannot be interrupted. So it is
-asked in a thread of its own, that neither the agent's work nor its end waits for; a mount that hangs is reported as
-such, and not asked again until its thread has come back.
+A mount may never answer a query for its size, as NFS does when its server is unreachable, and the query cannot be
+interrupted. So it runs in its own thread, which neither the agent's work nor its end waits for; a mount that hangs is
+reported as such, and not queried again until its thread has returned.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import psutil
 
 from quarterdeck.model.hosts import Disk, DiskInfo, Partition
 
-#: seconds a mount gets to answer
+#: seconds within which a mount must answer
 ANSWER_S = 2.0
 
 
 class Disks:
-    """Reads disks and mounts; remembers which mounts hang. `measure` fills in a partition's sizes."""
+    """Reads disks and mounts, and remembers mounts that hang. `measure` adds the sizes of a partition."""
 
     def __init__(self, *, answer_s: float = ANSWER_S, measure: Callable[[Partition], Partition] | None = None) -> None:
         self._answer_s = answer_s
@@ -32,11 +32,11 @@ class Disks:
         self._hanging: dict[str, threading.Thread] = {}  # by mount point
 
     def info(self) -> DiskInfo:
-        """Disks and file systems as they are now. Waits `answer_s` for each mount that newly hangs."""
+        """Return the disks and file systems. Waits `answer_s` for each mount that newly hangs."""
         return DiskInfo(disks=_disks(), partitions=self.partitions(_mounts()))
 
     def partitions(self, mounts: Sequence[Partition]) -> tuple[Partition, ...]:
-        """Those of `mounts` that have a size, or do not answer."""
+        """Return those of `mounts` that have a size, or do not answer."""
         with self._lock:
             answered: list[Partition] = []
             asked = [mount for mount in mounts if not self._still_hangs(mount)]
@@ -50,7 +50,7 @@ class Disks:
         return tuple(sorted((p for p in answered if p.size or p.problem), key=lambda p: p.mount_point))
 
     def _ask(self, mounts: Sequence[Partition]) -> list[Partition]:
-        """The mounts' answers, in order, up to the first that hangs."""
+        """Return the mounts' answers, in order, up to the first that hangs."""
         answers: queue.SimpleQueue[Partition] = queue.SimpleQueue()
 
         def work() -> None:
@@ -80,12 +80,12 @@ class Disks:
 
 
 def measured(mount: Partition) -> Partition:
-    """With its sizes; one that this user may not look at keeps its problem in words."""
+    """Return the mount with its sizes, or with a message when this user may not read them."""
     try:
         usage = psutil.disk_usage(mount.mount_point)
     except OSError as error:
         if isinstance(error, PermissionError) and "/" not in mount.device:
-            return mount  # debugfs and the like, which have no size anyway
+            return mount  # debugfs and the like, which have no size
         return msgspec.structs.replace(mount, problem=error.strerror or str(error))
     inodes = free = 0
     if sys.platform != "win32":
@@ -106,8 +106,8 @@ def measured(mount: Partition) -> Partition:
 
 
 def _mounts() -> list[Partition]:
-    """What is mounted where, without asking the mounts; of several on one point, the last hides the others."""
-    # to ask an autofs mount would mount what is behind it
+    """Return the mounts without querying them; of several on one mount point, only the visible one."""
+    # a query of an autofs mount would mount its file system
     mounts = {mount.mountpoint: mount for mount in psutil.disk_partitions(all=True) if mount.fstype != "autofs"}
     return [
         Partition(device=mount.device, mount_point=mount.mountpoint, type=mount.fstype, options=mount.opts)
@@ -116,7 +116,7 @@ def _mounts() -> list[Partition]:
 
 
 def _disks() -> tuple[Disk, ...]:
-    counters = psutil.disk_io_counters(perdisk=True) or {}  # none in some containers
+    counters = psutil.disk_io_counters(perdisk=True) or {}  # empty in some containers
     return tuple(
         Disk(
             name=name,

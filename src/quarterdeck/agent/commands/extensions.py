@@ -1,8 +1,8 @@
 """Extensions: the commands that this node's configuration adds. Each runs one program, as `execute` does.
 
-A template is one argument of the program, whatever is filled in: there is no shell, and no value becomes two of them.
-Whoever asks fills the templates and sets what `SETTABLE` names; the program, its user, folder, variables and limits
-are the node's alone.
+A template becomes one argument of the program, whatever is filled in: no shell is used, and a value never becomes two
+arguments. A job fills the templates and sets the values that `SETTABLE` names; the program, its user, folder, variables
+and limits are set only by the node.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import msgspec
 from quarterdeck.agent.commands.command import Command, CommonArguments
 from quarterdeck.agent.commands.execute import program_command
 from quarterdeck.agent.processes.environment import Templates
-from quarterdeck.agent.processes.processes import Process, Processes
+from quarterdeck.agent.processes.processes import Processes
+from quarterdeck.agent.processes.supervised_process import Process
 from quarterdeck.model.errors import BadConfig, BadInput
 from quarterdeck.model.extensions import SETTABLE, ExtensionConfig, words
 from quarterdeck.model.jobs import JobOffer
@@ -25,7 +26,7 @@ from quarterdeck.model.mismatch import in_words
 def extension_commands(
     extensions: Mapping[str, ExtensionConfig], processes: Processes, templates: Templates, *, taken: Container[str]
 ) -> dict[str, Command]:
-    """A command for each of them. `BadConfig` when one has a name in `taken`."""
+    """Return a command for each extension; raise `BadConfig` when one has a name in `taken`."""
     for name in extensions:
         if name in taken:
             raise BadConfig(
@@ -38,8 +39,8 @@ def _command(extension: ExtensionConfig, processes: Processes, templates: Templa
     async def prepare(job: JobOffer) -> Process:
         return Process(
             id=job.id,
-            argv=templates.fill_all((extension.binary,)) + argv(extension, job, templates),
-            settings=settings(extension, job),
+            argv=(templates.path(extension.binary), *argv(extension, job, templates)),
+            settings=settings(extension, job, templates),
             stdin=job.data.encode(),
             cmd=job.cmd,
         )
@@ -48,28 +49,30 @@ def _command(extension: ExtensionConfig, processes: Processes, templates: Templa
 
 
 def argv(extension: ExtensionConfig, job: JobOffer, templates: Templates) -> tuple[str, ...]:
-    """What the program is passed; `BadInput` names an argument that is missing, not used, or no plain value."""
+    """Return the program's arguments; raise `BadInput` for a missing, unused or structured argument."""
     known = extension.names
     others = known | set(SETTABLE) | set(CommonArguments.__struct_fields__)
     for name in sorted(job.args.keys() - others):
         takes = ", ".join(sorted(known)) or "no arguments of its own"
-        raise BadInput(f"{job.cmd} takes {takes}; found '{name}'.", hint="Its node's configuration says what it takes.")
+        raise BadInput(f"{job.cmd} takes {takes}; found '{name}'.", hint="The node's configuration defines them.")
     return tuple(_filled(template, job, templates) for template in extension.args)
 
 
-def settings(extension: ExtensionConfig, job: JobOffer) -> ExtensionConfig:
-    """Those of the configuration, with what the command may set; a name that a template uses is the template's."""
+def settings(extension: ExtensionConfig, job: JobOffer, templates: Templates) -> ExtensionConfig:
+    """Return the configuration with the values that the job may set; a name used in a template is not such a value."""
+    env = {name: templates.template(value) for name, value in extension.env.items()}
     own = {name: job.args[name] for name in SETTABLE if name in job.args and name not in extension.names}
     try:
-        return msgspec.convert(msgspec.to_builtins(extension) | own, ExtensionConfig)
+        return msgspec.convert(msgspec.to_builtins(extension) | {"env": env} | own, ExtensionConfig)
     except msgspec.ValidationError as error:
-        raise BadInput(f"What {job.cmd} was given does not fit: {in_words(error, job.cmd)}.") from error
+        raise BadInput(f"The arguments of {job.cmd} are not valid: {in_words(error, job.cmd)}.") from error
 
 
 def _filled(template: str, job: JobOffer, templates: Templates) -> str:
-    # folders are put into what the node wrote, not into what it was asked
+    # folders are filled into the node's templates, not into a job's values
     return "".join(
-        templates.fill(text) + (_value(job, name, default) if name else "") for text, name, default in words(template)
+        templates.template(text) + (_value(job, name, default) if name else "")
+        for text, name, default in words(template)
     )
 
 

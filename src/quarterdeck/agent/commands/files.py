@@ -1,8 +1,8 @@
-"""The commands `put_file` and `get_file`: a file comes from the server, or goes to it.
+"""The commands `put_file` and `get_file`, which receive a file from the server or send one to it.
 
-A file that comes is written beside its destination, under a name made of the node and the job (several nodes may share
-a folder), and takes its place at once when it is whole. When the agent ends in the middle, what is there stays, and the
-job goes on in the agent's next life. A job that fails or is ended leaves nothing behind.
+A received file is written next to its destination, under a name made of the node and the job (several nodes may share
+a folder), and replaces it atomically when it is complete. When the agent ends meanwhile, the partial file stays, and
+the job continues in the next run of the agent. A job that fails or is ended leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -10,38 +10,37 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from quarterdeck.agent.commands.command import Command, Outcome, answer, arguments
+from quarterdeck.agent.commands.replacing import Wanted, present_at
 from quarterdeck.agent.fetches import Fetches
 from quarterdeck.agent.offers import Offers
-from quarterdeck.link.messages import ARTEFACT_CHUNK_BYTES, FileOffer
-from quarterdeck.link.parts import Part, disk_error, file_sha256, open_part
-from quarterdeck.model.errors import AlreadyExists, BadInput, Conflict, NotFound, NotInstalled, StorageFull
+from quarterdeck.kit.files import file_sha256
+from quarterdeck.kit.part_files import Part, open_part
+from quarterdeck.link.limits import ARTEFACT_CHUNK_BYTES
+from quarterdeck.link.messages import FileOffer
+from quarterdeck.model.disk import disk_error
+from quarterdeck.model.errors import AlreadyExists, BadInput, Conflict, NotFound, TooLarge
 from quarterdeck.model.files import GetFileArguments, NodeFile, PutFileArguments
 from quarterdeck.model.jobs import JobOffer
 from quarterdeck.model.nodes import AgentIdentity
 
-#: of a file that is new here
-MODE = 0o644
-#: bytes that are hashed between two looks whether the job was ended
+#: bytes that are hashed between two checks for a kill
 _STEP_BYTES = 64 * 1024 * 1024
-
-
-class _Wanted(NamedTuple):
-    """What a file is to be beside its content; None: as the agent makes it."""
-
-    mode: int
-    owner: tuple[int, int] | None
+#: files up to this size that use no disk blocks may report a wrong size: 0 in /proc, a page in /sys
+_MADE_UP_BYTES = 64 * 1024
+#: the most bytes of such a file, which are kept in memory while they are sent
+WHOLE_BYTES = 32 * 1024 * 1024
 
 
 class FileCommands:
-    """The two commands, on the node `who`. `fill` replaces the words that stand for folders."""
+    """The commands on the node `who`. `fill` replaces a variable that a path begins with."""
 
     def __init__(
         self, *, fetches: Fetches, offers: Offers, fill: Callable[[str], str], who: Callable[[], AgentIdentity]
@@ -53,14 +52,14 @@ class FileCommands:
         self._ending = False
 
     def commands(self) -> dict[str, Command]:
-        """By their names."""
+        """Return the commands by name."""
         return {
             "put_file": Command(run=self._put, resume=self._put),
             "get_file": Command(run=self._get, resume=self._get),
         }
 
     async def close(self) -> None:
-        """The agent ends: what is cancelled from now on goes on in its next life."""
+        """Let jobs that are cancelled from now on continue in the next run of the agent."""
         self._ending = True
 
     # ── put_file ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -70,18 +69,20 @@ class FileCommands:
         wanted = await asyncio.to_thread(_prepare, target, given)
         if await asyncio.to_thread(_is_there, target, given, wanted):
             return answer(await asyncio.to_thread(_described, target, given.sha256))
-        part = await open_part(target.with_name(self._part_name(job)))
+        partial = target.with_name(self._part_name(job))
+        part = await open_part(lambda: Part(partial, refused=disk_error))
+        part.sparse = wanted.sparse
         await self._whole_or_nothing(part, self._fetch(part, target, given, wanted))
-        return answer(await asyncio.to_thread(_described, target, given.sha256))
+        put = await asyncio.to_thread(_described, target, given.sha256)
+        return msgspec.structs.replace(answer(put), reason=wanted.note)
 
     def _part_name(self, job: JobOffer) -> str:
         who = self._who()
         return f".qd-{hashlib.sha256(f'{who.gid}/{who.nid}/{job.id}'.encode()).hexdigest()[:16]}.part"
 
-    async def _fetch(self, part: Part, target: Path, given: PutFileArguments, wanted: _Wanted) -> None:
-        await asyncio.to_thread(_check_room, part, given.size)
+    async def _fetch(self, part: Part, target: Path, given: PutFileArguments, wanted: Wanted) -> None:
         await self._fetches.fetch(given.sha256, part, name=str(target))
-        await asyncio.to_thread(part.finish, target, lambda descriptor: _set(descriptor, wanted))
+        await asyncio.to_thread(part.finish, target, lambda descriptor: wanted.give(descriptor, target))
 
     async def _whole_or_nothing(self, part: Part, work: Awaitable[None]) -> None:
         try:
@@ -116,31 +117,55 @@ class FileCommands:
 
 
 class _OpenFile:
-    """A file of the node that is being sent: what it held when that began. One that grows is sent up to there."""
+    """A file of the node that is being sent, up to the size it had when the transfer began.
+
+    Files in /proc and /sys report no size or a wrong one, and their content changes: they are read once, whole.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = _open(path)
         self._state = os.fstat(self._descriptor)
         self.size = self._state.st_size
+        self._content: bytes | None = None
+        if self._state.st_size <= _MADE_UP_BYTES and not getattr(self._state, "st_blocks", 1):
+            self._read_whole()
 
     async def sha256(self) -> str:
-        """Of its content. `Conflict` when it changes meanwhile."""
+        """Return the hash of its content; raise `Conflict` when the content changes meanwhile."""
         hashed, at = hashlib.sha256(), 0
         while at < self.size:
             at += await asyncio.to_thread(self._feed, hashed.update, at)
         return hashed.hexdigest()
 
     def read(self, offset: int) -> bytes:
-        """The bytes from `offset` on, at most one chunk."""
+        """Return the bytes from `offset` on, at most one chunk."""
         return self._read(offset, ARTEFACT_CHUNK_BYTES)
 
     def described(self, sha256: str) -> NodeFile:
-        """What was sent."""
-        return _node_file(self._path, sha256, self._state)
+        """Return the description of the sent file."""
+        return msgspec.structs.replace(_node_file(self._path, sha256, self._state), size=self.size)
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+    def _read_whole(self) -> None:
+        """Read and keep the whole content if its length differs from the size that the file reports."""
+        content = bytearray()
+        try:
+            while len(content) <= WHOLE_BYTES and (data := _pread(self._descriptor, _STEP_BYTES, len(content))):
+                content += data
+        except OSError as error:
+            os.close(self._descriptor)
+            raise disk_error(error, self._path) from error
+        if len(content) > WHOLE_BYTES:
+            os.close(self._descriptor)
+            raise TooLarge(
+                f"{self._path} reports {self._state.st_size} bytes but has more than {WHOLE_BYTES}.",
+                hint="Copy what you need of it to a file on the node, with `qd run`, and get that.",
+            )
+        if len(content) != self.size:
+            self._content, self.size = bytes(content), len(content)
 
     def _feed(self, update: Callable[[bytes], None], at: int) -> int:
         begin = at
@@ -151,6 +176,8 @@ class _OpenFile:
         return at - begin
 
     def _read(self, offset: int, length: int) -> bytes:
+        if self._content is not None:
+            return self._content[offset : offset + length]
         try:
             data = _pread(self._descriptor, max(0, min(length, self.size - offset)), offset)
             now = os.fstat(self._descriptor)
@@ -162,7 +189,7 @@ class _OpenFile:
         return data
 
 
-#: a system has some of these
+#: flags of which each system has some
 _READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY", "O_NOINHERIT"))
 
 
@@ -189,28 +216,18 @@ def _check_kind(path: Path, state: os.stat_result) -> None:
         raise BadInput(f"{path} is not a file but a device, pipe or socket.")
 
 
-def _prepare(target: Path, given: PutFileArguments) -> _Wanted:
-    """Checks whether it can be written, makes its folder if need be; what it is to be."""
-    present = _present(target)
-    owner = _owner(given.user)
+def _prepare(target: Path, given: PutFileArguments) -> Wanted:
+    """Check that the file can be written, create its folder if needed, and return its metadata."""
+    present = present_at(target)
     if present is None:
         _check_folder(target.parent, make=given.make_dirs)
-        return _Wanted(int(given.mode or "0", 8) if given.mode else MODE, owner)
-    if not stat.S_ISLNK(present.st_mode):
+    elif stat.S_ISDIR(present.st_mode):
+        raise BadInput(
+            f"{target} is a folder.", hint=f"Name the file in it, or end with '/' (`qd file push`): {target}/."
+        )
+    elif not stat.S_ISLNK(present.st_mode):
         _check_kind(target, present)
-    if stat.S_ISREG(present.st_mode):
-        mode = int(given.mode, 8) if given.mode else stat.S_IMODE(present.st_mode)
-        return _Wanted(mode, owner or (present.st_uid, present.st_gid))
-    return _Wanted(int(given.mode, 8) if given.mode else MODE, owner)
-
-
-def _present(target: Path) -> os.stat_result | None:
-    try:
-        return target.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise disk_error(error, target) from error
+    return Wanted.of(given, present)
 
 
 def _check_folder(folder: Path, *, make: bool) -> None:
@@ -232,30 +249,16 @@ def _pread(descriptor: int, length: int, offset: int) -> bytes:
     return os.pread(descriptor, length, offset)
 
 
-def _owner(user: str) -> tuple[int, int] | None:
-    if not user:
-        return None
-    if sys.platform == "win32":
-        raise NotInstalled("Files belong to the agent's own user on this system.")
-    import pwd  # noqa: PLC0415
-
-    try:
-        found = pwd.getpwnam(user)
-    except KeyError as error:
-        raise NotFound(f"This node has no user '{user}'.") from error
-    return found.pw_uid, found.pw_gid
-
-
-def _is_there(target: Path, given: PutFileArguments, wanted: _Wanted) -> bool:
-    """Whether the content is there already; then mode and owner are set. `AlreadyExists`: another must not go."""
-    present = _present(target)
+def _is_there(target: Path, given: PutFileArguments, wanted: Wanted) -> bool:
+    """Return whether the content exists already, and set mode and owner; raise `AlreadyExists` for another content."""
+    present = present_at(target)
     if present is None:
         return False
     if stat.S_ISREG(present.st_mode):
-        descriptor = _open(target, follow=False)  # a link that took its place would pass owner and mode on
+        descriptor = _open(target, follow=False)  # a link that replaced it would redirect owner and mode
         try:
             if file_sha256(descriptor)[0] == given.sha256:
-                _set(descriptor, wanted)
+                wanted.set(descriptor)
                 return True
         except OSError as error:
             raise disk_error(error, target) from error
@@ -267,21 +270,6 @@ def _is_there(target: Path, given: PutFileArguments, wanted: _Wanted) -> bool:
             hint="It is replaced with overwrite (`qd file push` without --keep).",
         )
     return False
-
-
-def _set(descriptor: int, wanted: _Wanted) -> None:
-    if sys.platform == "win32":  # which has neither
-        return
-    state = os.fstat(descriptor)
-    if wanted.owner is not None and wanted.owner != (state.st_uid, state.st_gid):
-        os.fchown(descriptor, *wanted.owner)
-    os.fchmod(descriptor, wanted.mode)  # after the owner, whose change takes the set-user-id bit away
-
-
-def _check_room(part: Part, size: int) -> None:
-    free = shutil.disk_usage(part.path.parent).free
-    if size - part.size > free:
-        raise StorageFull(f"There is no room for {part.path.parent}: {size} bytes are to come, and {free} are free.")
 
 
 def _described(target: Path, sha256: str) -> NodeFile:

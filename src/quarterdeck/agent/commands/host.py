@@ -1,4 +1,4 @@
-"""What the host is and how it does: CPUs, memory, system and network, for the commands `get_…_info`. Quick calls only.
+"""Facts and load of the host: CPUs, memory, system and network, for the commands `get_…_info`. Quick calls only.
 
 Disks are in `disks.py`: they may hang.
 """
@@ -21,12 +21,12 @@ _IP = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
 def pong() -> Pong:
-    """The answer of `ping`."""
+    """Return the answer of `ping`."""
     return Pong(hostname=socket.gethostname(), agent_version=__version__, time=int(time.time() * 1000))
 
 
 def cpu_info() -> CpuInfo:
-    """The CPUs as they are now."""
+    """Return the CPUs and their load."""
     return CpuInfo(
         model=_cpu_model(),
         cpus=psutil.cpu_count() or 0,
@@ -38,7 +38,7 @@ def cpu_info() -> CpuInfo:
 
 
 def mem_info() -> MemInfo:
-    """Memory and swap as they are now."""
+    """Return memory and swap."""
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     return MemInfo(
         total=memory.total,
@@ -57,7 +57,7 @@ def mem_info() -> MemInfo:
 
 
 def os_info() -> OsInfo:
-    """The system as it is now."""
+    """Return the system and its uptime."""
     system, boot = platform.uname(), psutil.boot_time()
     return OsInfo(
         hostname=socket.gethostname(),
@@ -73,7 +73,7 @@ def os_info() -> OsInfo:
 
 
 def nic_info() -> NicInfo:
-    """Every network interface, by name."""
+    """Return every network interface, by name."""
     all_addresses, states = psutil.net_if_addrs(), psutil.net_if_stats()
     counters = psutil.net_io_counters(pernic=True)
     nics: list[Nic] = []
@@ -100,7 +100,7 @@ def nic_info() -> NicInfo:
 
 
 def _with_prefix(address: str, netmask: str | None) -> str:
-    """The address with its prefix length; without a mask, as some platforms leave it, with that of one host."""
+    """Return the address with its prefix length; a missing mask, as on some platforms, means a single host."""
     plain = ipaddress.ip_address(address.partition("%")[0])
     bits = int(ipaddress.ip_address(netmask)).bit_count() if netmask else plain.max_prefixlen
     return f"{plain}/{bits}"
@@ -123,7 +123,7 @@ def _distribution() -> str:
 
 
 def _timezone() -> str:
-    """Europe/Brussels where the system says so, else the abbreviation."""
+    """Return a name such as Europe/Brussels where the system has one, else the abbreviation."""
     try:
         zone = str(Path("/etc/localtime").resolve())
     except OSError:

@@ -1,7 +1,7 @@
-"""`get_msgs` and `del_msgs`: what processes printed on this node, found or deleted.
+"""`get_msgs` and `del_msgs`: find or delete messages of processes on this node.
 
-An answer is a page that is never cut in its middle: it holds as many messages as the server keeps of a result, and the
-cursor of the next one. The names of the requirement document (`jobid`, `timefrom`, `timeto`) are understood too.
+An answer is a whole page: it holds as many messages as the server keeps of a result, and the cursor of the next page.
+The names of the requirement document (`jobid`, `timefrom`, `timeto`) are accepted too.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from quarterdeck.model.struct import Struct
 
 #: bytes of an answer's JSON at most; the server keeps 256 KiB of a result
 ANSWER_BYTES = 192 * 1024
-#: characters that are left of a message which is larger than an answer; as JSON each takes up to six bytes
+#: characters that are kept of a message larger than an answer; as JSON each takes up to six bytes
 CUT_CHARACTERS = 30_000
 _DOCUMENT = {"jobid": "job_id", "timefrom": "time_from", "timeto": "time_to"}
 
 
 class DeleteMessagesArguments(Struct, frozen=True, kw_only=True):
-    """Of `del_msgs`: each narrows; none at all means every message."""
+    """The arguments of `del_msgs`: each restricts the selection; without any, every message is selected."""
 
     job_id: str | None = None
     jobid: str | None = None  #: the same
     domain: str | None = None
     name: str | None = None
-    time_from: int | None = None  #: milliseconds since the epoch, this one included
+    time_from: int | None = None  #: milliseconds since the epoch, inclusive
     timefrom: int | None = None  #: the same
-    time_to: int | None = None  #: milliseconds since the epoch, this one not
+    time_to: int | None = None  #: milliseconds since the epoch, exclusive
     timeto: int | None = None  #: the same
     levels: LevelsWritten = "*"  #: 2, "1,2,3", "1-6" or "*"
     text: str = ""  #: what the text must contain
 
 
 class GetMessagesArguments(DeleteMessagesArguments, frozen=True, kw_only=True):
-    """Of `get_msgs`: those of `del_msgs`, and which page."""
+    """The arguments of `get_msgs`: those of `del_msgs`, and the page."""
 
     limit: int = PAGE_MESSAGES
-    cursor: str = ""  #: of the answer before, with the same arguments
+    cursor: str = ""  #: of the previous answer, with the same arguments
     newest_first: bool = False
 
 
 def message_commands(log: MessageLog) -> dict[str, Command]:
-    """The registry of these."""
+    """Return the registry of these commands."""
 
     async def get(job: JobOffer) -> Outcome:
         return answer(await _page(log, _filter(job, arguments(job, GetMessagesArguments))))
@@ -64,7 +64,7 @@ def message_commands(log: MessageLog) -> dict[str, Command]:
 
 
 async def _page(log: MessageLog, wanted: MessageFilter) -> MessagePage:
-    """The first page that is small enough."""
+    """Return the first page that is small enough."""
     page = await log.select(wanted, page_bytes=ANSWER_BYTES)
     while _size(page) > ANSWER_BYTES and len(page.messages) > 1:
         page = await log.select(msgspec.structs.replace(wanted, limit=len(page.messages) // 2))

@@ -1,4 +1,4 @@
-"""The commands about processes that run: `killall`, `get_processes_stats` and `get_process_stats`."""
+"""The commands about running processes: `killall`, `get_processes_stats` and `get_process_stats`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from quarterdeck.model.struct import Struct
 
 
 class ProcessesArguments(Struct, frozen=True, kw_only=True):
-    """Of `get_processes_stats`: both narrow."""
+    """The arguments of `get_processes_stats`: each restricts the selection."""
 
     domain: str | None = None
     name: str | None = None
 
 
 class ProcessArguments(Struct, frozen=True, kw_only=True):
-    """Of `get_process_stats`."""
+    """The arguments of `get_process_stats`."""
 
     id: str  #: the process' id: its job's, or service/NAME
 
 
 def process_commands(processes: Processes) -> dict[str, Command]:
-    """The registry of these."""
+    """Return the registry of these commands."""
 
     async def kill_all(job: JobOffer) -> Outcome:
         arguments(job, NoArguments)

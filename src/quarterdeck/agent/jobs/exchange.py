@@ -1,7 +1,7 @@
-"""What the server is still to be told of jobs, sent while a link is up, together what is due together.
+"""Sends the news of jobs (taken, started, finished) to the server while a link is up, many in one message.
 
-Over each new link all results begin anew; what was taken does not, because the server then offers every job without a
-result again, and is answered. Owns nothing that must survive: the ledger has it all.
+Over each new link all results are sent again; notices of taken jobs are not, because the server offers every job
+without a result again, and gets an answer. Owns no durable state: the ledger has all of it.
 """
 
 from __future__ import annotations
@@ -10,39 +10,40 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
 from quarterdeck.agent.connection import LiveLink
+from quarterdeck.agent.jobs.waits import WAITS
+from quarterdeck.link.limits import JOBS_LIMIT, in_messages
 from quarterdeck.link.messages import JobResults, JobsStarted, JobsTaken
 from quarterdeck.model.jobs import JobResult
 
-#: characters of results, and how many of anything, that go into one message
-_MESSAGE_CHARACTERS, _MESSAGE_ITEMS = 4 * 1024 * 1024, 1000
-#: how long it is not said that a job was taken or began, as its result may come soon and say both
-LINGER_S = 0.03
+#: characters of results that go into one message
+_MESSAGE_CHARACTERS = 4 * 1024 * 1024
 
 
 class Exchange:
-    """Tells the server. `unsent` gives the results that it does not have."""
+    """Sends the news. `unsent` returns the results that the server does not have."""
 
-    def __init__(self, unsent: Callable[[], Iterable[JobResult]]) -> None:
+    def __init__(self, unsent: Callable[[], Iterable[JobResult]], *, linger_s: float = WAITS.linger_s) -> None:
         self._unsent = unsent
+        self._linger_s = linger_s
         self._news = asyncio.Event()
-        self._ended = asyncio.Event()  # results are among the news
-        self._taken: dict[str, float] = {}  # when it is to be said
+        self._ended = asyncio.Event()  # the news include results
+        self._taken: dict[str, float] = {}  # the time when each notice is due
         self._started: dict[str, float] = {}
         self._results: dict[str, JobResult] = {}
-        self._sent: set[str] = set()  # results sent over this link, and not yet stored
+        self._sent: set[str] = set()  # results sent over this link that the server has not confirmed
 
     def taken(self, id_: str) -> None:
-        """The ledger has this job."""
-        self._taken[id_] = asyncio.get_running_loop().time() + LINGER_S
+        """Note that the ledger has this job."""
+        self._taken[id_] = asyncio.get_running_loop().time() + self._linger_s
         self._news.set()
 
     def started(self, id_: str) -> None:
-        """This job begins."""
-        self._started[id_] = asyncio.get_running_loop().time() + LINGER_S
+        """Note that this job starts."""
+        self._started[id_] = asyncio.get_running_loop().time() + self._linger_s
         self._news.set()
 
     def finished(self, result: JobResult) -> None:
-        """The ledger has this result. Passed over when it is on its way."""
+        """Note that the ledger has this result. Ignored when it is being sent."""
         if result.id in self._sent:
             return
         self._results[result.id] = result
@@ -50,11 +51,11 @@ class Exchange:
         self._ended.set()
 
     def stored(self, ids: Iterable[str]) -> None:
-        """The server has these results."""
+        """Note that the server has these results."""
         self._sent.difference_update(ids)
 
     async def run(self, live: LiveLink) -> None:
-        """While a link is up."""
+        """Send the news while the link is up."""
         self._sent.clear()
         self._results |= {result.id: result for result in self._unsent()}
         while True:
@@ -65,7 +66,7 @@ class Exchange:
             await self._linger()
 
     async def _linger(self) -> None:
-        """Until there is a result, or it is time to say what was taken or began: most jobs are over before."""
+        """Wait until there is a result, or a notice is due: most jobs have finished by then."""
         due = min((when for waiting in (self._taken, self._started) for when in waiting.values()), default=None)
         try:
             async with asyncio.timeout_at(due):
@@ -77,32 +78,32 @@ class Exchange:
         self._ended.clear()
         results, self._results = tuple(self._results.values()), {}
         ended = {result.id for result in results}
-        # with what is due goes what soon would be: a message costs more than a word in it
-        until = asyncio.get_running_loop().time() + LINGER_S / 2
+        # news that are almost due are sent too: a message costs more than a word in it
+        until = asyncio.get_running_loop().time() + self._linger_s / 2
         taken, self._taken = _due(self._taken, ended, until)
         started, self._started = _due(self._started, ended, until)
-        for begin in range(0, len(taken), _MESSAGE_ITEMS):
-            await live.send(JobsTaken(ids=taken[begin : begin + _MESSAGE_ITEMS]))
-        for begin in range(0, len(started), _MESSAGE_ITEMS):
-            await live.send(JobsStarted(ids=started[begin : begin + _MESSAGE_ITEMS]))
+        for ids in in_messages(taken):
+            await live.send(JobsTaken(ids=ids))
+        for ids in in_messages(started):
+            await live.send(JobsStarted(ids=ids))
         for part in _parts(results):
             self._sent.update(result.id for result in part)
             await live.send(JobResults(results=part))
 
 
 def _due(waiting: dict[str, float], ended: set[str], until: float) -> tuple[tuple[str, ...], dict[str, float]]:
-    """What is to be said now, and what may wait. Of what has ended the result says all."""
+    """Return the news that are due, and those that may wait. A result includes all other news of its job."""
     due = tuple(id_ for id_, when in waiting.items() if when <= until and id_ not in ended)
     return due, {id_: when for id_, when in waiting.items() if when > until and id_ not in ended}
 
 
 def _parts(results: Iterable[JobResult]) -> Iterator[tuple[JobResult, ...]]:
-    """Messages' worth of results."""
+    """Yield groups of results that fit one message."""
     part: list[JobResult] = []
     size = 0
     for result in results:
         characters = len(result.data) + sum(map(len, result.streams))
-        if part and (len(part) == _MESSAGE_ITEMS or size + characters > _MESSAGE_CHARACTERS):
+        if part and (len(part) == JOBS_LIMIT or size + characters > _MESSAGE_CHARACTERS):
             yield tuple(part)
             part, size = [], 0
         part.append(result)

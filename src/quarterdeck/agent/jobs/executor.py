@@ -1,18 +1,15 @@
-"""Carries jobs out, each in its turn, and has the ledger note that a job begins before it does, and what came of it.
+"""Runs jobs, each in its turn; has the ledger record the start of a job before it starts, and its result afterwards.
 
-Knows commands by the registry (`agent/commands/command.py`). A job that fails, in whatever way, is a result; nothing a
-command does ends the executor. While the ledger's disk is full, jobs wait to begin, and results wait in memory.
+Finds commands in the registry (`agent/commands/command.py`). A job that fails has a result like any other; no failure
+of a command ends the executor. While the ledger's disk is full, jobs wait to start, and results wait in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
-import difflib
-import fnmatch
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -20,22 +17,25 @@ from quarterdeck.agent.commands.command import Command, Outcome, Run, common_arg
 from quarterdeck.agent.jobs.ledger import Ledger
 from quarterdeck.agent.jobs.queues import Queues
 from quarterdeck.agent.jobs.records import Record, Stage
+from quarterdeck.agent.jobs.waits import WAITS
+from quarterdeck.kit.names import nearest
+from quarterdeck.kit.patterns import matches_any
+from quarterdeck.kit.tasks import TaskSet, cancel
 from quarterdeck.model.config import JobsConfig
 from quarterdeck.model.errors import BadInput, QuarterdeckError, Unavailable
 from quarterdeck.model.jobs import JobOffer, JobResult, JobState
 
 log = logging.getLogger(__name__)
 
-#: between two tries to write to a ledger that cannot be written
-RETRY_S = 1.0
-#: characters a result's data and streams may have together: the link carries no message of more than 64 MiB
+#: characters that a result's data and streams may have together: the link carries no message of more than 64 MiB
 RESULT_LIMIT = 12 * 1024 * 1024
+LOST = "The node has no record of this job, though it had taken it: its job ledger was lost or damaged."
 _NOT_ALLOWED = "This node's configuration (agent.jobs.allow) has no {}."
 RESTARTED = "The agent was restarted while it ran."
 
 
 class Executor:
-    """Runs jobs by `commands`. `started` is told ids, `finished` results, when the ledger has them."""
+    """Runs jobs by `commands`. `started` is called with ids, `finished` with results, once the ledger has them."""
 
     def __init__(
         self,
@@ -45,26 +45,28 @@ class Executor:
         ledger: Ledger,
         started: Callable[[str], None],
         finished: Callable[[JobResult], None],
+        retry_s: float = WAITS.retry_s,
     ) -> None:
         self._commands = commands
         self._allow = config.allow
         self._ledger = ledger
         self._started = started
         self._finished = finished
+        self._retry_s = retry_s
         self._queues = Queues(config.max_jobs)
-        self._jobs: dict[str, JobOffer] = {}  # those that wait
+        self._jobs: dict[str, JobOffer] = {}  # waiting jobs
         self._running: dict[str, asyncio.Task[Outcome]] = {}
-        self._ends: dict[str, Callable[[str], bool]] = {}  # of running jobs that are not to be cancelled
+        self._ends: dict[str, Callable[[str], bool]] = {}  # of running jobs that must not be cancelled
         self._killed: dict[str, str] = {}  # id → reason, until the job has ended
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
 
     def allows(self, cmd: str) -> bool:
-        """Whether this node's configuration lets the server ask for this command."""
-        return any(fnmatch.fnmatchcase(cmd, pattern) for pattern in self._allow)
+        """Return whether this node's configuration allows the server to use this command."""
+        return matches_any(cmd, self._allow)
 
     def verdict(self, job: JobOffer) -> JobResult | None:
-        """The result of a job that cannot be run here; None when it can."""
-        if "/" in job.id:  # those are the ids of services and of their checks
+        """Return the result of a job that cannot run here; None when it can."""
+        if "/" in job.id:  # ids with a slash belong to services and their checks
             return _result(job, JobState.ERROR, "A job's id has no '/'.")
         if not self.allows(job.cmd):
             return _result(job, JobState.REFUSED, _NOT_ALLOWED.format(job.cmd))
@@ -77,52 +79,64 @@ class Executor:
         return None
 
     def _unknown(self, cmd: str) -> str:
-        near = difflib.get_close_matches(cmd, self._commands, n=3) or sorted(self._commands)
+        near = nearest(cmd, self._commands) or sorted(self._commands)
         return f"This node has no command '{cmd}'. It has {', '.join(near)}."
 
+    def outlives(self, cmd: str) -> bool:
+        """Return whether a program that a job of this command started may exist without a record of the job."""
+        command = self._commands.get(cmd)
+        return command is not None and command.left is not None
+
     def admit(self, job: JobOffer) -> bool:
-        """Whether a new job may begin at once; it then has its turn until `begin`, or `withdraw`."""
+        """Return whether a new job may start now; it then holds its place until `begin` or `withdraw`."""
         return self._queues.begin(job.id, _queue(job), immediate=self._immediate(job))
 
     def withdraw(self, ids: Iterable[str]) -> None:
-        """These were admitted and cannot be taken after all."""
+        """Note that these admitted jobs cannot be taken."""
         for id_ in ids:
             self._queues.end(id_)
         self._next()
 
     def begin(self, job: JobOffer) -> None:
-        """Run a job that was admitted, and that the ledger has as RUNNING."""
+        """Run an admitted job that the ledger records as RUNNING."""
         self._start(job, self._commands[job.cmd].run)
 
     def wait(self, job: JobOffer) -> None:
-        """A job that the ledger has as TAKEN waits for its turn."""
+        """Queue a job that the ledger records as TAKEN until its turn."""
         self._jobs[job.id] = job
         self._queues.wait(job.id, _queue(job), immediate=self._immediate(job))
         self._next()
 
     def recover(self, record: Record) -> None:
-        """Take up a job that the ledger of an earlier life has as TAKEN or RUNNING."""
+        """Resume a job that an earlier run of the agent left as TAKEN or RUNNING."""
         job = record.offer
         command = self._commands.get(job.cmd)
-        if record.stage is Stage.RUNNING and not self.allows(job.cmd):  # it was, when it began
+        if record.stage is Stage.RUNNING and not self.allows(job.cmd):  # it was allowed when it started
             reason = f"{_NOT_ALLOWED.format(job.cmd)} It was ended when the agent began anew."
-            self._spawn(self._note(job, _result(job, JobState.REFUSED, reason)))
+            self._tasks.spawn(self._note(job, _result(job, JobState.REFUSED, reason)))
         elif record.stage is Stage.RUNNING and command is not None and command.resume is not None:
-            self._queues.begin(job.id, _queue(job), immediate=True)  # it runs, whatever the limit is now
-            self._start(job, _taken_up(command, command.resume, record), earlier=record)
+            self._queues.begin(job.id, _queue(job), immediate=True)  # it runs already, whatever the limit is now
+            self._start(job, _resumed(command, command.resume, record), earlier=record)
         elif record.stage is Stage.RUNNING:
-            self._spawn(self._note(job, _result(job, JobState.LOST, RESTARTED)))
+            self._tasks.spawn(self._note(job, _result(job, JobState.LOST, RESTARTED)))
         elif result := self.verdict(job):
-            self._spawn(self._note(job, result))
+            self._tasks.spawn(self._note(job, result))
         else:
             self.wait(job)
 
+    def fail(self, job: JobOffer, error: Exception) -> None:
+        """Give an error as the result to a recorded job that cannot continue."""
+        log.error("the job '%s' (%s) failed because of an internal error", job.id, job.cmd, exc_info=error)
+        self._jobs.pop(job.id, None)
+        self._queues.end(job.id)
+        self._tasks.spawn(self._note(job, fault(job, error)))
+
     def kill(self, id_: str, reason: str) -> bool:
-        """End a job that waits or runs. Whether there is one."""
+        """End a job that waits or runs; return whether it exists."""
         if self._queues.waits(id_):
             job = self._jobs.pop(id_)
             self._queues.end(id_)
-            self._spawn(self._note(job, _result(job, JobState.KILLED, f"It was {reason}, before it began.")))
+            self._tasks.spawn(self._note(job, _result(job, JobState.KILLED, f"It was {reason}, before it began.")))
             return True
         running = self._running.get(id_)
         if running is None or running.done():
@@ -139,11 +153,8 @@ class Executor:
             self.kill(id_, reason)
 
     async def close(self) -> None:
-        """End what runs. Its results are for the next life to tell."""
-        ending: list[asyncio.Task[Any]] = [*self._tasks, *self._running.values()]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        """Cancel running jobs. The next run of the agent sends their results."""
+        await cancel(*self._tasks, *self._running.values())
 
     def _next(self) -> None:
         for id_ in self._queues.next():
@@ -151,29 +162,24 @@ class Executor:
             self._start(job, self._commands[job.cmd].run, recorded=False)
 
     def _immediate(self, job: JobOffer) -> bool:
-        """Whether it does not count against the limit: what lasts would hold its place for ever."""
+        """Return whether the job does not count against the limit: a lasting job would hold its place permanently."""
         command = self._commands[job.cmd]
         return command.immediate or (command.end is not None and common_arguments(job).lasting)
 
     def _start(self, job: JobOffer, run: Run, *, recorded: bool = True, earlier: Record | None = None) -> None:
-        """`recorded`: the ledger has that it runs; `earlier`: what it has of one that began in an earlier life."""
+        """Run a job. `recorded`: the ledger has its start; `earlier`: the record of one that an earlier run started."""
         if end := self._commands[job.cmd].end:
             self._ends[job.id] = end
         work = self._running[job.id] = asyncio.create_task(self._work(job, run, recorded=recorded))
-        self._spawn(self._see_through(job, work, earlier))
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._see_through(job, work, earlier))
 
     async def _see_through(self, job: JobOffer, work: asyncio.Task[Outcome], earlier: Record | None) -> None:
-        """From a job's first moment to its result in the ledger; then the next one's turn."""
+        """Wait for a job, put its result into the ledger, and start the next job."""
         starttime, began, before = int(time.time() * 1000), time.monotonic(), 0
         if earlier is not None:
             starttime, before = earlier.began, earlier.ran_ms
         try:
-            await asyncio.wait((work,))  # cancelled by a kill, it is the work alone that ends
+            await asyncio.wait((work,))  # a kill cancels only the work
         finally:
             work.cancel()
             self._running.pop(job.id, None)
@@ -194,24 +200,30 @@ class Executor:
         await self._note(job, result)
 
     async def _work(self, job: JobOffer, run: Run, *, recorded: bool) -> Outcome:
-        if not recorded:
-            await self._put(Record.running(job))
-        self._started(job.id)
         try:
+            if not recorded:
+                await self._put(Record.running(job))
+            self._started(job.id)
             limit_s = 0.0 if job.id in self._ends else common_arguments(job).max_time
             return await _within(limit_s, run(job))
         except QuarterdeckError as error:
             return Outcome(state=JobState.ERROR, reason=str(error))
         except Exception as error:
-            log.exception("the job '%s' (%s) failed by a fault of ours", job.id, job.cmd)
-            return Outcome(state=JobState.ERROR, reason=f"A fault of the agent: {type(error).__name__}: {error}.")
+            log.exception("the job '%s' (%s) failed because of an internal error", job.id, job.cmd)
+            return Outcome(state=JobState.ERROR, reason=_fault(error))
 
     async def _note(self, job: JobOffer, result: JobResult) -> None:
-        await self._put(Record(offer=job, stage=Stage.DONE, result=result))
+        try:
+            await self._put(Record(offer=job, stage=Stage.DONE, result=result))
+        except Exception as error:
+            log.exception("the result of the job '%s' cannot be stored because of an internal error", job.id)
+            reason = f"It is {result.state}, but its result cannot be stored: {type(error).__name__}."
+            result = JobResult(id=job.id, cmd=job.cmd, state=JobState.ERROR, code=result.code, reason=reason)
+            await self._put(Record(offer=job, stage=Stage.DONE, result=result))
         self._finished(result)
 
     async def _put(self, record: Record) -> None:
-        """Write this, however long the disk says no."""
+        """Write the record; retry while the disk refuses it."""
         complained = False
         while True:
             try:
@@ -220,13 +232,18 @@ class Executor:
                 if not complained:
                     log.warning("the job '%s' waits: %s", record.offer.id, error)
                 complained = True
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(self._retry_s)
             else:
                 return
 
 
-def _taken_up(command: Command, resume: Run, record: Record) -> Run:
-    """Runs a job that was about to begin when the agent ended, and can be known not to have; else takes it up."""
+def _resumed(command: Command, resume: Run, record: Record) -> Run:
+    """Run a job that surely had not started when the agent ended; resume any other.
+
+    A job whose record was lost, so that the server offered it again, is resumed if its program exists, and never run.
+    """
+    if record.offer.taken:
+        return _resumed_if_left(command, resume)
     since, unbegun = record.since_here, command.unbegun
     if since is None or unbegun is None:
         return resume
@@ -237,16 +254,34 @@ def _taken_up(command: Command, resume: Run, record: Record) -> Run:
     return run
 
 
+def _resumed_if_left(command: Command, resume: Run) -> Run:
+    async def run(job: JobOffer) -> Outcome:
+        if command.left is not None and await command.left(job.id):
+            return await resume(job)
+        return Outcome(state=JobState.LOST, reason=LOST)
+
+    return run
+
+
 async def _within(max_time_s: float, work: Awaitable[Outcome]) -> Outcome:
-    """What came of `work`, or TIMEOUT. A time of 0 or less is none."""
+    """Return the outcome of `work`, or TIMEOUT. A time of 0 or less means no limit."""
     limit = asyncio.timeout(max_time_s if max_time_s > 0 else None)
     try:
         async with limit:
             return await work
     except TimeoutError:
-        if not limit.expired():  # the command's own
+        if not limit.expired():  # the command's own TimeoutError
             raise
     return Outcome(state=JobState.TIMEOUT, reason=f"It ran longer than its max_time of {max_time_s:g} s.")
+
+
+def fault(job: JobOffer, error: Exception) -> JobResult:
+    """Return the result of a job that failed because of an internal error."""
+    return _result(job, JobState.ERROR, _fault(error))
+
+
+def _fault(error: Exception) -> str:
+    return f"Internal error: {type(error).__name__}: {error}."
 
 
 def _bounded(outcome: Outcome) -> Outcome:

@@ -1,7 +1,7 @@
-"""The jobs of this node: what the server offers is taken once, or answered; the parts of `agent/jobs/` joined.
+"""The jobs of this node: takes or answers each offer of the server once, and connects the parts of `agent/jobs/`.
 
-Everything the server says of jobs goes through one inbox, in order. Offers that the ledger cannot write down, because
-the disk is full, are not taken: they wait here and are tried again, as long as they have not expired.
+All messages of the server about jobs go through one inbox, in order. Offers that the ledger cannot record, because
+the disk is full, are not taken: they wait here and are tried again until they expire.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,11 +18,14 @@ import msgspec
 from quarterdeck.agent.commands.builtin import builtin_commands
 from quarterdeck.agent.commands.command import Command
 from quarterdeck.agent.connection import LiveLink
-from quarterdeck.agent.jobs import executor
 from quarterdeck.agent.jobs.exchange import Exchange
-from quarterdeck.agent.jobs.executor import Executor
+from quarterdeck.agent.jobs.executor import LOST, Executor, fault
 from quarterdeck.agent.jobs.ledger import Ledger
 from quarterdeck.agent.jobs.records import Record, Stage
+from quarterdeck.agent.jobs.waits import WAITS, Waits
+from quarterdeck.agent.processes.unclaimed import Fate, Judge
+from quarterdeck.kit.race import within
+from quarterdeck.link.conversation import Conversation, Delegated
 from quarterdeck.link.messages import JobOffers, KillJobs, ResultsStored
 from quarterdeck.model.config import JobsConfig
 from quarterdeck.model.errors import Unavailable
@@ -29,25 +33,25 @@ from quarterdeck.model.jobs import JobOffer, JobResult, JobState
 
 log = logging.getLogger(__name__)
 
-#: how long a restart waits for the server to store its result; afterwards the next life sends it
-RESTART_WAIT_S = 5.0
-_LOST = "The node has no record of this job, though it had taken it: its job ledger was lost or damaged."
 _EXPIRED = "It expired before this node could take it."
 
 
 class _Offered(msgspec.Struct, frozen=True):
-    """An offer, and when it is too late to take it, by the monotonic clock."""
+    """An offer, and the time at which it expires, by the monotonic clock."""
 
     job: JobOffer
     deadline: float
 
 
 class Jobs:
-    """All jobs of this node. `home` is the agent's folder; `commands` come on top of the built-in ones.
+    """All jobs of this node. `home` is the agent's folder; `commands` are added to the built-in ones.
 
-    `noted` is told the id of each job whose result is in the ledger; `recovered`, once, those that an earlier life left
-    running and that are taken up now.
+    `noted` is called with the id of each job whose result is in the ledger; `recovered`, once, with the judge of the
+    programs that an earlier run of the agent left; `unfinished`, once, with the ids of its unfinished jobs;
+    `end_unknown` ends a program without a record, and returns whether it exists.
     """
+
+    takes = (JobOffers, KillJobs, ResultsStored)
 
     def __init__(
         self,
@@ -56,10 +60,14 @@ class Jobs:
         config: JobsConfig,
         commands: Mapping[str, Command] | None = None,
         noted: Callable[[str], None] = lambda _: None,
-        recovered: Callable[[Collection[str]], None] = lambda _: None,
+        recovered: Callable[[Judge], None] = lambda _: None,
+        unfinished: Callable[[Sequence[str]], None] = lambda _: None,
+        end_unknown: Callable[[str, str], bool] = lambda _id, _why: False,
+        waits: Waits = WAITS,
     ) -> None:
+        self._waits = waits
         self._ledger = Ledger(home / "jobs.db")
-        self.exchange = Exchange(self._ledger.unsent)
+        self.exchange = Exchange(self._ledger.unsent, linger_s=waits.linger_s)
         self._restart: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._executor = Executor(
             builtin_commands(kill=self._kill, restart=self._ask_restart) | dict(commands or {}),
@@ -67,18 +75,25 @@ class Jobs:
             ledger=self._ledger,
             started=self.exchange.started,
             finished=self._finished,
+            retry_s=waits.retry_s,
         )
         self._noted = noted
         self._recovered = recovered
+        self._unfinished = unfinished
+        self._end_unknown = end_unknown
         self._open = asyncio.Event()
-        self._level = logging.WARNING  # of the complaint that nothing can be taken: once each time
+        self._level = logging.WARNING  # of the warning that nothing can be taken: logged once each time
         self._inbox: list[JobOffers | KillJobs | ResultsStored] = []
         self._news = asyncio.Event()
         self._offers: dict[str, _Offered] = {}  # not yet taken
-        self._ended: set[str] = set()  # of those, which were killed meanwhile
+        self._ended: set[str] = set()  # offers that were killed before they were taken
+
+    def open(self, link: LiveLink) -> Conversation:
+        """Open a conversation on a new link."""
+        return Delegated(self.received, partial(self.linked, link))
 
     def received(self, message: JobOffers | KillJobs | ResultsStored) -> None:
-        """The server said this. Never waits."""
+        """Take a message of the server about jobs. Never waits."""
         if isinstance(message, JobOffers):
             now = time.monotonic()
             for job in message.jobs:
@@ -89,12 +104,12 @@ class Jobs:
         self._news.set()
 
     async def linked(self, live: LiveLink) -> None:
-        """Tell the server of jobs while a link is up; not before the ledger of an earlier life has been read."""
+        """Send news of jobs while a link is up, after the ledger of an earlier run has been read."""
         await self._open.wait()
         await self.exchange.run(live)
 
     async def run(self) -> None:
-        """For ever: take up what an earlier life left, then what the server says."""
+        """Recover the jobs of an earlier run, then handle messages of the server, without end."""
         while not self._open.is_set():
             await self._recover()
         while True:
@@ -104,21 +119,18 @@ class Jobs:
                 await self._pause()
 
     async def restarting(self) -> None:
-        """Returns when a job asked for the agent's restart, and its result is safe with the server, or here."""
+        """Return when a job has asked for a restart of the agent, and its result is stored by the server or here."""
         id_ = await self._restart
-        try:
-            async with asyncio.timeout(RESTART_WAIT_S):
-                await self._ledger.settled(id_)
-        except TimeoutError:
-            log.warning("restarting; the server has not stored yet that the job '%s' asked for it", id_)
+        if not await within(self._waits.restart_s, self._ledger.settled(id_)):
+            log.warning("restarting; the server has not yet stored the result of the job '%s' that asked for it", id_)
 
     async def end_all(self, reason: str) -> None:
-        """End everything that waits or runs here, also what an earlier life left. `reason` follows "It was"."""
+        """End every job that waits or runs here, including those of an earlier run. `reason` follows "It was"."""
         await self._open.wait()
         self._executor.end_all(reason)
 
     async def close(self) -> None:
-        """End what runs, finish writing."""
+        """Cancel running jobs and finish writing."""
         await self._executor.close()
         await self._ledger.close()
 
@@ -128,21 +140,40 @@ class Jobs:
         except Unavailable as error:
             log.log(self._level, "no job can be taken yet: %s", error)
             self._level = logging.DEBUG
-            await asyncio.sleep(executor.RETRY_S)
+            await asyncio.sleep(self._waits.retry_s)
             return
         self._open.set()
         unfinished = [record for record in records if record.result is None]
-        self._recovered([record.offer.id for record in unfinished if self._executor.allows(record.offer.cmd)])
+        self._recovered(self._judge)
+        self._unfinished([record.offer.id for record in unfinished])
         for record in unfinished:
-            self._executor.recover(record)
+            self._each(record, self._executor.recover)
+
+    async def _judge(self, ids: Sequence[str]) -> dict[str, Fate]:
+        """Decide what happens to the programs of these jobs. A program without a record of its job is not ended."""
+        while True:
+            try:
+                known = await self._ledger.find(ids)
+            except Unavailable as error:
+                log.debug("the programs of an earlier run cannot be judged yet: %s", error)
+                await asyncio.sleep(self._waits.retry_s)
+            else:
+                return {id_: self._fate(known.get(id_)) for id_ in ids}
+
+    def _fate(self, record: Record | None) -> Fate:
+        if record is None:
+            return Fate.UNKNOWN
+        if record.result is not None:  # a damaged record has such a result, and its program is unknown
+            return Fate.UNKNOWN if record.result.state is JobState.LOST else Fate.OVER
+        return Fate.WANTED if self._executor.allows(record.offer.cmd) else Fate.OVER
 
     async def _pause(self) -> None:
-        """Something could not be written: try again soon."""
-        await asyncio.sleep(executor.RETRY_S)
+        """Wait a moment after a failed write, then try again."""
+        await asyncio.sleep(self._waits.retry_s)
         self._news.set()
 
     async def _handle(self) -> bool:
-        """All that came; whether the ledger could write it."""
+        """Handle everything in the inbox; return False when the ledger could not be written."""
         inbox, self._inbox = self._inbox, []
         stored = [id_ for message in inbox if isinstance(message, ResultsStored) for id_ in message.ids]
         killed = [id_ for message in inbox if isinstance(message, KillJobs) for id_ in message.ids]
@@ -165,15 +196,22 @@ class Jobs:
         return written
 
     async def _take(self, offers: Sequence[_Offered]) -> None:
-        """Answer what is known, write down what is new, then begin it, tell the server, or both."""
-        known = await self._ledger.find([offered.job.id for offered in offers])
-        fresh = [self._decide(offered) for offered in offers if offered.job.id not in known]
+        """Answer known jobs, record new ones, then start them, report them to the server, or both.
+
+        A job that cannot be taken becomes an ERROR; the others are taken.
+        """
+        known: Mapping[str, Record] = {}
+        fresh: Sequence[Record] = ()
         try:
-            if fresh:
-                await self._ledger.put(fresh)
+            known, fresh = await self._write_down(offers)
         except Unavailable:
-            self._executor.withdraw(record.offer.id for record in fresh if record.stage is Stage.RUNNING)
             raise
+        except Exception as error:  # noqa: BLE001 (it is the job's result, and logged there)
+            if len(offers) > 1:
+                for offered in offers:
+                    await self._take((offered,))
+                return
+            fresh = [_failed(offered.job, error) for offered in offers]
         for offered in offers:
             del self._offers[offered.job.id]
             self._ended.discard(offered.job.id)
@@ -183,16 +221,46 @@ class Jobs:
             else:
                 self.exchange.taken(record.offer.id)
         for record in fresh:
-            if record.stage is Stage.RUNNING:
-                self._executor.begin(record.offer)
-            elif record.stage is Stage.TAKEN:
-                self._executor.wait(record.offer)
+            self._each(record, self._begin)
+
+    async def _write_down(self, offers: Sequence[_Offered]) -> tuple[Mapping[str, Record], Sequence[Record]]:
+        """Return the known records of these jobs and those written for the others. When it raises, none was taken."""
+        known = await self._ledger.find([offered.job.id for offered in offers])
+        fresh: list[Record] = []
+        try:
+            fresh.extend(self._decide(offered) for offered in offers if offered.job.id not in known)
+            if fresh:
+                await self._ledger.put(fresh)
+        except Exception:
+            self._executor.withdraw(
+                record.offer.id for record in fresh if record.stage is Stage.RUNNING and not record.offer.taken
+            )
+            raise
+        return known, fresh
+
+    def _begin(self, record: Record) -> None:
+        """Continue with a job that was just recorded."""
+        if record.stage is Stage.RUNNING and record.offer.taken:
+            self._executor.recover(record)
+        elif record.stage is Stage.RUNNING:
+            self._executor.begin(record.offer)
+        elif record.stage is Stage.TAKEN:
+            self._executor.wait(record.offer)
+
+    def _each(self, record: Record, go_on: Callable[[Record], None]) -> None:
+        """Continue with one job of several; when that fails it becomes an ERROR, and the others continue."""
+        try:
+            go_on(record)
+        except Exception as error:  # noqa: BLE001 (it is the job's result, and logged there)
+            self._executor.fail(record.offer, error)
 
     def _decide(self, offered: _Offered) -> Record:
-        """What becomes of a job that is new here: its result at once, or it runs, or it waits."""
+        """Return the record of a new job: with a result, as running, or as waiting."""
         job = offered.job
+        if job.taken and self._executor.outlives(job.cmd):
+            return Record.running(job)
         if job.taken:
-            result = JobResult(id=job.id, cmd=job.cmd, state=JobState.LOST, reason=_LOST)
+            result = JobResult(id=job.id, cmd=job.cmd, state=JobState.LOST, reason=LOST)
         elif job.id in self._ended:
             result = JobResult(id=job.id, cmd=job.cmd, state=JobState.KILLED, reason="It was ended before it began.")
         elif time.monotonic() >= offered.deadline:
@@ -210,8 +278,14 @@ class Jobs:
         self._noted(result.id)
 
     def _kill(self, id_: str, reason: str) -> bool:
-        return self._executor.kill(id_, reason)
+        return self._executor.kill(id_, reason) or self._end_unknown(id_, reason)
 
     def _ask_restart(self, id_: str) -> None:
         if not self._restart.done():
             self._restart.set_result(id_)
+
+
+def _failed(job: JobOffer, error: Exception) -> Record:
+    """Return the record of a job that could not be stored. Offered again, it fails again."""
+    log.error("the job '%s' (%s) cannot be taken because of an internal error", job.id, job.cmd, exc_info=error)
+    return Record(offer=job, stage=Stage.DONE, result=fault(job, error))

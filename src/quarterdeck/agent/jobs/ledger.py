@@ -1,8 +1,8 @@
-"""The job ledger: what this node has taken and answered, durable before anybody is told.
+"""The job ledger: the jobs that this node has taken and their results, durable before they are reported.
 
-Its writes are off the event loop, and what arrives while one is under way becomes one transaction. Owns the file
-(`records.py`) and, in memory, the jobs whose result the server does not have yet; so a file that turns out damaged is
-set aside and those are written into the new one. Never decides what is run or sent.
+It writes outside of the event loop, and collects what arrives during a write into one transaction. Owns the file
+(`records.py`) and, in memory, the jobs whose result the server does not have yet; so a damaged file is set aside and
+those jobs are written into the new one. Never decides what is run or sent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from quarterdeck.agent.jobs.records import Record, RecordFile
+from quarterdeck.kit.tasks import own_cancellation
 from quarterdeck.model.errors import StorageCorrupt, Unavailable
 from quarterdeck.model.jobs import JobResult
 
@@ -23,12 +24,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-#: how often, while there are writes, old records are looked for
+#: how often old records are removed, while there are writes
 FORGET_INTERVAL_S = 600.0
 
 
 class _Write:
-    """What one caller wants on disk."""
+    """The records that one caller wants to write."""
 
     def __init__(self, records: Sequence[Record], stored: Sequence[str]) -> None:
         self.records = tuple(records)
@@ -37,7 +38,7 @@ class _Write:
 
 
 class Ledger:
-    """The ledger in the file at `path`. Each method raises `Unavailable`, and did nothing, when the disk says no."""
+    """The ledger in the file at `path`. Each method raises `Unavailable`, without effect, when the disk refuses it."""
 
     def __init__(self, path: Path) -> None:
         self._file = RecordFile(path)
@@ -49,28 +50,28 @@ class Ledger:
         self._forgot_at = 0.0
 
     async def open(self) -> tuple[Record, ...]:
-        """Read the file; every job whose result the server does not have, in the order of acceptance."""
+        """Read the file; return the jobs whose result the server does not have, in the order of acceptance."""
         records = await self._aside(self._read)
         self._live = {record.offer.id: record for record in records}
         return tuple(records)
 
     async def find(self, ids: Sequence[str]) -> dict[str, Record]:
-        """What is known of these jobs, by id."""
+        """Return the records of those of these jobs that are known, by id."""
         found = {id_: self._live[id_] for id_ in ids if id_ in self._live}
         missing = [id_ for id_ in ids if id_ not in found]
         return found | await self._aside(self._find, missing) if missing else found
 
     async def put(self, records: Sequence[Record]) -> None:
-        """Write these, all or none; on disk when it returns."""
+        """Write all of these records or none; return when they are on disk."""
         await self._submit(_Write(records, ()))
 
     async def stored(self, ids: Sequence[str]) -> None:
-        """The server has the results of these jobs."""
+        """Record that the server has the results of these jobs."""
         if known := [id_ for id_ in ids if id_ in self._live]:
             await self._submit(_Write((), known))
 
     def unsent(self) -> tuple[JobResult, ...]:
-        """The results that the server does not have, as far as is known here."""
+        """Return the results that the server does not have, according to this node."""
         return tuple(record.result for record in self._live.values() if record.result is not None)
 
     async def settled(self, id_: str) -> None:
@@ -78,7 +79,7 @@ class Ledger:
         await self._settling.setdefault(id_, asyncio.Event()).wait()
 
     async def close(self) -> None:
-        """Finish writing and let go of the file."""
+        """Finish writing and close the file."""
         if self._writer is not None:
             await asyncio.gather(self._writer, return_exceptions=True)
         await self._aside(self._file.close)
@@ -88,21 +89,29 @@ class Ledger:
         self._writes.append(write)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_all())
-        await asyncio.shield(write.done)  # who gives up waiting does not undo it
+        await asyncio.shield(write.done)  # a cancelled caller does not undo it
 
     async def _write_all(self) -> None:
         while self._writes:
             writes, self._writes = self._writes, []
-            try:
+            await self._write(writes)
+
+    async def _write(self, writes: Sequence[_Write]) -> None:
+        try:
+            with own_cancellation():
                 await self._aside(self._commit, writes, tuple(self._live.values()))
-            except Exception as error:  # noqa: BLE001  (each of the callers hears of it)
+        except Exception as error:  # noqa: BLE001  (each of the callers hears of it)
+            if len(writes) > 1 and not isinstance(error, Unavailable):  # the content of one of them is at fault
                 for write in writes:
-                    write.done.set_exception(error)
-                    write.done.exception()  # its caller may be gone
-                continue
+                    await self._write((write,))
+                return
             for write in writes:
-                self._note(write)
-                write.done.set_result(None)
+                write.done.set_exception(error)
+                write.done.exception()  # its caller may have been cancelled
+            return
+        for write in writes:
+            self._note(write)
+            write.done.set_result(None)
 
     def _note(self, write: _Write) -> None:
         for record in write.records:
@@ -147,7 +156,7 @@ class Ledger:
     def _forget(self, now: float) -> None:
         try:
             self._file.forget(now)
-        except Unavailable as error:  # what was to be written is; this comes again
+        except Unavailable as error:  # the caller's records are written; this is tried again
             log.warning("old jobs are not forgotten yet: %s", error)
 
     def _set_aside(self, error: StorageCorrupt) -> None:

@@ -1,6 +1,6 @@
-"""Whose turn it is: jobs of one queue one at a time in order, the others together, never more than a limit.
+"""Decides whose turn it is: jobs of one queue run one at a time in order, the others together, within a limit.
 
-Knows ids only, does nothing with them. A turn goes to the job that was accepted first among those whose queue is free.
+It handles ids only, and does not run jobs. The next turn goes to the oldest job among those whose queue is free.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ class _Place(NamedTuple):
 
 
 class Queues:
-    """The jobs that wait and those whose turn it is: of these at most `limit`, not counting `immediate` ones."""
+    """The waiting and the active jobs: at most `limit` active ones, not counting `immediate` ones."""
 
     def __init__(self, limit: int) -> None:
         self._limit = max(1, limit)
         self._numbers = itertools.count()
-        self._lines: dict[str, dict[str, _Place]] = {}  # queue → those that wait in it, in order; "" for no queue
+        self._lines: dict[str, dict[str, _Place]] = {}  # queue → its waiting jobs, in order; "" for no queue
         self._waiting: dict[str, str] = {}  # id → queue
         self._begun: dict[str, _Place] = {}
-        self._busy: set[str] = set()  # queues with a job whose turn it is
-        self._counted = 0  # of those whose turn it is, how many count against the limit
+        self._busy: set[str] = set()  # queues that have an active job
+        self._counted = 0  # active jobs that count against the limit
 
     def begin(self, id_: str, queue: str = "", *, immediate: bool = False) -> bool:
-        """Whether a new job's turn is now: then it is taken for begun."""
+        """Return whether a new job may start now; it then counts as active."""
         place = _Place(next(self._numbers), id_, queue, immediate)
         if self._lines.get(queue) or not self._free(place):
             return False
@@ -37,12 +37,12 @@ class Queues:
         return True
 
     def wait(self, id_: str, queue: str = "", *, immediate: bool = False) -> None:
-        """A job waits, behind those that wait."""
+        """Add a waiting job behind the others."""
         self._lines.setdefault(queue, {})[id_] = _Place(next(self._numbers), id_, queue, immediate)
         self._waiting[id_] = queue
 
     def next(self) -> list[str]:
-        """Those that waited and whose turn is now; they are taken for begun."""
+        """Return the waiting jobs whose turn has come; they then count as active."""
         turn: list[str] = []
         while heads := [place for line in self._lines.values() if self._free(place := next(iter(line.values())))]:
             place = min(heads)
@@ -52,11 +52,11 @@ class Queues:
         return turn
 
     def waits(self, id_: str) -> bool:
-        """Whether this job waits."""
+        """Return whether this job waits."""
         return id_ in self._waiting
 
     def end(self, id_: str) -> None:
-        """A job is over, or does not wait any more."""
+        """Remove a job that has ended or no longer waits."""
         if id_ in self._waiting:
             self._leave(id_)
         elif place := self._begun.pop(id_, None):

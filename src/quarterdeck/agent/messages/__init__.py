@@ -1,12 +1,15 @@
-"""What processes print, from the bytes of a pipe to the node's own store and the table `messages`.
+"""The messages of processes: from the bytes of a pipe to the node's message store and the table `messages`.
 
-    lines     the bytes of one stream become messages: levels, blocks, pieces of endless lines
-    runs      messages of one process that came together, as columns; which levels go where
-    ids       the node's message counter, over restarts
+    lines     turns the bytes of one stream into messages: levels, blocks, pieces of long lines
+    runs      messages of one process that were read together, as columns; which levels are kept and forwarded
+    ids       the node's message counter, which survives restarts
+    evicted   records which messages a full store evicted; shares and eviction: decide and remove them
     file      one SQLite file of messages; files: the names of all of them
-    store     puts messages into them, bounded, and sets damaged ones aside; reader: finds them, on a thread of its own
-    forward   messages that leave for the server, as telemetry
-    log       the front of it all in an event loop: a bounded queue, a thread behind it that writes and one that reads
+    store     puts messages into the files, bounded, and sets damaged files aside; reader: finds messages, on a thread
+    answers   answers the server's queries for messages while a link is up
+    forward   sends messages to the server, as telemetry
+    log       the front of all this in an event loop: a bounded queue, a thread that writes and one that reads
+    pacing    slows programs down to the speed of their followers
 
-`MessageLog` is all that the rest of the agent needs to keep and find messages, `LineParser` to make them.
+The rest of the agent uses only `MessageLog`, to keep and find messages, and `LineParser`, to make them.
 """

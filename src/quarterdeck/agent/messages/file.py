@@ -1,8 +1,9 @@
-"""One SQLite file of messages: all in one table, beside it a table of whose they are.
+"""One SQLite file of messages: a table of all messages, and a table of their sources.
 
-Owns the file's shape, its SQL, and the meaning of SQLite's error codes: `StorageFull` when it cannot be written now,
-`StorageCorrupt` when it is damaged. `seq` is the order in which messages came, over all files of a store, whatever the
-clock says; texts are blobs, as a stream's bytes need not be UTF-8. Which files there are is the store's business.
+Owns the file's schema, its SQL, and the meaning of SQLite's error codes: `StorageFull` when the file cannot be written
+now, `StorageCorrupt` when it is damaged. `seq` is the order in which messages arrived, over all files of a store,
+whatever the clock shows; texts are blobs, because a stream's bytes need not be UTF-8. This module never decides which
+files exist: the store does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
+from quarterdeck.agent.messages.evicted import Evicted
 from quarterdeck.agent.messages.runs import Run, Source
+from quarterdeck.kit.sqlite import Fault, code_of, fault_of, transaction
 from quarterdeck.model.errors import StorageCorrupt, StorageFull
 from quarterdeck.model.messages import Levels, Message, MessageFilter
 
@@ -31,16 +34,9 @@ CREATE TABLE IF NOT EXISTS readings (process TEXT PRIMARY KEY, reading BLOB) WIT
 CREATE INDEX IF NOT EXISTS messages_source ON messages (source);
 CREATE INDEX IF NOT EXISTS messages_epoch ON messages (epoch);
 """
-#: damage, and what only happens when a file is not of the shape that we gave it
-_DAMAGED = (
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_ERROR,
-    sqlite3.SQLITE_CONSTRAINT,
-    sqlite3.SQLITE_READONLY,
-)
-_SIDES = ("-wal", "-shm", "-journal")
-#: what a row takes beside its text: its numbers, and its places in two indexes
+#: codes that occur, besides damage, only when a file does not have our schema; None is an error of sqlite3 itself
+_MISSHAPEN = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_READONLY, None)
+#: the size of a row without its text: its numbers, and its entries in two indexes
 _ROW_BYTES = 64
 _EDGES = (
     "SELECT min(seq) FROM messages",
@@ -48,22 +44,52 @@ _EDGES = (
     "SELECT min(epoch) FROM messages",
     "SELECT max(epoch) FROM messages",
 )
-#: beyond all places and times
+_NUMBER = "SELECT source FROM sources WHERE job_id = ? AND domain = ? AND name = ?"
+_SIZES = "SELECT source, sum(length(data)) + ? * count(*) FROM messages GROUP BY source"
+_BEHIND = """
+SELECT max(seq) FROM (
+    SELECT seq, sum(length(data) + ?) OVER (ORDER BY seq) AS size FROM messages WHERE source = ?
+) WHERE size <= ?
+"""
+_MOST = """
+SELECT job_id, domain, name, rows, place, (SELECT epoch FROM messages WHERE seq = place) FROM (
+    SELECT source, count(*) AS rows, max(seq) AS place FROM messages GROUP BY source ORDER BY rows DESC LIMIT ?
+) JOIN sources USING (source)
+"""
+#: the place up to which the messages of each source of `other` are left out; the join order lets SQLite use the indexes
+_CUT = "INSERT INTO cut SELECT source, ? FROM other.sources WHERE job_id = ? AND domain = ? AND name = ?"
+_TAKE_OVER = (
+    """
+    INSERT OR IGNORE INTO main.sources (job_id, domain, name)
+    SELECT job_id, domain, name FROM other.sources AS old LEFT JOIN temp.cut USING (source)
+    WHERE EXISTS (SELECT 1 FROM other.messages WHERE source = old.source AND seq > coalesce(cut.place, 0))
+    """,
+    """
+    INSERT OR IGNORE INTO main.messages
+    SELECT seq, id, new.source, epoch, level, marks, data
+    FROM other.sources AS old LEFT JOIN temp.cut USING (source)
+    CROSS JOIN main.sources AS new
+    ON new.job_id = old.job_id AND new.domain = old.domain AND new.name = old.name
+    CROSS JOIN other.messages AS moved ON moved.source = old.source AND moved.seq > coalesce(cut.place, 0)
+    ORDER BY seq
+    """,
+)
+#: larger than all places and times
 _FAR = 1 << 62
 
 
-#: by process; what is in it is the process manager's business
+#: by process; the process manager defines the content
 Readings = Mapping[str, bytes | None]
 _NO_READINGS: Readings = {}
-#: SQLite's words: whether a file is made when there is none, is there already, or is only read
+#: SQLite's modes: create the file if it does not exist, open an existing one, or only read it
 Mode = Literal["rwc", "rw", "ro"]
 
 
 class MessageFile:
-    """An open file. For one thread at a time."""
+    """An open file. Used by one thread at a time."""
 
     def __init__(self, path: Path, mode: Mode = "rwc") -> None:
-        """Open it; to open one that is there already nothing is written."""
+        """Open the file. Nothing is written to a file that exists already."""
         self.path = path
         self._sources: dict[Source, int] = {}
         address = f"{path.absolute().as_uri()}?mode={mode}"
@@ -81,10 +107,10 @@ class MessageFile:
         run("PRAGMA cache_size = -2048")  # KiB
         if mode == "rwc":
             run("PRAGMA journal_mode = WAL")
-            run("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut what came since the last checkpoint
+            run("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut loses the newest messages
             run(f"PRAGMA journal_size_limit = {4 << 20}")
             self._database.executescript(_SCHEMA)
-        # Each by itself: asked for together, SQLite reads the whole table.
+        # One query each: SQLite reads the whole table when they are combined.
         found = [self._one(sql) for sql in _EDGES]
         if not all(each is None or _is_number(each) for each in found):
             raise StorageCorrupt(f"{self.path} is damaged: places and times are {found}.")
@@ -93,23 +119,23 @@ class MessageFile:
 
     @property
     def size_bytes(self) -> int:
-        """Of the file itself, once everything is in it."""
+        """Return the size of the file, once everything of the write-ahead log is in it."""
         with self._errors():
             return int(self._one("PRAGMA page_size")) * int(self._one("PRAGMA page_count"))
 
     @staticmethod
     def room_for(run: Run) -> int:
-        """Bytes that the file grows by when `run` is added, at most; nearly."""
+        """Return about how many bytes the file grows by when `run` is added."""
         return run.size_bytes + _ROW_BYTES * len(run)
 
     def insert(self, runs: Sequence[Run], *, first: int, readings: Readings = _NO_READINGS) -> None:
-        """Add runs whose messages have ids, in one transaction; the first gets the place `first`, the next follow.
+        """Add runs whose messages have ids, in one transaction; the first message gets the place `first`.
 
-        `readings` say how far each process was read with these; None: that need not be known any more.
+        `readings`: how far each process was read with these messages; None removes the entry of a process.
         """
         seq = first
         known = dict(self._sources)
-        with self._errors(), self._transaction():
+        with self._errors(), transaction(self._database):
             for run in runs:
                 self._database.executemany(
                     "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -135,7 +161,7 @@ class MessageFile:
             self.last = seq - 1
 
     def select(self, wanted: MessageFilter, *, cursor: int | None) -> Iterator[tuple[int, Message]]:
-        """The messages that match beyond `cursor`, with their places, as many as the filter's limit and one more."""
+        """Return matching messages beyond `cursor`, with their places: as many as the filter's limit, and one more."""
         with self._errors():
             where, values = _conditions(wanted)
             if cursor is not None:
@@ -147,37 +173,79 @@ class MessageFile:
             rows = self._database.execute(sql, (*values, wanted.limit + 1))
             for seq, *row in rows:
                 if not (all(map(_is_number, row[:4])) and isinstance(row[4], bytes)):
-                    raise StorageCorrupt(f"{self.path} is damaged: a message has other values than were stored.")
+                    raise StorageCorrupt(f"{self.path} is damaged: a message has values of wrong types.")
                 yield seq, _message(seq, row)
 
     def readings(self) -> dict[str, bytes | None]:
-        """How far processes were read, as far as this file knows."""
+        """Return how far each process was read, according to this file."""
         with self._errors():
             if self._one("SELECT 1 FROM sqlite_master WHERE name = 'readings'") is None:
                 return {}
             return dict(self._database.execute("SELECT process, reading FROM readings"))
 
     def delete(self, wanted: MessageFilter) -> int:
-        """Delete all that match; how many they were."""
+        """Delete all matching messages; return how many they were."""
         where, values = _conditions(wanted)
-        with self._errors(), self._transaction():
+        with self._errors(), transaction(self._database):
             done = self._database.execute(f"DELETE FROM messages WHERE {' AND '.join(where)}", values)  # noqa: S608
             return done.rowcount
 
+    def sizes(self, *, at_least: int) -> tuple[dict[Source, int], int]:
+        """Return the bytes of each source that has at least this many, and of all sources together."""
+        with self._errors():
+            found: dict[int, int] = dict(self._database.execute(_SIZES, (_ROW_BYTES,)))
+            large = {number: size for number, size in found.items() if size >= at_least}
+            return {self._named(number): size for number, size in large.items()}, sum(found.values())
+
+    def oldest(self, parts: Mapping[Source, int | None]) -> list[Evicted]:
+        """Return the oldest messages of these sources, as many as make up the given bytes; None means all."""
+        with self._errors():
+            found = (self._oldest(source, size) for source, size in parts.items())
+            return [each for each in found if each is not None]
+
+    def most(self, limit: int) -> list[Evicted]:
+        """Return all messages of the sources that have the most of them."""
+        with self._errors():
+            rows = self._database.execute(_MOST, (limit,))
+            fields = ("job_id", "domain", "name", "rows", "place", "epoch")
+            return [Evicted(**dict(zip(fields, row, strict=True))) for row in rows]
+
+    def take_over(self, other: Path, without: Sequence[Evicted]) -> None:
+        """Add the content of another file, except these messages, in one transaction."""
+        with self._errors():
+            self._database.executescript(_SCHEMA)
+            self._database.execute("ATTACH ? AS other", (f"{other.absolute().as_uri()}?mode=ro",))
+            self._database.execute("CREATE TEMP TABLE cut (source INTEGER PRIMARY KEY, place INTEGER NOT NULL)")
+            cuts = ((each.place, each.job_id, each.domain, each.name) for each in without)
+            self._database.executemany(_CUT, cuts)
+            with transaction(self._database):
+                for sql in _TAKE_OVER:
+                    self._database.execute(sql)
+                if self._one("SELECT 1 FROM other.sqlite_master WHERE name = 'readings'"):
+                    self._database.execute("INSERT OR REPLACE INTO main.readings SELECT * FROM other.readings")
+            self._database.execute("DETACH other")
+
     def count(self) -> int:
-        """How many messages it holds."""
+        """Return how many messages the file holds."""
         with self._errors():
             return int(self._one("SELECT count(*) FROM messages") or 0)
 
+    def count_between(self, wanted: MessageFilter, *, after: int, before: int) -> int:
+        """Return how many matching messages lie between these two places, both excluded."""
+        where, values = _conditions(wanted)
+        sql = f"SELECT count(*) FROM messages WHERE {' AND '.join(where)} AND seq > ? AND seq < ?"  # noqa: S608
+        with self._errors():
+            return int(self._database.execute(sql, (*values, after, before)).fetchone()[0])
+
     def check(self) -> None:
-        """Read all of it; `StorageCorrupt` when something is damaged."""
+        """Read the whole file; raise `StorageCorrupt` when something is damaged."""
         with self._errors():
             found = self._one("PRAGMA quick_check(1)")
         if found != "ok":
             raise StorageCorrupt(f"{self.path} is damaged: {found}.")
 
     def close(self, *, alone: bool = False) -> None:
-        """Close it; `alone`: first put everything into the one file, so that it can be renamed."""
+        """Close the file. `alone`: put everything into the one file first, so that it can be renamed."""
         try:
             if alone:
                 with self._errors():
@@ -190,55 +258,47 @@ class MessageFile:
         found = self._database.execute(sql).fetchone()
         return found[0] if found else None
 
+    def _named(self, number: int) -> Source:
+        sql = "SELECT job_id, domain, name FROM sources WHERE source = ?"
+        return Source(*self._database.execute(sql, (number,)).fetchone())
+
+    def _oldest(self, source: Source, size: int | None) -> Evicted | None:
+        names = (source.job_id, source.domain, source.name)
+        found = self._database.execute(_NUMBER, names).fetchone()
+        if found is None:
+            return None
+        number = found[0]
+        behind = _FAR if size is None else self._database.execute(_BEHIND, (_ROW_BYTES, number, size)).fetchone()[0]
+        sql = "SELECT count(*), max(seq) FROM messages WHERE source = ? AND seq <= ?"
+        rows, place = self._database.execute(sql, (number, behind or 0)).fetchone()
+        if not rows:
+            return None
+        epoch = self._database.execute("SELECT epoch FROM messages WHERE seq = ?", (place,)).fetchone()[0]
+        return Evicted(
+            job_id=source.job_id, domain=source.domain, name=source.name, rows=rows, place=place, epoch=epoch
+        )
+
     def _source(self, source: Source, known: dict[Source, int]) -> int:
         number = known.get(source)
         if number is None:
             values = (source.job_id, source.domain, source.name)
             self._database.execute("INSERT OR IGNORE INTO sources (job_id, domain, name) VALUES (?, ?, ?)", values)
-            sql = "SELECT source FROM sources WHERE job_id = ? AND domain = ? AND name = ?"
-            number = known[source] = int(self._database.execute(sql, values).fetchone()[0])
+            number = known[source] = int(self._database.execute(_NUMBER, values).fetchone()[0])
         return number
 
     @contextmanager
-    def _transaction(self) -> Generator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
-
-    @contextmanager
     def _errors(self) -> Generator[None]:
-        """SQLite's errors in our words."""
+        """Raise SQLite's errors as `StorageCorrupt` or `StorageFull`."""
         try:
             yield
         except (sqlite3.ProgrammingError, sqlite3.NotSupportedError):
-            raise  # a fault of ours, not the file's
-        except UnicodeDecodeError as error:  # of names in the file, also in SQLite's own words
+            raise  # a programming error, not damage
+        except UnicodeDecodeError as error:  # from names in the file, or from SQLite's own message
             raise StorageCorrupt(f"{self.path} is damaged: {error}.") from error
         except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-            if code in _DAMAGED:
+            if fault_of(error) is Fault.DAMAGED or code_of(error) in _MISSHAPEN:
                 raise StorageCorrupt(f"{self.path} is damaged: {error}.") from error
             raise StorageFull(f"{self.path} cannot be used now: {error}.", hint="Is the disk full?") from error
-
-
-def rename(path: Path, to: Path) -> None:
-    """Rename a closed file, and what SQLite keeps beside it."""
-    path.replace(to)
-    for side in _SIDES:
-        beside = path.with_name(path.name + side)
-        if beside.exists():
-            beside.replace(to.with_name(to.name + side))
-
-
-def remove(path: Path) -> None:
-    """Delete a closed file, and what SQLite keeps beside it."""
-    for name in (path.name, *(path.name + side for side in _SIDES)):
-        path.with_name(name).unlink(missing_ok=True)
 
 
 def _conditions(wanted: MessageFilter) -> tuple[list[str], list[object]]:
@@ -266,7 +326,7 @@ def _conditions(wanted: MessageFilter) -> tuple[list[str], list[object]]:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is one as we store them; damage can make anything of it."""
+    """Return whether the value is a number as this module stores them; damage can replace it by any other value."""
     return isinstance(value, int) and abs(value) < _FAR
 
 

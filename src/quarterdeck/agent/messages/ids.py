@@ -1,7 +1,7 @@
-"""The node's message numbers: uint32, one after the other, beginning again after 2^32, never given twice before that.
+"""The node's message numbers: consecutive uint32, wrapping after 2^32, never given twice before that.
 
-Owns one small file with the first number that no run of the agent may have used yet. Numbers are set aside in blocks,
-so it is written once for many messages; a killed agent leaves the rest of its block unused.
+Owns one small file with the first number that no run of the agent may have used yet. Numbers are reserved in blocks,
+so the file is written once for many messages; a killed agent leaves the rest of its block unused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from quarterdeck.link.private_files import write_private
+from quarterdeck.kit.files import write_private
 
 BLOCK = 1 << 18
 _AROUND = 1 << 32
@@ -20,16 +20,16 @@ log = logging.getLogger(__name__)
 
 
 class MessageIds:
-    """For one thread. `last_stored`: the newest number in the store, for when the file is gone or damaged."""
+    """Gives numbers. Used by one thread. `last_stored`: the newest stored number, used when the file is lost."""
 
     def __init__(self, path: Path, *, last_stored: int | None) -> None:
         self._path = path
         self._next = self._read(last_stored)
-        self._left = 0  # of the block
+        self._left = 0  # of the reserved block
         self._refused = False
 
     def take(self, count: int) -> Sequence[int]:
-        """The next `count` numbers, of which there are far fewer than 2^32."""
+        """Return the next `count` numbers; `count` is far below 2^32."""
         first, self._next = self._next, (self._next + count) % _AROUND
         self._left -= count
         if self._left < 0:
@@ -43,7 +43,7 @@ class MessageIds:
         self._reserve(0)
 
     def _reserve(self, count: int) -> None:
-        """A full disk does not stop the numbers: until it takes a block, a kill could let some be given again."""
+        """Reserve numbers in the file. If the disk refuses, they are given all the same, and a kill may repeat some."""
         try:
             write_private(self._path, str((self._next + count) % _AROUND).encode())
         except OSError as error:

@@ -1,14 +1,14 @@
-"""The bytes of one stream become messages, however they are cut into chunks.
+"""Turns the bytes of one stream into messages, however the bytes are cut into chunks.
 
     text             a message of the stream's own level
     7::text          a message of level 7
     5:::text         a block of level 5: this and all lines up to one that is exactly `:::`
-    101::4711        a message of the stream's own level, and a wish that process 4711 is measured too
+    101::4711        a message of the stream's own level, and a request to measure process 4711 too
 
-Marks that are no level of the table (50, 100, 007) are text. No byte is lost: texts are the bytes as they came, blank
-lines and NULs included, without the line end, of which `Mark` says what it was. A text longer than a piece comes in
-several, each but the last marked CONTINUES; so memory stays bounded. A block that is never closed comes at the end of
-the stream, marked UNTERMINATED. It owns the state between two chunks and nothing else.
+Marks that are no level of the table (50, 100, 007) are text. No byte is lost: texts are the bytes of the stream, with
+blank lines and NULs, without the line end, whose kind is in `Mark`. A text longer than a piece is given in several
+messages, each but the last marked CONTINUES; so memory stays bounded. A block that is never closed is given at the end
+of the stream, marked UNTERMINATED. The parser owns the state between two chunks and nothing else.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _BLOCK_END = (b":::", b":::\r")
 _LEVELS = "|".join(str(int(level)) for level in sorted(Level, reverse=True))
 _MARK = re.compile(rf"({_LEVELS})::(:?)".encode())
 _METER = re.compile(rf"{METER_LEVEL}::([1-9]\d{{0,9}})\r?".encode())
+#: text that has a mark, a request, or is too short to tell
+_MAY_BE_MARKED = re.compile(rf"(?:{_LEVELS})::|{METER_LEVEL}::|\d{{0,3}}:{{0,2}}\Z".encode())
 
 
 #: what a parser holds between two chunks: `_rest`, `_open`, `_text`, `_block`, `_inside`
@@ -46,43 +48,44 @@ class Lines:
         return len(self.texts)
 
     def add(self, level: int, text: bytes, marks: int = 0) -> None:
-        """One message more."""
+        """Add one message."""
         self.levels.append(level)
         self.texts.append(text)
         self.marks.append(marks)
 
     def extend(self, level: int, texts: list[bytes]) -> None:
-        """Whole lines of one level."""
+        """Add whole lines of one level."""
         self.levels += [level] * len(texts)
         self.texts += texts
         self.marks += [0] * len(texts)
 
 
 class LineParser:
-    """Parses one stream; `level` is that of its lines without a mark."""
+    """Parses one stream. `level`: the level of its lines without a mark."""
 
     def __init__(self, level: Level, *, piece_bytes: int = PIECE_BYTES) -> None:
         self._level = int(level)
         self._piece_bytes = piece_bytes
-        self._rest = bytearray()  # of a line whose end has not come, from its beginning
+        self._rest = bytearray()  # of a line whose end has not arrived, from its beginning
         self._open: int | None = None  # the level of the message whose text is in `_text`
         self._text = bytearray()
-        self._block = False  # that message is a block, and ends with an end mark
+        self._block = False  # the open message is a block, and ends with an end mark
         self._inside = False  # the stream is within a line whose beginning is in `_text` already
+        self._given = False  # pieces of that line were given before its end arrived
         self._found = Lines()
 
     @property
     def state(self) -> ParserState:
-        """What is unfinished; another parser of the same stream can go on with it."""
+        """Return the unfinished part, with which another parser of the same stream can continue."""
         return bytes(self._rest), self._open, bytes(self._text), self._block, self._inside
 
     def restore(self, state: ParserState) -> None:
-        """Go on where another stopped."""
+        """Continue where another parser stopped."""
         rest, self._open, text, self._block, self._inside = state
         self._rest, self._text = bytearray(rest), bytearray(text)
 
     def feed(self, chunk: bytes) -> Lines:
-        """The messages that are complete now, or long enough for a piece."""
+        """Return the messages that are complete now, or long enough for a piece."""
         head, newline, tail = chunk.rpartition(_NEWLINE)
         if newline:
             self._whole_lines(bytes(self._rest) + head if self._rest else head)
@@ -92,8 +95,28 @@ class LineParser:
             self._begin_line()
         return self._take()
 
+    @property
+    def unfinished(self) -> bool:
+        """Return whether part of a line has arrived without its end: a prompt, for example, for which a user waits.
+
+        A line that has a mark, or may turn out to have one, is given only as a whole; so is a block.
+        """
+        if self._inside:
+            return not self._block and self._open == self._level and _displayable(self._text) > 0
+        return not self._block and not _MAY_BE_MARKED.match(self._rest) and _displayable(self._rest) > 0
+
+    def pause(self) -> Lines:
+        """Return what has arrived of the line as a piece, because its end has not arrived for a while."""
+        if self.unfinished:
+            self._begin_line()
+            piece = _displayable(self._text)
+            self._found.add(self._level, bytes(self._text[:piece]), int(Mark.CONTINUES))
+            del self._text[:piece]
+            self._given = True
+        return self._take()
+
     def end(self) -> Lines:
-        """The stream is over: what it left unfinished."""
+        """Return what the stream left unfinished at its end."""
         if self._rest or self._inside:
             if not self._inside and self._block and bytes(self._rest) in _BLOCK_END:
                 self._close_block()
@@ -108,7 +131,7 @@ class LineParser:
 
     # ── lines ────────────────────────────────────────────────────────────────────────────────────────────────────────
     def _whole_lines(self, data: bytes) -> None:
-        """Lines whose ends have all come; the last line end is not in `data`."""
+        """Parse lines whose ends have all arrived; the last line end is not in `data`."""
         if self._inside:
             first, newline, data = data.partition(_NEWLINE)
             self._end_line(first)
@@ -126,7 +149,7 @@ class LineParser:
             self._line(line)
 
     def _line(self, line: bytes) -> None:
-        """One line from its beginning to its end."""
+        """Parse one line from its beginning to its end."""
         if self._block:
             if line in _BLOCK_END:
                 self._close_block()
@@ -146,7 +169,7 @@ class LineParser:
         self._end_line(b"")
 
     def _begin_line(self) -> None:
-        """Take the part of a line that is here, though its end is not: it is too long to wait for."""
+        """Take the part of a line that has arrived without its end, because it is too long to wait for."""
         if self._inside or self._block:
             self._text += self._rest
         else:
@@ -156,7 +179,7 @@ class LineParser:
         self._cut()
 
     def _begin(self, line: bytes) -> None:
-        """The beginning of a line outside of a block opens a message."""
+        """Open a message with the beginning of a line outside of a block."""
         mark = _MARK.match(line)
         self._open = int(mark[1]) if mark else self._level
         self._block = bool(mark and mark[2])
@@ -165,7 +188,7 @@ class LineParser:
             self._look_for_meter(line)
 
     def _end_line(self, rest: bytes) -> None:
-        """The line that is in `_text` ends with `rest`."""
+        """End the line that is in `_text` with `rest`."""
         self._inside = False
         self._text += rest
         if not self._block:
@@ -174,7 +197,7 @@ class LineParser:
             self._text += _NEWLINE
             self._cut()
         else:
-            self._text.clear()  # nothing behind the opening mark is no line
+            self._text.clear()  # an empty rest behind the opening mark is not a line
 
     def _look_for_meter(self, line: bytes) -> None:
         if line.startswith(b"101::") and (wish := _METER.fullmatch(line)):
@@ -187,18 +210,19 @@ class LineParser:
         self._finish(marks)
 
     def _finish(self, marks: Mark = _NONE) -> None:
-        """The text is complete; a carriage return at its end was part of the line end."""
+        """Complete the text; a carriage return at its end was part of the line end."""
         assert self._open is not None
         if not marks & Mark.CONTINUES and self._text.endswith(b"\r"):
             marks |= Mark.CRLF
             del self._text[-1:]
         self._cut(final=True)
-        self._found.add(self._open, bytes(self._text), int(marks))
-        self._open, self._block, self._inside = None, False, False
+        if self._text or not self._given or not marks & Mark.CONTINUES:  # else nothing follows the last piece
+            self._found.add(self._open, bytes(self._text), int(marks))
+        self._open, self._block, self._inside, self._given = None, False, False, False
         self._text.clear()
 
     def _cut(self, *, final: bool = False) -> None:
-        """Give pieces while there is certainly more text than one: a last line end may turn out to be none of it."""
+        """Give pieces while there is certainly more text than one: a last line end may not be part of the text."""
         end = len(self._text)
         if self._open is None or end <= self._piece_bytes:
             return
@@ -216,8 +240,21 @@ class LineParser:
         return found
 
 
+def _displayable(text: bytearray) -> int:
+    """Return how many bytes can be given now without splitting a character or a line end."""
+    end = len(text)
+    for back in range(1, min(4, end + 1)):
+        lead = text[end - back]
+        if lead & 0xC0 == 0xC0:  # of a character of two bytes or more
+            end -= back if back < (2 if lead < 0xE0 else 3 if lead < 0xF0 else 4) else 0
+            break
+        if lead < 0x80:
+            break
+    return end - text.endswith(b"\r", 0, end)
+
+
 def _character(text: bytearray, place: int) -> int:
-    """Where the UTF-8 character begins that `place` is in, so that no piece ends within one."""
+    """Return where the UTF-8 character begins that `place` is in, so that no piece ends within a character."""
     for back in range(4):
         if text[place - back] & 0xC0 != 0x80:
             return place - back

@@ -1,4 +1,4 @@
-"""Runs: messages of one process that were read together, as columns, and which of them go where.
+"""Runs: messages of one process that were read together, as columns, and the levels that decide where they go.
 
 A run is what the store inserts and what is forwarded; nothing on this way makes an object of a single message.
 """
@@ -11,19 +11,24 @@ from itertools import compress
 from typing import Self
 
 from quarterdeck.agent.messages.lines import Lines
-from quarterdeck.model.messages import Levels, LogLevels
+from quarterdeck.model.messages import Levels, LogLevels, MessageFilter
 
-#: what a message weighs in memory beside its text
+#: memory that a message takes in addition to its text
 ENTRY_BYTES = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Whose messages they are."""
+    """The process that messages belong to."""
 
     job_id: str
     domain: str = ""
     name: str = ""
+
+    def may_match(self, wanted: MessageFilter) -> bool:
+        """Return whether messages of this run can be among these."""
+        named = ((wanted.job_id, self.job_id), (wanted.domain, self.domain), (wanted.name, self.name))
+        return all(want is None or want == have for want, have in named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,11 @@ class Run:
     levels: Sequence[int]
     texts: Sequence[bytes]
     marks: Sequence[int]
-    ids: Sequence[int] = ()  #: the node's numbers; none until the log gave them
+    ids: Sequence[int] = ()  #: the node's numbers; empty until the log assigned them
 
     @classmethod
     def of(cls, source: Source, lines: Lines, *, epoch_ms: int) -> Self:
-        """What a parser found just now."""
+        """Return a run of what a parser has found."""
         return cls(source, epoch_ms, lines.levels, lines.texts, lines.marks)
 
     def __len__(self) -> int:
@@ -47,11 +52,11 @@ class Run:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes in memory."""
+        """Return how many bytes the run takes in memory."""
         return sum(map(len, self.texts)) + ENTRY_BYTES * len(self.texts)
 
     def only(self, levels: Levels) -> Run:
-        """The messages of these levels; the same run when it has no other."""
+        """Return the messages of these levels; the run itself when it has no others."""
         if levels.numbers.issuperset(self.levels):
             return self
         kept = [level in levels.numbers for level in self.levels]
@@ -65,13 +70,13 @@ class Run:
         )
 
     def numbered(self, ids: Sequence[int]) -> Run:
-        """The same messages with the node's numbers."""
+        """Return the same messages with the node's numbers."""
         return Run(self.source, self.epoch_ms, self.levels, self.texts, self.marks, ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """Which of a process' messages are processed, kept on the node, and forwarded."""
+    """The levels of a process' messages that are processed, kept on the node, and forwarded."""
 
     processed: Levels
     kept: Levels
@@ -79,5 +84,5 @@ class Routing:
 
     @classmethod
     def of(cls, levels: LogLevels) -> Self:
-        """As a command's arguments say. `BadInput` when they are no sets of levels."""
+        """Return the routing that a command's arguments describe. Raise `BadInput` when they are no sets of levels."""
         return cls(*map(Levels.parse, (levels.loglevels, levels.loglevels_db, levels.loglevels_ac)))

@@ -1,13 +1,14 @@
-"""Module instances on this node: eBPF programs in the kernel, and the way of what they see into columns.
+"""Module instances on this node: eBPF programs in the kernel, and how their data becomes columns.
 
-    instances   the desired set made true: states, retries, the comparison of sets
-    instance    one module: started, stopped, and what it cost
-    loading     programs into the kernel, alternatives; probes, settings: what the manifest and a deploy say
-    edge        the thread that takes everything out of the kernel; outlet: the one that encodes what has piled up
-    reader      what every table shares: pile, rate limit, counts; losses: what programs counted as lost
+    instances   starts and stops what the desired set names: states, retries, the comparison of sets
+    instance    one running module: how it starts and stops, and what it costs
+    loading     loads programs into the kernel and chooses alternatives; probes, settings: the values that it needs
+    edge        the thread that reads everything from the kernel; encoder: the thread that encodes what was read
+    reader      what all tables share: waiting rows, rate limit, counts; losses: losses that programs counted
     streams     ring and perf buffers as tables; maps, entries: maps and globals as tables, deltas
-    extract     records as columns; texts, stacks, clock: the columns that are no plain numbers
-    transforms  WASM in place of extract
+    extract     turns records into columns; texts, stacks, clock, times: the columns that are not plain numbers
+    counters    differences of counters; walks: iterators as tables
+    transforms  turns records into columns by a WASM transform
 
-`Instances` is all that the agent needs of it.
+The rest of the agent uses only `Instances`.
 """

@@ -1,10 +1,10 @@
-"""The edge thread: where everything that programs send and keep is taken out of the kernel, for all instances.
+"""The edge thread: reads buffers and maps of the kernel for all instances.
 
-It owns the rhythm. Idle, it sleeps until a buffer wakes it, a map is to be read, or (for programs that wake nobody) a
-short while has passed. Busy, it ticks: it looks at the fill levels, and reads a buffer that fills up. When what came
-first has waited as long as rows may, everything that waits leaves together, whichever table it is for: on a quiet host
-it is waking up that costs, here and in every thread behind. Which way a reading goes is the reader's; a reader that
-fails is taken out and its instance told, the others never notice.
+Owns the schedule. When idle, it sleeps until a buffer wakes it, a map is to be read, or (for programs that wake nobody)
+a short time has passed. When busy, it ticks: it looks at the fill levels, and reads a buffer that fills up. When the
+oldest waiting row has waited as long as rows may, all waiting rows are sent together, whichever table they are for: on
+a quiet host, waking up is the cost, here and in every later thread. How to read is decided by the reader. A reader
+that fails is removed and its instance notified; the others are not affected.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from quarterdeck.agent.modules.clock import EpochClock
+from quarterdeck.agent.modules.encoder import Encoder
 from quarterdeck.agent.modules.losses import KernelLosses
-from quarterdeck.agent.modules.outlet import Outlet
 from quarterdeck.agent.modules.reader import Reader
 from quarterdeck.agent.modules.streams import URGENT_FILL
 
 #: between two looks at the fill levels while something waits in a buffer, at least and at most, at first; a
 #: look costs 0.1 to 0.3 ms of CPU, as the thread must wake up for it
 SHORTEST_TICK_S, LONGEST_TICK_S, TICK_S = 0.002, 0.080, 0.010
-#: how long a program that wakes nobody (BPF_RB_NO_WAKEUP) may go unnoticed: the first time, and once one was found
+#: how long records of a program that wakes nobody (BPF_RB_NO_WAKEUP) may wait: the first time, and once one was found
 FALLBACK_S, SILENT_FALLBACK_S = 0.250, 0.050
 _IDLE_S = 60.0  # with nothing to read
-#: a pile leaves early when it is this large
+#: collected rows are sent early when they are this many
 FLUSH_ROWS = 65_536
 FLUSH_BYTES = 4 << 20
 
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Tap:
-    """The readers of one instance. `failed` is called on the edge thread, once, with what a reader raised."""
+    """The readers of one instance. `failed` is called on the edge thread, once, with the error of a reader."""
 
     readers: tuple[Reader, ...]
     failed: Callable[[Exception], None]
@@ -50,10 +50,10 @@ class Tap:
 
 
 class Edge:
-    """Starts its thread at once. `add` and `remove` from any other thread; `close` removes what is left."""
+    """Starts its thread at once. Call `add` and `remove` from any other thread; `close` removes all remaining taps."""
 
-    def __init__(self, outlet: Outlet, clock: EpochClock, *, flush_interval_s: float = 0.25) -> None:
-        self._outlet = outlet
+    def __init__(self, encoder: Encoder, clock: EpochClock, *, flush_interval_s: float = 0.25) -> None:
+        self._encoder = encoder
         self._clock = clock
         self._flush_interval_s = flush_interval_s
         self._taps: list[Tap] = []
@@ -71,16 +71,16 @@ class Edge:
         self._thread.start()
 
     def add(self, tap: Tap) -> None:
-        """Begin to read; returns when the edge thread has it."""
+        """Begin to read; return when the edge thread has the tap."""
         self._command(lambda: self._add(tap))
 
     def remove(self, tap: Tap) -> None:
-        """Read one last time, send everything and stop reading; returns when it has been emitted."""
+        """Read one last time, send everything and stop reading; return when everything has been emitted."""
         self._command(lambda: self._remove(tap))
-        self._outlet.settle()
+        self._encoder.settle()
 
     def close(self) -> None:
-        """End the thread; taps still in are read one last time."""
+        """End the thread; remaining taps are read one last time."""
         for tap in tuple(self._taps):
             self.remove(tap)
         self._closing = True
@@ -107,15 +107,15 @@ class Edge:
             for tap in self._taps:
                 if not tap.broken:
                     self._serve(tap, now_s, leaving=leaving)
-            self._outlet.flush(*(each for each in self._readers() if _leaves(each, leaving=leaving)))
+            self._encoder.flush(*(each for each in self._readers() if _leaves(each, leaving=leaving)))
 
     def _sleep(self) -> None:
-        """Wait until something is due: see the module's words on the rhythm."""
+        """Wait until something is due; the module's docstring describes the schedule."""
+        fill = self._fill()  # before the deadline, which is infinite when nothing waits: what comes later wakes epoll
         now_s = time.monotonic()
         left_s = self._deadline(now_s) - now_s
         if left_s <= 0:
             return
-        fill = self._fill()
         if not fill:
             self._tick_s = TICK_S
             if not self._epoll.poll(min(left_s, self._fallback_s if self._streams else _IDLE_S)) and self._fill():
@@ -131,16 +131,16 @@ class Edge:
             left_s = until_s - time.monotonic()
 
     def _fill(self) -> float:
-        """How full the fullest buffer is."""
+        """Return how full the fullest buffer is."""
         return max([reader.fill for reader in self._streams], default=0.0)
 
     def _deadline(self, now_s: float) -> float:
-        """The monotonic time at which something is due."""
+        """Return the monotonic time at which something is due."""
         due_s = min((reader.due(now_s) for reader in self._readers()), default=float("inf"))
         return min(due_s, self._leaves_s())
 
     def _leaves_s(self) -> float:
-        """The monotonic time at which what waits has waited long enough."""
+        """Return the monotonic time at which the oldest waiting row must be sent."""
         waiting = [reader.waiting_since_s for reader in self._readers() if reader.waiting_since_s is not None]
         return min(waiting) + self._flush_interval_s if waiting else float("inf")
 
@@ -195,11 +195,11 @@ class Edge:
                 reader.abandon(str(error))
         if tap.losses is not None:
             tap.losses.check()
-        self._outlet.flush(*tap.readers)
+        self._encoder.flush(*tap.readers)
 
     def _break(self, tap: Tap, error: Exception) -> None:
         log.warning("reading %s failed: %s", tap.readers[0].module, error, exc_info=error)
-        self._unregister(tap)  # nobody reads its buffers now, so they would be ready all the time
+        self._unregister(tap)  # nothing reads its buffers now, so they would always be ready
         tap.broken = True
         self._find_streams()
         tap.failed(error)

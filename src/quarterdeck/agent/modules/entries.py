@@ -1,26 +1,22 @@
-"""What a reading of a map gives: its entries as they are, or what changed since the reading before.
+"""Entries of a map from one reading: as they are, or as what changed since the previous reading.
 
-It owns the folding of per-CPU values and the subtraction of counters, both vectorised over all entries.
+Owns the folding of per-CPU values and the lookup of known entries, both vectorised; `counters` subtracts the counters.
 Lookup-and-delete loses what a program adds while it holds a value, so counters in hot maps are read and subtracted, and
-only `drain` takes entries out. It never talks to the kernel: keys and values come in as bytes.
+only `drain` removes entries. It never calls the kernel: keys and values come in as bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quarterdeck.agent.modules.counters import Counters, numbers, numbers_of
 from quarterdeck.bpf.records import Bytes
-from quarterdeck.model.modules import Field, FieldKind, TableSource
-
-#: A counter that shrank by less than half, and was larger than this, was overtaken by a racing update, not reset.
-SMALL_COUNT = 1024
-
-_NUMBERS = frozenset({FieldKind.SCALAR, FieldKind.ARRAY})
+from quarterdeck.model.modules import TableSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,55 +31,66 @@ class Entries:
         return len(self.keys)
 
     def only(self, kept: NDArray[Any]) -> Entries:
-        """The entries at these places, or where the mask is true."""
+        """Return the entries at these places, or where the mask is true."""
         return Entries(self.keys[kept], self.values[kept], None if self.cpus is None else self.cpus[kept])
 
     def packed(self) -> Bytes:
-        """Key and value side by side, (n, key_size + value_size): the record that the fields' offsets count from."""
+        """Return key and value joined, (n, key_size + value_size): the record that field offsets refer to."""
         return np.concatenate((self.keys, self.values), axis=1)
 
 
-def fold_cpus(keys: Bytes, values: NDArray[np.uint8], source: TableSource) -> Entries:
-    """One value an entry out of (n, CPUs, value_size), or a row for each CPU, as the source has it.
+def fold_cpus(
+    keys: Bytes, values: NDArray[np.uint8], source: TableSource, gauges: Collection[str] = frozenset()
+) -> Entries:
+    """Return one value per entry from (n, CPUs, value_size), or one row per CPU, as the source specifies.
 
-    Numbers are summed (counters; all of them where none is marked as one) or the largest is taken; what is no number
-    comes from the first CPU that has anything.
+    Numbers are summed (the counters, or all numbers where none is declared as one), or the largest is taken (also for
+    `gauges`, which were declared as counters wrongly); other values come from the first CPU that has a nonzero one.
     """
     n, cpus, size = values.shape
     if source.per_cpu == "each" or source.transform:
-        numbers = np.tile(np.arange(cpus, dtype=np.uint32), n)
-        return Entries(np.repeat(keys, cpus, axis=0), values.reshape(n * cpus, size), numbers)
+        cpu_of = np.tile(np.arange(cpus, dtype=np.uint32), n)
+        return Entries(np.repeat(keys, cpus, axis=0), values.reshape(n * cpus, size), cpu_of)
     used = values.any(axis=2)
     folded = values[np.arange(n), used.argmax(axis=1)]
-    summed = [field.column for field in _numbers_of(source) if field.additive] or None
-    for field in _numbers_of(source):
-        every = _view(values, field, source.key_size)
-        add = source.per_cpu == "sum" and (summed is None or field.column in summed)
-        _view(folded, field, source.key_size)[...] = every.sum(axis=1) if add else every.max(axis=1)
+    fields = numbers_of(source)
+    marked = any(field.additive for field in fields)
+    for field in fields:
+        every = numbers(values, field, source.key_size)
+        counts = (field.additive or not marked) and field.column not in gauges
+        add = source.per_cpu == "sum" and counts
+        numbers(folded, field, source.key_size)[...] = every.sum(axis=1) if add else every.max(axis=1)
     return Entries(keys, folded)
 
 
 class Deltas:
-    """Remembers the entries of the last reading and gives what changed since."""
+    """Remembers the entries of the last reading and returns what changed since."""
 
-    def __init__(self, source: TableSource) -> None:
-        self._source = source
-        self._counters = [field for field in _numbers_of(source) if field.additive]
+    def __init__(
+        self, source: TableSource, *, lasting: bool = False, notice: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`lasting`: entries are never deleted and recreated; `notice` is called for columns that are not counters."""
+        self._counters = Counters(source, lasting=lasting, notice=notice)
         self._index: KeyIndex | None = None
         self._values: Bytes | None = None
 
-    def take(self, entries: Entries) -> Entries:
-        """The entries whose value changed, their counters as differences; of a new entry all that it has.
+    @property
+    def gauges(self) -> frozenset[str]:
+        """Return the columns that were declared as counters and turned out to be gauges."""
+        return self._counters.gauges
 
-        A counter that went down was reset (or its entry was evicted and made anew): it counts from zero again.
+    def take(self, entries: Entries) -> Entries:
+        """Return the entries whose value changed, their counters as differences; a new entry with its full values.
+
+        An entry that was missing at the last reading counts as new.
         """
         keys = _identity(entries)
         before = self._before(keys, entries.values)
         changed = (entries.values != before).any(axis=1)
         after = entries.values
         differences = entries.values[changed]
-        if self._counters and len(differences):
-            kept = self._subtract(differences, before[changed])
+        if len(self._counters) and len(differences):
+            kept = self._counters.subtract(differences, before[changed])
             if kept is not None:
                 after = after.copy()
                 after[changed] = kept
@@ -92,7 +99,7 @@ class Deltas:
         return Entries(chosen.keys, differences, chosen.cpus)
 
     def _before(self, keys: Bytes, values: Bytes) -> Bytes:
-        """The values of the last reading in the order of `keys`, zeros for those that are new."""
+        """Return the values of the last reading in the order of `keys`; zeros for new keys."""
         if self._index is None or self._values is None:
             return np.zeros_like(values)
         if self._index.same(keys):
@@ -102,33 +109,9 @@ class Deltas:
         before[places < 0] = 0
         return before
 
-    def _subtract(self, now: Bytes, before: Bytes) -> Bytes | None:
-        """Turn the counters of `now` into differences; returns the values to remember where they are not `now`'s."""
-        key_size = self._source.key_size
-        reset = np.zeros(len(now), np.bool_)
-        back = np.zeros(len(now), np.bool_)
-        for field in self._counters:
-            new, old = _view(now, field, key_size), _view(before, field, key_size)
-            fell = new < old
-            if fell.any():
-                back |= fell.any(axis=1)
-                reset |= (fell & ((old < SMALL_COUNT) | (new < old - old // 2))).any(axis=1)
-        if reset.any():
-            before[reset] = 0
-        kept = now.copy() if (back & ~reset).any() else None
-        for field in self._counters:
-            new, old = _view(now, field, key_size), _view(before, field, key_size)
-            if kept is not None:
-                higher = np.maximum(new, old)
-                _view(kept, field, key_size)[...] = higher
-                new[...] = higher - old
-            else:
-                new -= old
-        return kept
-
 
 class KeyIndex:
-    """Finds keys of the same size among those it was made of: 100,000 in a few milliseconds."""
+    """Finds keys in a fixed set of keys of the same size: 100,000 in a few milliseconds."""
 
     def __init__(self, keys: Bytes) -> None:
         self._keys = keys
@@ -136,11 +119,11 @@ class KeyIndex:
         self._order: NDArray[np.intp] | None = None
 
     def same(self, keys: Bytes) -> bool:
-        """Whether these are the very keys, in the same order: the usual case of a quiet map."""
+        """Return whether these are exactly the keys of the index, in the same order: the usual case of a quiet map."""
         return keys.shape == self._keys.shape and bool((keys == self._keys).all())
 
     def find(self, keys: Bytes) -> NDArray[np.intp]:
-        """The place of each key, -1 where it is not there."""
+        """Return the place of each key; -1 for a missing one."""
         if not len(self._keys):
             return np.full(len(keys), -1, np.intp)
         if self._order is None:
@@ -152,20 +135,20 @@ class KeyIndex:
         hit = self._sorted[slots] == wanted
         wrong = hit & (self._keys[places] != keys).any(axis=1)
         places = np.where(hit & ~wrong, places, -1)
-        for row in np.flatnonzero(wrong):  # two keys of one 64-bit hash: once in many lifetimes
+        for row in np.flatnonzero(wrong):  # two keys with one 64-bit hash: practically never
             exact = np.flatnonzero((self._keys == keys[row]).all(axis=1))
             places[row] = exact[0] if len(exact) else -1
         return places
 
 
 def chunks(total: int, size: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of pieces of at most `size`."""
+    """Return (start, stop) of pieces of at most `size`."""
     for start in range(0, total, size):
         yield start, min(start + size, total)
 
 
 def _hashes(keys: Bytes) -> NDArray[np.uint64]:
-    """A 64-bit hash of each key; keys of up to 8 bytes are their own."""
+    """Return a 64-bit hash of each key; keys of up to 8 bytes are their own hash."""
     n, size = keys.shape
     padded = np.zeros((n, max(1, -(-size // 8)) * 8), np.uint8)
     padded[:, :size] = keys
@@ -179,20 +162,7 @@ def _hashes(keys: Bytes) -> NDArray[np.uint64]:
 
 
 def _identity(entries: Entries) -> Bytes:
-    """What tells entries apart: the key, and the CPU where each has its own."""
+    """Return what identifies entries: the key, and the CPU where each CPU has its own row."""
     if entries.cpus is None:
         return entries.keys
     return np.concatenate((entries.keys, entries.cpus[:, None].view(np.uint8)), axis=1)
-
-
-def _numbers_of(source: TableSource) -> Sequence[Field]:
-    """The numeric fields of the value."""
-    return [field for field in source.fields if field.kind in _NUMBERS and field.offset >= source.key_size]
-
-
-def _view(values: NDArray[np.uint8], field: Field, key_size: int) -> NDArray[Any]:
-    """The field's numbers within the last axis of `values`, (…, count)."""
-    start = field.offset - key_size
-    kind = "f" if field.floating else "i" if field.signed else "u"
-    dtype = np.dtype(f"{'>' if field.big_endian else '='}{kind}{field.size}")
-    return values[..., start : start + field.size * field.count].view(dtype)

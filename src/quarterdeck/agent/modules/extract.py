@@ -1,8 +1,8 @@
-"""Records as columns: each field of all records at once, as `model.Field` says where it lies.
+"""Turns records into columns: reads each field of all records at once, at the place that `model.Field` gives.
 
-It owns the reading of every FieldKind, vectorised: numbers are strided copies, texts go through `Texts`, stack ids
-through `Stacks`. Where a record is shorter than its struct, what is missing is zero or empty. It never decides which
-records to read, and every array it returns is a copy: the records may be given back to the kernel.
+Owns the reading of every FieldKind, vectorised: numbers are strided copies, texts are read by `Texts`, stack ids by
+`Stacks`. Where a record is shorter than its struct, the missing part is zero or empty. It never decides which records
+to read, and every array that it returns is a copy: the memory of the records may be returned to the kernel.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarterdeck.agent.modules.clock import EpochClock
+from quarterdeck.agent.modules.enum_names import EnumNames
 from quarterdeck.agent.modules.stacks import Stacks
 from quarterdeck.agent.modules.texts import End, Texts
+from quarterdeck.agent.modules.times import TIME
 from quarterdeck.bpf.records import Bytes, Records
 from quarterdeck.columns.arrow import NUMBER_TYPES
 from quarterdeck.columns.batch import Batch
@@ -24,18 +26,19 @@ from quarterdeck.model.errors import BadProgram
 from quarterdeck.model.modules import Field, FieldKind, TableSource
 from quarterdeck.model.tables import Column, ColumnType
 
-#: Fields that end within so many bytes of a record are taken from one common copy where records differ in length.
+#: Fields that end within this many bytes of a record are taken from one common copy when records differ in length.
 NEAR_BYTES = 512
-TIME = "time"
 
 _TEXT_KINDS = frozenset({FieldKind.CHARS, FieldKind.TAIL})
 _ANY_WIDTH = 0xFFFFFFFF
+_IPV4_FAMILIES = (2, 4)  # AF_INET, and the version in an IP header
+_MAPPED = np.frombuffer(bytes(10) + b"\xff\xff", np.uint8)  # the prefix of IPv4 addresses among IPv6 ones
 _PID_AND_TID = 8  # bytes of what bpf_get_current_pid_tgid() returns: the process's id in the upper half
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What extraction leans on; shared by the instances of one edge thread, but for the stacks."""
+    """The tools of extraction; shared by the instances of one edge thread, except for the stacks."""
 
     texts: Texts
     clock: EpochClock
@@ -43,7 +46,7 @@ class Tools:
 
 
 class Extractor:
-    """Reads the records of one source. Raises BadProgram when a field is one that cannot be read."""
+    """Reads the records of one source. Raises BadProgram when a field cannot be read."""
 
     def __init__(self, source: TableSource, tools: Tools) -> None:
         self.table = source.table
@@ -51,10 +54,15 @@ class Extractor:
         self._fields = {field.column: field for field in source.fields}
         for column in self.table.columns:
             _check(column, self._fields.get(column.name))
+        self._names = {
+            column.name: EnumNames(column.values)
+            for column in self.table.columns
+            if column.type is ColumnType.STRING and column.values
+        }
         self._near = max([1, *(_end(field) for field in source.fields if _end(field) <= NEAR_BYTES)])
 
     def batch(self, records: Records, cpus: Numbers | None = None) -> Batch:
-        """The rows of `records`; `cpus` has the CPU of each, of a per-CPU map read CPU by CPU."""
+        """Return the rows of `records`. `cpus`: the CPU of each, for a per-CPU map that is read CPU by CPU."""
         near = records.rows(self._near)
         columns: dict[str, Values] = {}
         later: list[Column] = []
@@ -69,6 +77,8 @@ class Extractor:
                 columns[column.name] = self._converted(numbers, column, field)
             elif field.kind in _TEXT_KINDS:
                 columns[column.name] = self._text(records, column, field)
+            elif column.type is ColumnType.IP:
+                columns[column.name] = _addresses(records, near, field)
             else:
                 columns[column.name] = self._fixed(_window(records, near, field), column, field)
         for column in later:
@@ -93,15 +103,14 @@ class Extractor:
             case _:
                 return self._converted(_numbers(window, field)[:, 0], column, field)
 
-    def _converted(self, numbers: NDArray[Any], column: Column, field: Field) -> Numbers:
-        """A copy of `numbers` as the column's type."""
+    def _converted(self, numbers: NDArray[Any], column: Column, field: Field) -> Values:
+        """Return a copy of `numbers` in the column's type."""
+        if column.name in self._names:
+            return self._names[column.name].of(numbers)
         if field.scale != 1:
             numbers = numbers.astype(np.int64) * field.scale
         if column.type is ColumnType.TIMESTAMP:
-            times = self._tools.clock.to_epoch(numbers, field.clock)
-            if column.name == TIME and times.size and not times.min():
-                times[times == 0] = self._tools.clock.now_ns  # the program left it out; a row of 1970 would be deleted
-            return times
+            return self._tools.clock.to_epoch(numbers, field.clock)
         if column.type is ColumnType.BOOL:
             return numbers != 0
         return numbers.astype(NUMBER_TYPES[column.type])
@@ -109,6 +118,8 @@ class Extractor:
     def _frames(self, window: Bytes, column: Column, columns: dict[str, Values]) -> Values:
         field = self._fields[column.name]
         pids = columns.get(field.stack_pid) if field.stack_pid else None
+        if field.stack_owner or field.stack_setting:
+            pids = np.full(len(window), field.stack_owner, np.int32)
         if not (pids is None or isinstance(pids, np.ndarray)):
             raise BadProgram(f"column {field.stack_pid}, which {column.name} takes process ids from, holds no numbers.")
         if pids is not None and pids.dtype.itemsize == _PID_AND_TID:
@@ -119,7 +130,7 @@ class Extractor:
 
 
 def _size(field: Field) -> int:
-    """Bytes of a record that the field takes."""
+    """Return how many bytes of a record the field takes."""
     many = field.kind is FieldKind.ARRAY or (field.kind is FieldKind.STACK and not field.stack)
     return field.size * field.count if many else field.size
 
@@ -129,7 +140,7 @@ def _end(field: Field) -> int:
 
 
 def _window(records: Records, near: Bytes, field: Field) -> Bytes:
-    """The bytes of one field of all records, (n, size), zeros where a record ends before."""
+    """Return the bytes of one field of all records, (n, size), with zeros where a record ends earlier."""
     size = _size(field)
     if field.offset + size <= near.shape[1]:
         return near[:, field.offset : field.offset + size]
@@ -138,13 +149,13 @@ def _window(records: Records, near: Bytes, field: Field) -> Bytes:
 
 
 def _dtype(field: Field) -> np.dtype[Any]:
-    """The numpy type of one number of the field, in the byte order it has in the record."""
+    """Return the numpy type of one number of the field, in the byte order of the record."""
     kind = "f" if field.floating else "i" if field.signed or field.kind is FieldKind.STACK else "u"
     return np.dtype(f"{'>' if field.big_endian else '='}{kind}{field.size}")
 
 
 def _numbers(window: Bytes, field: Field) -> NDArray[Any]:
-    """(n, count) numbers; a view."""
+    """Return the numbers of the field as a view, (n, count)."""
     return window.view(_dtype(field))
 
 
@@ -157,7 +168,7 @@ def _bits(numbers: NDArray[Any], field: Field) -> NDArray[Any]:
 
 
 def _list(numbers: NDArray[Any], column: Column) -> Varying:
-    """The (n, count) numbers as lists; copied once, and where no number changes its type as whole rows."""
+    """Return the (n, count) numbers as lists, copied once; unconverted numbers are copied as whole rows."""
     assert column.item is not None
     rows, count = numbers.shape
     wanted = NUMBER_TYPES[column.item]
@@ -166,6 +177,21 @@ def _list(numbers: NDArray[Any], column: Column) -> Varying:
     else:
         items = numbers.astype(wanted)
     return Varying(np.arange(0, count * (rows + 1), count, dtype=np.int32), items.reshape(-1))
+
+
+def _addresses(records: Records, near: Bytes, field: Field) -> Bytes:
+    """Return 16 bytes a row: IPv6 addresses as they are; IPv4 ones, from the first four bytes, as ::ffff:a.b.c.d."""
+    found = _window(records, near, field).copy()
+    if not field.family_size:
+        return found
+    place = Field(column="", kind=FieldKind.SCALAR, offset=field.family_offset, size=field.family_size)
+    window = _window(records, near, place)
+    small = (window[:, 1:] == 0).all(axis=1) & np.isin(window[:, 0], _IPV4_FAMILIES)
+    big_endian = (window[:, :-1] == 0).all(axis=1) & np.isin(window[:, -1], _IPV4_FAMILIES)
+    old = (small | big_endian) & ~(found[:, :12] == _MAPPED).all(axis=1)
+    found[old, 12:] = found[old, :4]
+    found[old, :12] = _MAPPED
+    return found
 
 
 def _bytes(window: Bytes, column: Column) -> Values:
@@ -184,7 +210,7 @@ def _bytes(window: Bytes, column: Column) -> Values:
 
 
 def _joined(values: Varying, between: bytes) -> Varying:
-    """Every NUL in the strings replaced by `between`."""
+    """Return the strings with every NUL replaced by `between`."""
     items = values.items
     assert isinstance(items, np.ndarray)
     nuls = items == 0
@@ -199,12 +225,12 @@ def _joined(values: Varying, between: bytes) -> Varying:
     return Varying(ends[values.offsets].astype(np.int32), joined)
 
 
-_BYTES_SIZES = {ColumnType.IPV6: 16, ColumnType.IPV4: 4, ColumnType.MAC: 6}
+_BYTES_SIZES = {ColumnType.IPV6: 16, ColumnType.IP: 16, ColumnType.IPV4: 4, ColumnType.MAC: 6}
 _VARYING = frozenset({ColumnType.STRING, ColumnType.JSON, ColumnType.BINARY})
 
 
 def _check(column: Column, field: Field | None) -> None:
-    """Whether a field of this kind can become a column of this type; BadProgram says what is wrong."""
+    """Raise BadProgram when a field of this kind cannot become a column of this type."""
     if field is None:
         possible = column.name == TIME and column.type is ColumnType.TIMESTAMP
     elif field.kind in _TEXT_KINDS:
@@ -216,7 +242,9 @@ def _check(column: Column, field: Field | None) -> None:
     else:
         kind = column.item if field.kind is FieldKind.ARRAY and column.type is ColumnType.LIST else column.type
         sizes = {0, 1, 2, 4, 8} if field.kind is FieldKind.CPU else {1, 2, 4, 8}
-        possible = kind in NUMBER_TYPES and kind is not ColumnType.IPV6 and field.size in sizes
+        number = kind in NUMBER_TYPES and kind not in {ColumnType.IPV6, ColumnType.IP}
+        named = kind is ColumnType.STRING and bool(column.values)
+        possible = (number or named) and field.size in sizes
     if not possible:
         found = "no field" if field is None else f"a field of kind {field.kind} and {field.size} bytes"
         raise BadProgram(

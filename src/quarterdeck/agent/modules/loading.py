@@ -1,8 +1,8 @@
-"""Programs into the kernel: which of a module's programs this kernel takes, and where they hang.
+"""Loads a module's programs into the kernel: chooses those that this kernel accepts, and attaches them.
 
-It owns the choice among alternatives (the first whose programs all load and attach), what may be left out, and the
-words for what was. The object is opened anew for each attempt, so that nothing of a failed choice stays behind. It
-reads nothing that programs send: between load and attach the caller opens the buffers.
+Owns the choice among alternatives (the first whose programs all load and attach), the rules about what may be left
+out, and the texts about what was. The object is opened again for each attempt, so that nothing of a failed choice
+remains. It never reads data of programs: between load and attach the caller opens the buffers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from quarterdeck.bpf.object import BpfObject, Map, Program
 from quarterdeck.bpf.tolerance import find_refusal, program_refusal
 from quarterdeck.bpf.uapi import MapType, ProgramType
 from quarterdeck.model.errors import BadManifest, BadProgram
-from quarterdeck.model.manifests import Manifest, MapSpec
+from quarterdeck.model.manifests import Manifest, MapSpec, enabled_programs
 from quarterdeck.model.modules import DroppedProgram
 
 STACK_DEPTH = 127  #: frames of a stack map whose size the loader is to choose; the kernel's default limit
@@ -30,25 +30,35 @@ _ADDRESS_BYTES = 8
 _LOG_LINES = 200
 _SHOWN_NAMES = 6  # of programs that share a reason
 _NAME_CHARACTERS = 15  # of an object, as the kernel keeps it
-_ALONG = "it goes with"  # so begins the reason of a program that is dropped for the sake of another
+_ALONG = "it goes with"  # the reason of a program that is dropped because of another begins with this
 _ALONG_WITH = re.compile(rf"{_ALONG} (\w+):")
-_WHOSE = re.compile(r"^program '[^']+' (cannot hang on [^:]+: )?")  # said already where a reason stands
+_PREFIX = re.compile(r"^program '[^']+' (cannot be attached to [^:]+: )?")  # repeats what the reason states
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """One program that did not load or attach, and what the kernel or libbpf said."""
+    """One program that did not load or attach, and the message of the kernel or libbpf."""
 
     program: str
     reason: str
     log: str
+    lasting: bool
+
+    @property
+    def dropped(self) -> DroppedProgram:
+        """Return the refusal in the form of the instance's status."""
+        return DroppedProgram(program=self.program, reason=self.reason, lasting=self.lasting)
+
+
+class Unsupported(BadProgram):
+    """This kernel cannot run the module; another attempt would not help."""
 
 
 class _Refused(Exception):
-    """Programs that did not load or attach, though the choices being tried need them. `log` is of the first."""
+    """Programs that did not load or attach, though the current choices need them. `log` is that of the first."""
 
     def __init__(self, programs: Sequence[DroppedProgram], log: str = "") -> None:
-        super().__init__(told(programs))
+        super().__init__(reasons_text(programs))
         self.programs = programs
         self.log = log
 
@@ -63,7 +73,7 @@ class Loaded:
 
 
 class Loader:
-    """Loads one module's object. `configure` sets what belongs to the instance (settings) before each load."""
+    """Loads one module's object. `configure` writes the instance's settings before each load."""
 
     def __init__(self, manifest: Manifest, image: bytes, configure: Callable[[BpfObject], None]) -> None:
         self._manifest = manifest
@@ -79,7 +89,7 @@ class Loader:
         """Load and attach; `between` is called when the maps exist and nothing runs yet.
 
         `abandoned` is called before the maps of an attempt that failed are closed: what `between` opened must go first.
-        Raises BadProgram with the verifier's or libbpf's lines when a program that must work does not.
+        Raise BadProgram with the verifier's or libbpf's lines when a required program does not load or attach.
         """
         while True:
             opened = self._open()
@@ -98,7 +108,7 @@ class Loader:
         try:
             opened = BpfObject.open(self._image, name=self._manifest.name[:_NAME_CHARACTERS])
         except OpenError as error:
-            raise BadProgram(str(error), lines=_lines(error.log)) from error
+            raise Unsupported(str(error), lines=_lines(error.log)) from error
         try:
             self._set_up(opened)
         except BaseException:
@@ -113,8 +123,9 @@ class Loader:
             if each.type is MapType.STACK_TRACE and not each.value_size:
                 each.value_size = STACK_DEPTH * _ADDRESS_BYTES
         self._configure(opened)
-        left_out = self._left_out()
+        left_out, enabled = self._left_out(), enabled_programs(self._manifest)
         for program in opened.programs.values():
+            program.autoload |= program.name in enabled  # sections that begin with `?` begin switched off
             if program.name in left_out:
                 program.autoload = False
             for probe in self._probes.get(program.name, ()) if program.autoload else ():
@@ -125,13 +136,13 @@ class Loader:
         loaded = Loaded(opened, dropped=[each for each in self._passed_over.values() if each.program not in chosen])
         wanted = [program.name for program in opened.programs.values() if program.autoload]
         if not wanted:
-            reasons = told(self._passed_over.values()) or "every one is disabled"
-            raise BadProgram(f"No program is left to load: {reasons}.")
+            reasons = reasons_text(self._passed_over.values()) or "every one is disabled"
+            raise refusal(f"No program is left to load: {reasons}.", self._passed_over.values())
         try:
             dropped = opened.load_tolerant()
         except LoadError as error:
             raise self._failed(wanted, opened, error) from error
-        self._leave_out(loaded, [_Refusal(each.name, each.reason, each.log) for each in dropped])
+        self._leave_out(loaded, [_Refusal(each.name, each.reason, each.log, each.lasting) for each in dropped])
         between(opened)
         with ExitStack() as stack:
             tracefs = _tracefs(stack) if any(map(_wants_tracefs, opened.programs.values())) else None
@@ -147,11 +158,11 @@ class Loader:
                 link = attach(program, probe, tracefs=tracefs)
                 loaded.attached.append(f"{name}: {link.where}")
         except AttachError as error:
-            return _Refusal(name, _WHOSE.sub("", str(error).partition("\n")[0]), error.log)
+            return _Refusal(name, _PREFIX.sub("", str(error).partition("\n")[0]), error.log, error.lasting)
         return None
 
     def _leave_out(self, loaded: Loaded, refusals: Iterable[_Refusal]) -> None:
-        """Note which optional programs are missing; raise for all that are not optional, together."""
+        """Note which optional programs are missing; raise for all that are required, together."""
         optional, chosen = self._manifest.optional, self._chosen()
         needed: list[_Refusal] = []
         for each in refusals:
@@ -160,45 +171,47 @@ class Loader:
             if each.program in chosen or not ("*" in optional or each.program in optional):
                 needed.append(each)
             else:
-                loaded.dropped.append(DroppedProgram(program=each.program, reason=each.reason))
+                loaded.dropped.append(each.dropped)
         if needed:
-            raise _Refused([DroppedProgram(program=each.program, reason=each.reason) for each in needed], needed[0].log)
+            raise _Refused([each.dropped for each in needed], needed[0].log)
 
     def _next_choice(self, refused: _Refused) -> None:
         """Turn to the next choice of all alternatives that a refused program belongs to; BadProgram if there is none.
 
-        All at once, because each attempt loads the object anew.
+        All are changed at once, because each attempt loads the object again.
         """
         reasons = {each.program: each for each in refused.programs}
         chosen = self._chosen()
         for each in refused.programs:
             if each.program not in chosen:
-                raise BadProgram(f"Program {each.program}: {each.reason}.", lines=_lines(refused.log))
+                raise refusal(f"Program {each.program}: {each.reason}.", [each], log=refused.log)
         for index, group in enumerate(self._manifest.alternatives):
             choice = group[self._choices[index]]
             culprit = next((name for name in choice if name in reasons), None)
             if culprit is None:
                 continue
             for name in choice:
-                along = DroppedProgram(program=name, reason=f"{_ALONG} {culprit}: {reasons[culprit].reason}")
+                why = reasons[culprit]
+                along = DroppedProgram(program=name, reason=f"{_ALONG} {culprit}: {why.reason}", lasting=why.lasting)
                 self._passed_over[name] = reasons.get(name, along)
             self._choices[index] += 1
             if self._choices[index] == len(group):
-                tried = told(self._passed_over.values())
-                raise BadProgram(f"None of the alternatives works on this kernel: {tried}.", lines=_lines(refused.log))
+                tried = list(self._passed_over.values())
+                text = f"None of the alternatives works on this kernel: {reasons_text(tried)}."
+                raise refusal(text, tried, log=refused.log)
 
     def _chosen(self) -> set[str]:
-        """The programs of the choices being tried."""
+        """Return the programs of the choices being tried."""
         groups = zip(self._manifest.alternatives, self._choices, strict=True)
         return {name for group, index in groups for name in group[index]}
 
     def _left_out(self) -> set[str]:
-        """The programs that are not to be loaded in this attempt."""
+        """Return the programs that are not loaded in this attempt."""
         every = {name for group in self._manifest.alternatives for choice in group for name in choice}
         return set(self._manifest.disabled) | (every - self._chosen())
 
     def _failed(self, wanted: list[str], opened: BpfObject, error: LoadError) -> Exception:
-        """What a load means that left nothing over: the choice being tried cannot be used, or the module cannot."""
+        """Return the error for a load that left no program: for the current choice, or for the module."""
         kinds = {name: opened.programs[name].kind for name in wanted}
         found = find_refusal(error, programs=kinds, maps=opened.maps)
         if found is None or found.is_map:
@@ -206,12 +219,19 @@ class Loader:
         chosen = self._chosen()
         for name in (found.name, *wanted):
             if name in chosen:
-                return _Refused([DroppedProgram(program=name, reason=found.reason)], error.log)
-        return BadProgram(f"{error.what[:1].upper()}{error.what[1:]}: {found.reason}.", lines=_lines(error.log))
+                return _Refused([DroppedProgram(program=name, reason=found.reason, lasting=found.lasting)], error.log)
+        one = DroppedProgram(program=found.name, reason=found.reason, lasting=found.lasting)
+        return refusal(f"{error.what[:1].upper()}{error.what[1:]}: {found.reason}.", [one], log=error.log)
 
 
-def told(dropped: Iterable[DroppedProgram]) -> str:
-    """Why programs were dropped, each reason once: `a, b and 9 more: this kernel has no …; c: …`."""
+def refusal(text: str, dropped: Iterable[DroppedProgram], *, log: str = "") -> BadProgram:
+    """Return the error for a module that these refusals stop: Unsupported where all of them are permanent."""
+    kind = Unsupported if all(each.lasting for each in dropped) else BadProgram
+    return kind(text, lines=_lines(log))
+
+
+def reasons_text(dropped: Iterable[DroppedProgram]) -> str:
+    """Return why programs were dropped, each reason once: `a, b and 9 more: this kernel has no …; c: …`."""
     reasons = {each.program: each.reason for each in dropped}
     by_reason: dict[str, list[str]] = {}
     for name, reason in reasons.items():
@@ -231,14 +251,14 @@ def _wants_tracefs(program: Program) -> bool:
 
 
 def _tracefs(stack: ExitStack) -> Path | None:
-    """Where tracepoints are listed: where it is mounted, else a private one for as long as `stack` is open."""
+    """Return the tracefs directory; where it is not mounted, a private mount that `stack` removes."""
     found = mounted()
     if found is not None:
         return found
     try:
         return stack.enter_context(private())
     except BpfError:
-        return None  # attaching says in words what is missing
+        return None  # attaching reports what is missing
 
 
 def _map(opened: BpfObject, name: str) -> Map:
@@ -259,5 +279,5 @@ def _size(target: Map, spec: MapSpec) -> None:
 
 
 def _lines(log: str) -> tuple[str, ...]:
-    """The last lines of a log: a verifier's verdict is at the end."""
+    """Return the last lines of a log, where a verifier's verdict is."""
     return tuple(log.rstrip().splitlines()[-_LOG_LINES:])

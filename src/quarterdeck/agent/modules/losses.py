@@ -1,35 +1,47 @@
-"""What programs compiled by us counted in the kernel: records and entries for which there was no room.
+"""Losses that programs compiled by Quarterdeck counted in the kernel: records and entries for which no space was left.
 
-It owns the differences between two looks at the counters and which table they are charged to: the counters are the
-program's, not a table's, so lost records go to its first stream and lost entries to its first map. Records of a ring
-buffer that no table is made of are nobody's loss.
+Owns the differences between two readings of the counters and their assignment to tables. The counters belong to the
+program, not to a table: lost records go to its first stream, lost entries to the table of a map that is full, else to
+the table of the first map. Records of a ring buffer from which no table is made are not counted as lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
+from quarterdeck.agent.modules.maps import MapReader
 from quarterdeck.agent.modules.reader import Reader
 from quarterdeck.agent.modules.streams import StreamReader
 from quarterdeck.bpf.maps import KernelMap
+from quarterdeck.bpf.uapi import MapType
 from quarterdeck.model.losses import KERNEL_LOSS_SLOTS, LossReason
 
 INTERVAL_S = 1.0
+#: map types that evict nothing to make space
+_FILLING = frozenset({MapType.HASH, MapType.PERCPU_HASH, MapType.LPM_TRIE})
+#: a map counts as full a little before its last entry: a sixteenth may wait in the free lists of other CPUs
+_SPARE_SHARE = 16
 
 
 class KernelLosses:
-    """Looks at the counters of one instance and charges its readers."""
+    """Reads the counters of one instance and assigns the losses to its readers."""
 
-    def __init__(self, kernel_map: KernelMap, readers: Sequence[Reader]) -> None:
+    def __init__(
+        self, kernel_map: KernelMap, readers: Sequence[Reader], maps: Mapping[str, KernelMap] = MappingProxyType({})
+    ) -> None:
+        """`maps`: the program's maps by name; those that can fill up are checked when entries were lost."""
         self._map = kernel_map
+        self._every = readers
+        self._filling = {name: each for name, each in maps.items() if each.type in _FILLING}
         self._readers = {reason: _charged(reason, readers) for reason in KERNEL_LOSS_SLOTS}
         self._before = np.zeros(kernel_map.max_entries, np.uint64)
-        self.next_s = 0.0  #: monotonic; when to look again
+        self.next_s = 0.0  #: monotonic; the time of the next check
 
     def check(self, now_s: float = 0.0) -> None:
-        """Count what was lost since the last look."""
+        """Count what was lost since the last check."""
         self.next_s = now_s + INTERVAL_S
         keys, values = self._map.entries()
         totals = np.zeros_like(self._before)
@@ -37,9 +49,27 @@ class KernelLosses:
         lost = totals - self._before
         self._before = totals
         for slot, reason in enumerate(KERNEL_LOSS_SLOTS[: len(lost)]):
-            charged = self._readers[reason]
+            if not lost[slot]:
+                continue
+            full = self._full() if reason is LossReason.MAP_FULL else []
+            charged = next((reader for name in full if (reader := self._reader_of(name))), self._readers[reason])
             if charged is not None:
-                charged.lose(reason, int(lost[slot]), "counted by the program")
+                rooms = [f"'{name}' ({self._filling[name].max_entries:,} entries)" for name in full]
+                detail = f"no room in map {', '.join(rooms)}" if full else "counted by the program"
+                charged.lose(reason, int(lost[slot]), detail)
+
+    def _full(self) -> list[str]:
+        """Return the maps that had no space left at their last reading, or have none now."""
+        full: list[str] = []
+        for name, each in self._filling.items():
+            reader = self._reader_of(name)
+            count = max(reader.entries if reader is not None else 0, len(each.entries().keys))
+            if count >= each.max_entries - each.max_entries // _SPARE_SHARE:
+                full.append(name)
+        return full
+
+    def _reader_of(self, name: str) -> MapReader | None:
+        return next((each for each in self._every if isinstance(each, MapReader) and name in each.source.maps), None)
 
 
 def _charged(reason: LossReason, readers: Sequence[Reader]) -> Reader | None:

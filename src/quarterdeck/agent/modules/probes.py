@@ -1,6 +1,6 @@
-"""From a manifest's `[[probe]]` to where the bpf floor hangs a program.
+"""Translates a manifest's `[[probe]]` into the place where the bpf floor attaches a program.
 
-It owns the reading of `ProbeSpec` fields by kind, and the mistakes that can be made in them. It opens nothing.
+Owns the reading of `ProbeSpec` fields by kind, and the errors about them. It opens nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from quarterdeck.model.manifests import ProbeKind, ProbeSpec
 
 
 def probe_from(spec: ProbeSpec) -> Probe:
-    """The probe that `spec` asks for; BadManifest when a field that its kind needs is missing or wrong."""
+    """Return the probe that `spec` describes; raise BadManifest when a field of its kind is missing or wrong."""
     return _READERS[spec.kind](spec)
 
 

@@ -1,7 +1,7 @@
-"""One table of one instance on its way out: what every kind of reading shares.
+"""One table of one instance: the base of all readers.
 
-It owns the rows that wait to leave, the rate limit, and the counts of what was read, kept and lost and why. Subclasses
-say what there is to read and when. Used by the edge thread alone; only the counts are looked at from elsewhere.
+Owns the rows that wait to be sent, the rate limit, and the counts of what was read, kept and lost, with reasons.
+Subclasses define what to read and when. Used by the edge thread alone; other threads only look at the counts.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from quarterdeck.agent.modules.times import TIME, TimeCheck
 from quarterdeck.columns.batch import Batch, Pile
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.modules import TableSource
@@ -18,53 +20,65 @@ from quarterdeck.model.modules import TableSource
 
 @dataclass(slots=True)
 class Counts:
-    """What a reader did so far; numbers that only grow."""
+    """Totals of a reader; they only grow."""
 
     records: int = 0
     rows: int = 0
     lost: int = 0
     bytes: int = 0
-    agent_ns: int = 0  #: CPU time of reading; encoding is added by the outlet's thread
+    agent_ns: int = 0  #: CPU time of reading; encoding is added by the encoder's thread
     encode_ns: int = 0
 
 
 class Reader(ABC):
-    """Reads one source. `read` raises what went wrong; the edge then ends the whole instance."""
+    """Reads one source. `read` raises its errors; the edge then ends the whole instance."""
 
-    def __init__(self, source: TableSource, module: str) -> None:
+    def __init__(
+        self,
+        source: TableSource,
+        module: str,
+        *,
+        times: TimeCheck | None = None,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`notice` is called with information for the author about the rows; `times` checks their times."""
         self.source = source
+        self.notice = notice
+        self._times = times
+        self._time_doubted = False
         self.table = source.table
         self.module = module
         self.pile = Pile(source.table)
         self.counts = Counts()
-        self.waiting_since_s: float | None = None  #: monotonic; since when records, rows or losses wait to leave
+        self.waiting_since_s: float | None = None  #: monotonic; since when data has been waiting to be sent
         self._losses: Counter[tuple[LossReason, str]] = Counter()
         self._limit = RateLimit(source.rate_limit) if source.rate_limit else None
 
     @property
     def fds(self) -> tuple[int, ...]:
-        """Become readable when there is something to read."""
+        """Return the file descriptors that become readable when there is something to read."""
         return ()
 
     @property
     def fill(self) -> float:
-        """How full the fullest of its buffers is, 0 to 1."""
+        """Return how full the fullest of its buffers is, 0 to 1."""
         return 0.0
 
     @abstractmethod
     def due(self, now_s: float) -> float:
-        """The monotonic time at which it wants to be read next, if nothing makes it more urgent."""
+        """Return the monotonic time at which it should be read next, if nothing makes it more urgent."""
 
     @abstractmethod
     def read(self, now_s: float, *, last: bool = False) -> None:
-        """Read what there is. `last`: the programs are detached, this is all that will ever come."""
+        """Read what there is. `last`: the programs are detached, and nothing more will arrive."""
 
     @abstractmethod
     def abandon(self, detail: str) -> None:
-        """Count as lost what is still to be read: reading it failed."""
+        """Count as lost what is still to be read, because reading failed."""
 
     def keep(self, batch: Batch) -> None:
-        """Pile up rows, as many as the rate limit lets through."""
+        """Collect rows, as many as the rate limit allows, with corrected times."""
+        batch = self._timed(batch)
         kept = batch.rows if self._limit is None else self._limit.take(batch.rows, time.monotonic())
         if kept < batch.rows:
             self.lose(LossReason.THROTTLED, batch.rows - kept)
@@ -74,6 +88,15 @@ class Reader(ABC):
             self.pile.add(batch)
             self.wait(time.monotonic())
 
+    def _timed(self, batch: Batch) -> Batch:
+        if self._times is None:
+            return batch
+        batch, wrong, example = self._times.corrected(batch)
+        if wrong and not self._time_doubted:
+            self._time_doubted = True
+            self.notice(_doubt(self.source, wrong, example))
+        return batch
+
     def lose(self, reason: LossReason, rows: int, detail: str = "") -> None:
         """Count rows that will not arrive."""
         if rows > 0:
@@ -82,7 +105,7 @@ class Reader(ABC):
             self.wait(time.monotonic())
 
     def take_losses(self) -> tuple[Loss, ...]:
-        """The losses since the last call."""
+        """Return the losses since the last call."""
         losses, self._losses = self._losses, Counter()
         now_ns = time.time_ns()
         return tuple(
@@ -91,9 +114,23 @@ class Reader(ABC):
         )
 
     def wait(self, now_s: float) -> None:
-        """Something is there that is to leave; what it waits for is company."""
+        """Note that something waits to be sent together with other rows."""
         if self.waiting_since_s is None:
             self.waiting_since_s = now_s
+
+
+def _doubt(source: TableSource, rows: int, example: str) -> str:
+    """Return the warning about the first rows whose time is impossible."""
+    time = next((field for field in source.fields if field.column == TIME), None)
+    same = (field.column for field in source.fields if time and field.offset == time.offset and field is not time)
+    column = next(same, TIME)
+    found = f"{rows:,} {'row' if rows == 1 else 'rows'} of table '{source.table.name}'"
+    return (
+        f"the time of {found}, such as {example}, is "
+        f"not within the time that the program was attached: these rows and others like them get the time of reading. "
+        f'If \'{column}\' is not a time, set type = "duration_ns" or type = "uint64" in '
+        f'[table.columns.{column}]; if it is one of another clock, set clock = "boottime", "realtime" or "tai"'
+    )
 
 
 class RateLimit:
@@ -105,7 +142,7 @@ class RateLimit:
         self._at_s: float | None = None
 
     def take(self, rows: int, now_s: float) -> int:
-        """How many of `rows` may pass at this moment."""
+        """Return how many of `rows` may pass at this moment."""
         if self._at_s is not None:
             self._tokens = min(float(self._rate), self._tokens + (now_s - self._at_s) * self._rate)
         self._at_s = now_s

@@ -1,7 +1,7 @@
-"""Settings as bytes: what a deploy sets, written where the program's `const volatile` globals lie.
+"""Settings as bytes: writes the values of a deployment to the program's `const volatile` globals.
 
-It owns the last check before the kernel sees a value: type, range and length, whatever the server said. Settings of
-transforms are left as they are; the guest's own setters take them.
+Owns the last check before the kernel gets a value: type, range and length, even if the server has checked them. It
+never handles the settings of transforms; the guest's own setters take them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from quarterdeck.bpf.object import BpfObject
 from quarterdeck.model.errors import BadSetting
 from quarterdeck.model.manifests import SettingValue
-from quarterdeck.model.modules import TRANSFORM_SECTION, Build, Setting
+from quarterdeck.model.modules import TRANSFORM_SECTION, Build, Setting, TableSource
 
 
 def chosen_settings(build: Build, given: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
-    """The settings that differ from the source's initial values: the manifest's defaults, overridden by `given`."""
+    """Return the settings that differ from the source's initial values: defaults of the manifest, then `given`."""
     known = {setting.name for setting in build.settings}
     for name in given:
         if name not in known:
@@ -27,25 +29,37 @@ def chosen_settings(build: Build, given: Mapping[str, SettingValue]) -> dict[str
 
 
 def apply_settings(opened: BpfObject, build: Build, chosen: Mapping[str, SettingValue]) -> None:
-    """Write the program's settings into the first bytes of its sections. Raises BadSetting."""
+    """Write the program's settings into the first bytes of its sections. Raise BadSetting when a section is missing."""
     for setting in build.settings:
         if setting.name not in chosen or setting.section == TRANSFORM_SECTION:
             continue
         section = opened.maps.get(setting.section)
         if section is None or section.initial is None or setting.offset + setting.size > len(section.initial):
-            raise BadSetting(f"Setting '{setting.name}' lies in section {setting.section}, which the object has not.")
+            raise BadSetting(f"Setting '{setting.name}' is in section {setting.section}, which the object lacks.")
         content = setting_bytes(setting, chosen[setting.name])
         section.initial[setting.offset : setting.offset + len(content)] = content
 
 
 def transform_settings(build: Build, chosen: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
-    """Those that belong to transforms."""
+    """Return the settings that belong to transforms."""
     own = {setting.name for setting in build.settings if setting.section == TRANSFORM_SECTION}
     return {name: value for name, value in chosen.items() if name in own}
 
 
+def with_owners(source: TableSource, build: Build, chosen: Mapping[str, SettingValue]) -> TableSource:
+    """Return the source with the process id of stacks that a setting holds; 0 where the value is not a process id."""
+    values = {setting.name: setting.default for setting in build.settings} | dict(chosen)
+    fields = [
+        replace(field, stack_owner=max(0, int(value)))
+        if field.stack_setting and isinstance(value := values.get(field.stack_setting), int)
+        else field
+        for field in source.fields
+    ]
+    return replace(source, fields=tuple(fields))
+
+
 def setting_bytes(setting: Setting, value: SettingValue) -> bytes:
-    """`value` in the bytes of its C type, at most `setting.size`; BadSetting says what would fit."""
+    """Return `value` in the bytes of its C type, at most `setting.size`; raise BadSetting when it does not fit."""
     kind, _, length = setting.type.partition("[")
     if not length:
         return _scalar(setting, kind, value, size=setting.size)

@@ -1,8 +1,8 @@
-"""Stack ids and addresses as columns of named frames, innermost first.
+"""Turns stack ids and addresses into columns of named frames, innermost first.
 
-It owns the look-up of each distinct stack, once a reading, and the tidying of stack maps: a map that is never emptied
-fills up and loses every new stack, so once half of its room was seen in use, those are deleted. Naming is the
-Symbolizer's. For one thread at a time.
+Owns the lookup of each distinct stack, once per reading, and the cleaning of stack maps: a map that is never emptied
+fills up and loses every new stack, so once half of its entries have been read, those are deleted. Names come from the
+Symbolizer. Used by one thread at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class StackMap:
         self._last: dict[int, Addresses] = {}  # stacks deleted after the last reading, which rows may still name
 
     def addresses(self, ids: NDArray[np.int64]) -> Addresses:
-        """The addresses of these distinct stacks: (n, depth), zeros after the last; all zeros for an id below zero."""
+        """Return the addresses of these distinct stacks, (n, depth), zeros after the last; zeros for an id below 0."""
         found = np.zeros((len(ids), self._map.value_size // 8), np.uint64)
         real = np.flatnonzero(ids >= 0)
         known: list[int] = ids[real].tolist()
@@ -57,7 +57,7 @@ class Stacks:
         self._maps = maps
 
     def of_ids(self, name: str, ids: NDArray[Any], pids: NDArray[Any] | None) -> Values:
-        """A list of frames for each stack id of the map `name`; empty where the kernel had none (an id below zero)."""
+        """Return a list of frames for each stack id of the map `name`; empty for an id below zero (no stack)."""
         ids = ids.astype(np.int64)
         owners = _owners(pids, len(ids))
         pairs, inverse = np.unique(ids << 32 | (owners & 0xFFFFFFFF), return_inverse=True)
@@ -68,13 +68,13 @@ class Stacks:
         return take(self._named(addresses, owner_of_pair), inverse)
 
     def of_addresses(self, addresses: Addresses, pids: NDArray[Any] | None) -> Values:
-        """A list of frames for each row of `addresses`, (n, depth), up to its first zero."""
+        """Return a list of frames for each row of `addresses`, (n, depth), up to its first zero."""
         return self._named(addresses, _owners(pids, len(addresses)))
 
     def _named(self, addresses: Addresses, owners: NDArray[np.int64]) -> Varying:
-        """Names for (n, depth) addresses, those of row i in the memory of process `owners[i]`."""
+        """Return names for (n, depth) addresses, those of row i in the memory of process `owners[i]`."""
         used = np.logical_and.accumulate(addresses != 0, axis=1)
-        # All but the innermost are where a call returns to, which may be the next function: the call is just before.
+        # All but the innermost are return addresses, which may be in the next function: the call is just before.
         addresses = addresses.copy()
         addresses[:, 1:] -= used[:, 1:]
         offsets = np.zeros(len(addresses) + 1, np.int32)

@@ -1,8 +1,8 @@
-"""Strings out of records, a field of all records at once: NULs found, bytes packed, offsets counted.
+"""Reads strings from records, one field of all records at once: finds NULs, packs bytes, counts offsets.
 
-NumPy needs 40–170 ns a string for this (copying pieces of differing lengths is what it cannot do), a loop in
-WebAssembly 6–20 ns. It owns that loop's memory, into which the records are copied once for all of their text fields.
-For one thread at a time; what it returns are copies.
+NumPy needs 40–170 ns per string for this (it cannot copy pieces of different lengths at once), a loop in WebAssembly
+6–20 ns. Owns that loop's memory, into which the records are copied once for all of their text fields. Used by one
+thread at a time; it returns copies.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _INPUT = 64  # where the records' bytes begin, behind the parameters
 
 
 class End(IntEnum):
-    """Where a string ends; the numbers are the loop's."""
+    """The end of a string; the numbers are those of the loop."""
 
     NUL = 0  #: before its first NUL
     FIELD = 1  #: with the field or the record
@@ -35,12 +35,12 @@ class End(IntEnum):
 
 
 class Texts:
-    """The loop, ready to run. An Engine compiles it once (and keeps it, where it has a cache)."""
+    """The compiled loop. An Engine compiles it once (and keeps it, where it has a cache)."""
 
     def __init__(self, engine: Engine) -> None:
         source = (files("quarterdeck.agent.modules") / "gather.wat").read_bytes()
         self._store = wasmtime.Store(engine.wasmtime)
-        self._store.set_epoch_deadline(1 << 62)  # it ends by itself
+        self._store.set_epoch_deadline(1 << 62)  # the loop always ends
         module = engine.compile(bytes(wasmtime.wat2wasm(source)))
         exports = wasmtime.Instance(self._store, module, []).exports(self._store)
         memory, gather = exports["memory"], exports["gather"]
@@ -52,11 +52,11 @@ class Texts:
         self._grow(_PAGE_BYTES)
 
     def forget(self) -> None:
-        """Let go of the records last looked at: their memory may be given back."""
+        """Drop the reference to the last records: their memory may be returned."""
         self._loaded = None
 
     def take(self, records: Records, *, offset: int, width: int, end: End) -> Varying:
-        """The strings that lie `offset` bytes into each record, in at most `width` bytes."""
+        """Return the strings that begin `offset` bytes into each record, in at most `width` bytes."""
         n = len(records)
         if not n:
             return Varying(np.zeros(1, np.int32), NO_BYTES)
@@ -69,7 +69,7 @@ class Texts:
         return Varying(offsets.copy(), self._bytes[self._items : self._items + size].copy())
 
     def _load(self, records: Records) -> None:
-        """Copy the records in, and lay out the arrays behind them."""
+        """Copy the records in, and place the arrays behind them."""
         n = len(records)
         first, last = int(records.offsets[0]), int(records.offsets[-1])
         size = last + int(records.sizes[-1]) - first

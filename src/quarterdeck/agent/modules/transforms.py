@@ -1,8 +1,8 @@
-"""A WASM transform as the maker of a table's rows, and what its failures cost.
+"""A WASM transform that makes a table's rows, and the handling of its failures.
 
-It owns the copying of a guest's columns into batches, and the patience with guests that fail: a trap costs its chunk
-and no more; one that does not return in time costs its chunk too, but several in a row end the instance, because the
-edge thread stood still meanwhile. The rules of the guest's contract are the wasm floor's.
+Owns the copying of a guest's columns into batches, and the limits for guests that fail: a trap costs only its chunk; a
+guest that does not return in time costs its chunk too, but several in a row end the instance, because the edge thread
+stood still meanwhile. The wasm floor has the rules of the guest's contract.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import cast
 import numpy as np
 
 from quarterdeck.agent.modules.clock import EpochClock
-from quarterdeck.agent.modules.extract import TIME
 from quarterdeck.agent.modules.reader import Reader
+from quarterdeck.agent.modules.times import TIME
 from quarterdeck.columns.arrow import NUMBER_TYPES
 from quarterdeck.columns.batch import Batch
 from quarterdeck.columns.values import Values, Varying
@@ -37,7 +37,7 @@ PATIENCE = 3
 
 
 class BatchTransform:
-    """One transform of one source, for whichever layouts its buffers have."""
+    """One transform of one source, for all layouts that its buffers have."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class BatchTransform:
         self._timeouts = 0
 
     def prepare(self, layout: Layout) -> None:
-        """Load the transform for spans of this layout; BadTransform when it is not one, or not for this table."""
+        """Load the transform for spans of this layout; raise BadTransform when it does not fit the table."""
         source = self._source
         sizes = source.key_size, source.record_size - source.key_size
         wanted = sizes if source.kind is not SourceKind.RECORDS else (source.record_size,)
@@ -68,7 +68,7 @@ class BatchTransform:
                 setting.name for setting in transform.description.settings
             }  # a module's transforms may differ in them
             if given := {name: value for name, value in self._settings.items() if name in own}:
-                settings = cast("Mapping[str, float]", given)  # it looks at the types itself
+                settings = cast("Mapping[str, float]", given)  # the call checks the types itself
                 transform = Transform.load(
                     self._engine, self._wasm, layout=layout, sizes=wanted, settings=settings, limits=LIMITS
                 )
@@ -83,7 +83,7 @@ class BatchTransform:
         self._transforms[layout] = transform
 
     def run(self, reader: Reader, layout: Layout, address: int, nbytes: int) -> int:
-        """Give the rows made of `nbytes` at `address` to `reader`; returns the bytes dealt with, lost ones too.
+        """Pass the rows made of `nbytes` at `address` to `reader`; return the bytes handled, lost ones included.
 
         Raises BadTransform when the last calls ran out of time, one after the other.
         """
@@ -114,17 +114,14 @@ class BatchTransform:
             reader.keep(Batch(reader.table, columns, output.rows))
 
     def _values(self, output: Output, column: Column) -> Values:
-        """A copy of a column: the guest's memory is its own again at the next call."""
+        """Return a copy of a column: the guest reuses its memory at the next call."""
         values = output.columns.get(column.name)
         if values is None:
             return np.full(output.rows, self._clock.now_ns, np.int64)
         if isinstance(values, tuple):
             return Varying(values[0].copy(), values[1].copy())
         if column.type is ColumnType.TIMESTAMP:
-            times = self._clock.to_epoch(values, self._clocks.get(column.name, ""))
-            if column.name == TIME:
-                times[times == 0] = self._clock.now_ns
-            return times
+            return self._clock.to_epoch(values, self._clocks.get(column.name, ""))
         return values.astype(NUMBER_TYPES[column.type])
 
     def _count(self, reader: Reader, failure: TransformFailed) -> None:

@@ -1,12 +1,12 @@
-"""Which cgroups this host lets us make, what a process gets of them, and what its tree uses.
+"""The cgroups of this host: those that may be created, their limits for a process, and the usage of its tree.
 
-Version 2 where it is mounted and ours to write, version 1 with the controllers there are, or both side by side; where
-neither can be written, process groups. `Cgroups.detect` finds out by trying and says what it found. Making, entering,
-killing and removing is the keeper's work (`trees.py`); this only says which and with what limits, and reads what the
-kernel counted.
+Version 2 is used where it is mounted and writable, version 1 with the controllers that it has, or both side by side;
+where neither can be written, process groups. `Cgroups.detect` tries this and reports the result. The keeper creates,
+enters, kills and removes cgroups (`keeper/tree.py`); this module chooses them and their limits, and reads the kernel's
+counters.
 
-A version 2 cgroup with processes of its own cannot give controllers to those below it. So under systemd the agent's
-unit needs `Delegate=yes` and `DelegateSubgroup=agent`; the children's cgroups are made beside that one.
+A version 2 cgroup with processes of its own cannot pass controllers on to those below it. Under systemd, the agent's
+unit therefore needs `Delegate=yes` and `DelegateSubgroup=agent`; the children's cgroups are created beside that one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
+from quarterdeck.agent.keeper.start import Plan
+from quarterdeck.model.errors import Unavailable
 from quarterdeck.model.processes import Limits
 from quarterdeck.model.struct import Struct
 
@@ -31,13 +33,16 @@ AGENT_CGROUP = "agent"
 #: the folder of ours in each hierarchy; behind it stands which agent's, for there may be more on one host
 OURS = "quarterdeck"
 PERIOD_US = 100_000
+_OOM_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "freezer", "io", "blkio")
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}")
-_RLIMIT_NPROC = 6
+_HOW = (
+    "Run the agent as root or in a unit with `Delegate=yes`; `qd doctor` says what is missing. Or leave the limit out."
+)
 
 
 class CgroupVersion(StrEnum):
-    """What a tree is held together by."""
+    """The kind of cgroups that hold a tree together."""
 
     V2 = "v2"
     V1 = "v1"
@@ -45,16 +50,8 @@ class CgroupVersion(StrEnum):
     NONE = "none"  #: process groups, sessions and marks
 
 
-class Plan(Struct, frozen=True, kw_only=True):
-    """What the keeper is told: cgroups with their limits, the best to kill with first."""
-
-    groups: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
-    rlimits: tuple[tuple[int, int], ...] = ()
-    unenforced: tuple[str, ...] = ()  #: limits that this host cannot hold, in words
-
-
 class TreeUsage(Struct, frozen=True, kw_only=True):
-    """What the kernel counted for a whole tree, those that have ended included. None: it does not count that here."""
+    """The kernel's counters of a whole tree, including its ended processes. None: not counted on this host."""
 
     cpu_s: float | None = None
     memory_bytes: int | None = None  #: page cache included; of version 1 only where memory is limited
@@ -65,7 +62,9 @@ class TreeUsage(Struct, frozen=True, kw_only=True):
 
 
 class Cgroups:
-    """The cgroups of this agent's children. `folders`: controller → our folder in its hierarchy; "" is version 2's."""
+    """The cgroups of this agent's children. `folders`: controller → our folder in its hierarchy; "" is that of version
+    2.
+    """
 
     def __init__(self, folders: dict[str, Path], *, reason: str = "") -> None:
         self._folders = folders
@@ -107,7 +106,7 @@ class Cgroups:
 
     @property
     def version(self) -> CgroupVersion:
-        """What a tree is held together by."""
+        """Return the kind of cgroups that hold a tree together."""
         if not self._folders:
             return CgroupVersion.NONE
         if "" not in self._folders:
@@ -116,7 +115,7 @@ class Cgroups:
 
     @property
     def controllers(self) -> tuple[str, ...]:
-        """What can be limited or counted."""
+        """Return the controllers that can limit or count."""
         return tuple(sorted((self._folders.keys() | self._unified) - {""}))
 
     def __str__(self) -> str:
@@ -126,32 +125,41 @@ class Cgroups:
         return f"cgroups {self.version} ({', '.join(self.controllers) or 'no controllers'}){why}"
 
     def plan(self, process_id: str, limits: Limits) -> Plan:
-        """The cgroups of a process: the one it is killed by, and those that limit it. Each more takes 0.2 ms."""
+        """Plan the cgroups of a process: the one it is killed by, and those that limit it. Each one takes 0.2 ms.
+
+        Raise `Unavailable` when a limit cannot be enforced here: a program with a limit does not run without it.
+        """
         name = _name(process_id)
         files: dict[str, list[tuple[str, str]]] = {controller: [] for controller in self._folders}
-        rlimits: list[tuple[int, int]] = []
-        unenforced: list[str] = []
+        missing: list[str] = []
         if limits.memory_bytes is not None and not self._limit(
             files, "memory", ("memory.max", "memory.limit_in_bytes"), str(limits.memory_bytes)
         ):
-            unenforced.append("memory: no memory controller can be used here")
+            missing.append("memory")
         if limits.cpus is not None:
             quota = max(1000, int(limits.cpus * PERIOD_US))
             if not self._limit(files, "cpu", ("cpu.max", "cpu.cfs_quota_us"), str(quota)):
-                unenforced.append("cpus: no cpu controller can be used here")
+                missing.append("cpu")
         if limits.pids is not None and not self._limit(files, "pids", ("pids.max", "pids.max"), str(limits.pids)):
-            rlimits.append((_RLIMIT_NPROC, limits.pids))
-            unenforced.append("pids: held for all processes of an ordinary user together, not for root")
+            missing.append("pids")
+        if missing:
+            raise Unavailable(self._refusal(missing), hint=_HOW)
         order = self._order()
         counting = "" if "" in self._folders else "cpuacct"  # version 2 counts CPU time without a controller
         order = [at for at in order if at in (order[0], counting) or files[at]]
         groups = {str(self._folders[at] / name): tuple[tuple[str, str], ...]() for at in order}
         for at in order:  # controllers that are mounted together share a folder
             groups[str(self._folders[at] / name)] += tuple(files[at])
-        return Plan(groups=tuple(groups.items()), rlimits=tuple(rlimits), unenforced=tuple(unenforced))
+        return Plan(groups=tuple(groups.items()))
+
+    def check(self, controller: str) -> str:
+        """Return how this controller's limits are enforced, in words; raise `Unavailable` when they cannot be."""
+        if controller not in self.controllers:
+            raise Unavailable(self._refusal([controller]), hint=_HOW)
+        return f"enforced by cgroups {self.version}"
 
     def usage(self, process_id: str) -> TreeUsage:
-        """What the tree of a process used until now."""
+        """Return the resources that the tree of a process has used."""
         paths = [self._folders[at] / _name(process_id) for at in self._order()]
         stat = dict(line.split()[:2] for line in _read(paths, "cpu.stat").splitlines())
         cpu = float(stat["usage_usec"]) / 1e6 if "usage_usec" in stat else None
@@ -168,8 +176,14 @@ class Cgroups:
             pids=_number(paths, "pids.current"),
         )
 
+    def oom_kills(self, process_id: str) -> int:
+        """Return how many processes of the tree the kernel killed for lack of memory; 0 where it has no count."""
+        paths = [self._folders[at] / _name(process_id) for at in self._order()]
+        found = _OOM_KILLS.search(_read(paths, "memory.events", "memory.oom_control"))
+        return int(found[1]) if found else 0
+
     def pids(self, process_id: str) -> tuple[int, ...] | None:
-        """Who is in the tree now; None where no cgroup tells."""
+        """Return the processes of the tree; None without a cgroup."""
         groups = self.plan(process_id, Limits()).groups
         if not groups:
             return None
@@ -178,6 +192,10 @@ class Cgroups:
             for folder, _, _ in os.walk(groups[0][0]):
                 found += map(int, Path(folder, "cgroup.procs").read_text().split())
         return tuple(found)
+
+    def _refusal(self, controllers: list[str]) -> str:
+        names = " and ".join(controllers)
+        return f"No cgroup controller for {names} can be used here, so that limit cannot be enforced: {self}."
 
     def _order(self) -> list[str]:
         """Our hierarchies, the best to kill with first."""
@@ -197,12 +215,17 @@ class Cgroups:
 
 
 def _name(process_id: str) -> str:
-    """Of a process' folders; no id leads out of ours."""
-    return process_id if _SAFE.fullmatch(process_id) else hashlib.sha256(process_id.encode()).hexdigest()[:32]
+    """Return the name of a process' folders: it cannot escape the parent, is unique, and is no control file's name.
+
+    None of the kernel's own file names contains a dash.
+    """
+    if _SAFE.fullmatch(process_id):
+        return f"process-{process_id}"
+    return f"hashed-{hashlib.sha256(process_id.encode()).hexdigest()[:32]}"
 
 
 def _bases(mounts: str, own: str) -> Iterator[tuple[str, Path]]:
-    """Of each hierarchy that is mounted, the folder of this process: by controller, "" for version 2."""
+    """Return the folder of this process in each mounted hierarchy, by controller; "" for version 2."""
     paths: dict[str, str] = {}
     for line in own.splitlines():
         _, controllers, path = line.split(":", 2)

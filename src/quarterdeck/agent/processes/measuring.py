@@ -1,8 +1,10 @@
-"""What processes use, and the samples that they print: both go to the statsd aggregator, off the event loop.
+"""The resource usage of processes, and the samples that they print: both go to the statsd aggregator, off the event
+loop.
 
-Every `stats_interval` a process' whole tree is looked at, and what was found last of all that share its command,
-domain and name is summed up as gauges: `_cpu_` (per cent of one CPU), `_rss_`, `_vms_`, `_swap_` (bytes), `_threads_`,
-`_fds_`, `_read_bytes_` and `_written_bytes_` (bytes since they began). Owns the looks; the tally is the aggregator's.
+Every `stats_interval`, the whole tree of a process is measured. The latest values of all processes with the same
+command, domain and name are summed up as gauges: `_cpu_` (per cent of one CPU), `_rss_`, `_vms_`, `_swap_` (bytes),
+`_threads_`, `_fds_`, `_read_bytes_` and `_written_bytes_` (bytes since they began). This module owns the measurements;
+the aggregator owns the sums over time.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from quarterdeck.agent.processes.kept import Kept, Process
 from quarterdeck.agent.processes.stats import Counters, Measured, Stats, together
+from quarterdeck.agent.processes.supervised_process import Process, SupervisedProcess
+from quarterdeck.kit.tasks import noticed
 from quarterdeck.model.processes import ProcessStats
 from quarterdeck.model.stats import StatSource
 
@@ -30,7 +33,7 @@ Feed = Callable[[StatSource, bytes], None]
 
 
 class Measuring:
-    """Looks at processes and feeds `feed`."""
+    """Measures processes and passes the values to `feed`."""
 
     def __init__(self, counters: Counters, *, feed: Feed) -> None:
         self._feed = feed
@@ -43,25 +46,25 @@ class Measuring:
         self._news = asyncio.Event()
 
     def sampled(self, process: Process, samples: Sequence[bytes]) -> None:
-        """It printed these (level 10)."""
+        """Take samples that a process printed (level 10)."""
         self._samples.setdefault(_source(process), []).extend(samples)
         self._news.set()
 
     def forget(self, process_id: str) -> None:
-        """It is over."""
+        """Forget a process that has ended."""
         self._found.pop(process_id, None)
         self._asked_before.discard(process_id)
         self._stats.forget(process_id)
         self._asked.forget(process_id)
 
-    async def run(self, running: Callable[[], tuple[Kept, ...]]) -> None:
+    async def run(self, running: Callable[[], tuple[SupervisedProcess, ...]]) -> None:
         """For ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._feed_samples())
-            group.create_task(self._look_around(running))
+            group.create_task(noticed(self._feed_samples()))
+            group.create_task(noticed(self._look_around(running)))
 
-    async def look(self, kept: Sequence[Kept]) -> list[ProcessStats]:
-        """What these use now; CPU since the last time they were asked for, else since they began."""
+    async def look(self, kept: Sequence[SupervisedProcess]) -> list[ProcessStats]:
+        """Return the current use of these processes; CPU since the last call, or else since their start."""
         began = {each.id: each.state.began for each in kept if each.pid is not None}
         measured = [_measured(each) for each in kept if each.pid is not None]
         async with self._looking:
@@ -93,12 +96,12 @@ class Measuring:
         for source, lines in samples.items():
             self._feed(source, b"\n".join(lines))
 
-    async def _look_around(self, running: Callable[[], tuple[Kept, ...]]) -> None:
+    async def _look_around(self, running: Callable[[], tuple[SupervisedProcess, ...]]) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             await self.look_around(running(), now=time.monotonic())
 
-    async def look_around(self, running: Iterable[Kept], *, now: float) -> None:
+    async def look_around(self, running: Iterable[SupervisedProcess], *, now: float) -> None:
         """Look at those that are due, and feed what they use together with others of their command, domain and name."""
         kept = {each.id: each for each in running}
         due = self._stats.due(map(_measured, kept.values()), now=now)
@@ -123,7 +126,7 @@ def _source(process: Process) -> StatSource:
     return StatSource(cmd=process.cmd, domain=process.settings.domain, name=process.settings.name)
 
 
-def _measured(kept: Kept) -> Measured:
+def _measured(kept: SupervisedProcess) -> Measured:
     settings = kept.process.settings
     return Measured(
         id=kept.id,

@@ -1,7 +1,7 @@
-"""What one process prints, in one of its runs: streams become messages, samples, and what its result will say.
+"""The output of one run of a process: its streams as messages, samples, and the part of a result that they make.
 
-It parses, and keeps what a result needs: the end of both streams as they were printed, the last message of a result's
-level, the last critical one. Where messages and samples then go is the process manager's business (`processes.py`).
+It parses the streams and keeps what a result needs: the end of both streams as they were printed, the last message of a
+result's level, and the last critical one. The process manager (`processes.py`) decides where messages and samples go.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from quarterdeck.agent.keeper.messages import Event, Exited, OutputChunk, OutputLost
 from quarterdeck.agent.messages.lines import LineParser, Lines
 from quarterdeck.agent.messages.runs import Routing, Run, Source
-from quarterdeck.agent.processes.client import Event, Exited, OutputLost
-from quarterdeck.agent.processes.client import Output as Bytes
 from quarterdeck.agent.processes.readings import Past, Reading
 from quarterdeck.model.jobs import RESULT_LINES
 from quarterdeck.model.messages import RESULT_LEVELS, Level, Mark
@@ -22,6 +21,10 @@ from quarterdeck.model.messages import RESULT_LEVELS, Level, Mark
 TAIL_BYTES = 1024 * 1024
 #: longest `data` that is kept whole; the executor says so when a result is over its limit
 DATA_BYTES = 16 * 1024 * 1024
+#: how long a line waits for its end before its beginning is given: a prompt has no line end
+PAUSE_S = 0.3
+#: bytes that are parsed and stored at once: they may be 8,000 lines
+CHUNK_BYTES = 16 * 1024
 #: what comes in smaller pieces is put together
 SMALL_BYTES = 1024
 #: processes that one may have measured with it
@@ -29,6 +32,8 @@ METERED = 64
 _STREAMS = (1, 2)
 _RESULTS = frozenset(map(int, RESULT_LEVELS))
 _LEAST = min(Level.CRITICAL, Level.STATSD)
+#: the reason for bytes missing between two records that no loss explains
+_UNTOLD = "an earlier agent or keeper did not store them, or they are damaged"
 
 
 class Tail:
@@ -64,7 +69,7 @@ class Tail:
 
 
 class _Last:
-    """The last message of some levels, put together from its pieces."""
+    """The last message of some levels, joined from its pieces."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -73,7 +78,7 @@ class _Last:
         self.level = 0
 
     def add(self, stream: int, level: int, text: bytes, marks: int) -> None:
-        """A message, or the next piece of one."""
+        """Add a message, or the next piece of one."""
         if self._open != stream or self.level != level:
             self._text.clear()
         self.level = level
@@ -86,7 +91,7 @@ class _Last:
 
 
 class RunOutput:
-    """Of one run of a process. `take` and `end` give what came of it, as a run of messages."""
+    """The parsers of one run of a process. `take` and `end` return what they made, as a run of messages."""
 
     def __init__(self, source: Source, routing: Routing) -> None:
         self._source = source
@@ -97,16 +102,21 @@ class RunOutput:
         self.meter: list[int] = []  #: processes that are to be measured with it
         self.samples: list[bytes] = []  #: statsd, until somebody takes it
         self.messages = 0  #: so many are kept on the node
+        self._line_began: dict[int, float] = dict.fromkeys(
+            _STREAMS, 0.0
+        )  # when the unfinished line began to wait, monotonic
+        self.seq = 0  #: number of the keeper's last record that was taken
+        self.pausing = False  #: a check of the waiting time is scheduled
         self.heard = (0, 0)  #: bytes of standard output and of standard error that were told, also as lost
 
     def missed(self, event: Event) -> int:
-        """Bytes that this says are lost, or that nobody who is left was told before it."""
+        """Return how many bytes this event counts as lost, or were lost before it without a report."""
         out, err = heard = self.heard
         match event:
-            case Bytes(stream=1):
+            case OutputChunk(stream=1):
                 out = event.offset
                 self.heard = out + len(event.data), err
-            case Bytes():
+            case OutputChunk():
                 err = event.offset
                 self.heard = out, err + len(event.data)
             case OutputLost():
@@ -118,16 +128,39 @@ class RunOutput:
     def take(self, stream: int, chunk: bytes) -> Run:
         """More of a stream."""
         self._tails[stream].add(chunk)
-        return self._found(stream, self._parsers[stream].feed(chunk))
+        parser = self._parsers[stream]
+        if b"\n" in chunk or not parser.unfinished:
+            self._line_began[stream] = time.monotonic()
+        return self._found(stream, parser.feed(chunk))
+
+    @property
+    def waits_s(self) -> float | None:
+        """Return how long the unfinished line can still wait for its end; None without one."""
+        due = [self._line_began[stream] + PAUSE_S for stream in _STREAMS if self._parsers[stream].unfinished]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def pause(self) -> list[Run]:
+        """Return the beginnings of lines that have waited long enough."""
+        found: list[Run] = []
+        now = time.monotonic()
+        for stream in _STREAMS:
+            if self._parsers[stream].unfinished and self._line_began[stream] + PAUSE_S <= now:
+                self._line_began[stream] = now
+                found.append(self._found(stream, self._parsers[stream].pause()))
+        return found
 
     def end(self) -> list[Run]:
-        """It has ended: what it left unfinished."""
+        """Return the unfinished messages of a process that has ended."""
         return [self._found(stream, self._parsers[stream].end()) for stream in _STREAMS]
 
     def reading(self, *, began: float, seq: int) -> Reading:
-        """How far it was read: up to the keeper's record `seq`."""
+        """Return the read position: up to the keeper's record `seq`."""
         parsers = self._parsers[1].state, self._parsers[2].state
         return Reading(began=began, seq=seq, parsers=parsers, heard=self.heard, messages=self.messages)
+
+    def file_under(self, source: Source, routing: Routing) -> None:
+        """Set the source and the routing of the following messages."""
+        self._source, self._routing = source, routing
 
     def recall(self, past: Past) -> None:
         """Go on where an earlier life stopped.
@@ -147,7 +180,7 @@ class RunOutput:
             self._tails[stream].add(state[2] + state[0])
 
     def noted(self, level: Level, text: str) -> Run:
-        """A message of ours in its log."""
+        """Return a message of the agent for the log of the process."""
         self.messages += 1
         if level is Level.CRITICAL:
             self._critical.add(0, level, text.encode(), 0)
@@ -155,7 +188,7 @@ class RunOutput:
 
     @property
     def streams(self) -> tuple[str, str]:
-        """The end of both, as printed."""
+        """Return the last lines of both streams, as printed."""
         return self._tails[1].text(), self._tails[2].text()
 
     @property
@@ -165,7 +198,7 @@ class RunOutput:
 
     @property
     def critical(self) -> str:
-        """The last critical message."""
+        """Return the last critical message."""
         return self._critical.text()
 
     def _found(self, stream: int, lines: Lines) -> Run:
@@ -198,12 +231,24 @@ def _as_printed(level: int, text: bytes, marks: int) -> bytes:
     return b"%d::%b%b" % (level, text, end)
 
 
-def joined(events: Sequence[Bytes]) -> list[tuple[int, bytes]]:
-    """Output that came together: what follows on one stream becomes one chunk."""
-    chunks: list[tuple[int, list[bytes]]] = []
+def why_missed(event: Event) -> str:
+    """Return the reason, in words, for the loss of the bytes that `missed` counts."""
+    if isinstance(event, OutputLost):
+        return event.why or "too much output waited for the agent, or the disk was full"
+    return _UNTOLD
+
+
+def joined(events: Sequence[OutputChunk]) -> list[tuple[int, bytes]]:
+    """Join outputs that came together: consecutive bytes of a stream become one chunk, or several for a flood."""
+    streams: list[tuple[int, list[bytes]]] = []
     for event in events:
-        if chunks and chunks[-1][0] == event.stream:
-            chunks[-1][1].append(event.data)
+        if streams and streams[-1][0] == event.stream:
+            streams[-1][1].append(event.data)
         else:
-            chunks.append((event.stream, [event.data]))
-    return [(stream, parts[0] if len(parts) == 1 else b"".join(parts)) for stream, parts in chunks]
+            streams.append((event.stream, [event.data]))
+    wholes = [(stream, parts[0] if len(parts) == 1 else b"".join(parts)) for stream, parts in streams]
+    return [
+        (stream, whole[begin : begin + CHUNK_BYTES])
+        for stream, whole in wholes
+        for begin in range(0, len(whole), CHUNK_BYTES)
+    ]

@@ -1,56 +1,42 @@
-"""The one process manager of the agent: commands, scripts, extensions and services all have their programs kept by it.
+"""The process manager of the agent, which runs the programs of commands, scripts, extensions and services.
 
-    keep ──► kept.py (rules) ──► keeper (starts, ends) ──► output.py ──► message log, statsd, what a result needs
+    keep ─► SupervisedProcess (rules) ─► KeeperLauncher ─► keeper ─► Deliveries ─► message log, statsd, result
 
-It tells the keeper what to start and to end, gives what that tells to whom it belongs, and acknowledges it once it is
-stored: output when the message log has it, an exit when whoever kept the process says that it may be forgotten
-(`release`). So a killed agent loses nothing: the next one takes up what the keeper still has. It knows no jobs.
+It owns the list of processes and receives the keeper's events. The launcher starts programs, the deliveries store and
+acknowledge, and children of an earlier agent wait in `Unclaimed` until somebody claims them. It knows nothing about
+jobs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from quarterdeck.agent.keeper.client import KeeperClient
 from quarterdeck.agent.messages.log import MessageLog
-from quarterdeck.agent.messages.runs import Routing, Run, Source
 from quarterdeck.agent.processes.cgroups import Cgroups
-from quarterdeck.agent.processes.client import Child, Event, Exited, Keeper, Output, OutputLost, Start, User
+from quarterdeck.agent.processes.deliveries import Deliveries
 from quarterdeck.agent.processes.environment import Environment
-from quarterdeck.agent.processes.kept import Kept, Process
+from quarterdeck.agent.processes.launcher import KeeperLauncher
 from quarterdeck.agent.processes.measuring import Measuring
-from quarterdeck.agent.processes.output import joined
-from quarterdeck.agent.processes.readings import Past, recall
+from quarterdeck.agent.processes.readings import recall
+from quarterdeck.agent.processes.supervised_process import Process, SupervisedProcess
 from quarterdeck.agent.processes.supervision import Ending
+from quarterdeck.agent.processes.unclaimed import FoundChild, Judge, Unclaimed
+from quarterdeck.kit.tasks import TaskSet, noticed
 from quarterdeck.model.errors import AlreadyExists, NotInstalled, QuarterdeckError
-from quarterdeck.model.messages import Level, LogLevels
-from quarterdeck.model.processes import ProcessSettings, ProcessStats, UsualSettings
+from quarterdeck.model.processes import ProcessStats, UsualSettings
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Kept", "Process", "Processes"]
-
-#: between tries to reach a keeper that cannot be had
+#: between tries to reach a keeper that does not answer
 RETRY_S = 1.0
-#: of a child's output taken and not acknowledged; more, and the log is asked to hurry: the keeper sends 256 KiB at most
-HURRY_BYTES = 64 * 1024
 SERVICE = "service/"
-#: how long the end of all is waited for
+#: how long `end_all` waits
 END_S = 20.0
-_EVERYWHERE = Routing.of(LogLevels(loglevels="*", loglevels_db="*", loglevels_ac="*"))
-
-
-@dataclass(slots=True)
-class _Exit:
-    """An exit that was told and has not been acknowledged."""
-
-    seq: int
-    acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Processes:
@@ -65,141 +51,149 @@ class Processes:
         measuring: Measuring,
         cgroups: Cgroups,
         usual: UsualSettings,
-        keeper: Keeper | None = None,
+        keeper: KeeperClient | None = None,
+        retry_s: float = RETRY_S,
     ) -> None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._home = home
         self._messages = messages
-        self._environment = environment
         self._measuring = measuring
         self._cgroups = cgroups
-        self.usual = usual
-        self._keeper = keeper or Keeper(home)
-        self._kept: dict[str, Kept] = {}
-        self._children: dict[str, Child] = {}  # found at the start, and not yet claimed
-        self._unclaimed: dict[str, list[Event]] = {}  # what those told meanwhile
-        self._pasts: dict[str, Past] = {}  # what an earlier life read of them
-        self._read: dict[str, int] = {}  # and up to which number, of those that are taken up
-        self._exits: dict[str, int] = {}  # numbers of exits that may not be acknowledged yet
-        self._acks: dict[str, int] = {}
-        self._unread: list[str] = []  # how far these were read need not be known once they are acknowledged
-        self._unstored: dict[str, int] = {}  # bytes taken since the last acknowledgement
-        self._free: dict[str, _Exit] = {}  # ids whose exit is to be acknowledged before they start again
-        self._handed: list[tuple[Kept, list[Event]]] = []  # what was told before somebody claimed it
-        self._taking = asyncio.Lock()
-        self._progress = asyncio.Event()  # towards the end of all
+        self._keeper = keeper or KeeperClient(home)
+        self._retry_s = retry_s
+        self._processes: dict[str, SupervisedProcess] = {}
+        self._tasks = TaskSet()
+        self._deliveries = Deliveries(
+            self._keeper,
+            messages=messages,
+            measuring=measuring,
+            oom_kills=cgroups.oom_kills,
+            spawn=self._tasks.spawn,
+        )
+        self._launcher = KeeperLauncher(
+            self._keeper,
+            deliveries=self._deliveries,
+            messages=messages,
+            environment=environment,
+            cgroups=cgroups,
+            usual=usual,
+            spawn=self._tasks.spawn,
+        )
+        self._unclaimed = Unclaimed(claim=self._claim, release=self.release, spawn=self._tasks.spawn)
         self._wanted = asyncio.Event()  # somebody needs the keeper
-        self._ready = asyncio.Event()  # the keeper has been asked what it has
-        self._stored = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._ready = asyncio.Event()  # the keeper has reported its children
         if (home / "keeper.sock").exists() or any(home.glob("children/*")):
             self._wanted.set()
 
-    # ── for those who want something kept ────────────────────────────────────────────────────────────────────────────
-    def keep(self, process: Process, *, changed: Callable[[], None] = lambda: None) -> Kept:
-        """Start it, or take it up if the keeper still has it, and keep it by its rules."""
-        if process.id in self._kept:
+    # ── for those who want a process kept ────────────────────────────────────────────────────────────────────────────
+    def keep(self, process: Process, *, changed: Callable[[], None] = lambda: None) -> SupervisedProcess:
+        """Start it, or claim it if the keeper still has it, and keep it by its rules."""
+        if unknown := self._unclaimed.pop_unknown(process.id):
+            unknown.become(process, changed=changed)
+            return unknown
+        if process.id in self._processes:
             raise AlreadyExists(f"A process '{process.id}' is kept already.")
-        kept = self._kept[process.id] = Kept(process, hands=self, changed=changed)
+        supervised = self._processes[process.id] = SupervisedProcess(process, launcher=self._launcher, changed=changed)
         self._wanted.set()
         if self._ready.is_set():
-            self._begin(kept)
+            self._begin(supervised)
         else:
-            self._spawn(self._begin_later(kept))
-        return kept
+            self._tasks.spawn(self._begin_later(supervised))
+        return supervised
 
     async def has(self, process_id: str) -> bool:
-        """Whether a process of an earlier life is there to be taken up: it runs, or its exit was not acknowledged."""
+        """Return whether a process of an earlier agent can be claimed: it runs, or its exit was not acknowledged."""
         await self.ready()
-        return process_id in self._children
+        return process_id in self._unclaimed
 
     async def never_had(self, process_id: str, since: float) -> bool:
-        """Whether what was to start after `since` (monotonic) never did: the keeper was there, but has it not."""
+        """Return whether what was to start after `since` (monotonic) never did: the keeper ran without it."""
         return not await self.has(process_id) and self._keeper.since < since
 
     async def ready(self) -> None:
-        """Until it is known what an earlier life left."""
+        """Wait until it is known what an earlier agent left."""
         if self._wanted.is_set():
             await self._ready.wait()
 
-    def get(self, process_id: str) -> Kept | None:
-        """The process that is kept by this id."""
-        return self._kept.get(process_id)
+    def get(self, process_id: str) -> SupervisedProcess | None:
+        """Return the process of this id."""
+        return self._processes.get(process_id)
 
-    def kept(self) -> tuple[Kept, ...]:
-        """All of them, also those that wait to be started."""
-        return tuple(self._kept.values())
+    def kept(self) -> tuple[SupervisedProcess, ...]:
+        """Return all processes, also those that wait to be started."""
+        return tuple(self._processes.values())
 
-    def running(self) -> tuple[Kept, ...]:
-        """Those that run."""
-        return tuple(kept for kept in self._kept.values() if kept.pid is not None)
+    def running(self) -> tuple[SupervisedProcess, ...]:
+        """Return the processes that run."""
+        return tuple(process for process in self._processes.values() if process.pid is not None)
 
-    async def stats(self, kept: Sequence[Kept]) -> list[ProcessStats]:
-        """What the trees of these use now; those that do not run have none."""
-        return await self._measuring.look(kept)
+    async def stats(self, processes: Sequence[SupervisedProcess]) -> list[ProcessStats]:
+        """Return what the trees of these use now; those that do not run have none."""
+        return await self._measuring.look(processes)
 
     def release(self, process_id: str) -> None:
-        """What came of it is safe where it belongs: it may be forgotten. One that still runs is ended."""
-        kept = self._kept.get(process_id)
-        if kept is not None and kept.pid is not None:
-            kept.tell(Ending.KILLED)
-            self._spawn(self._see_off(kept))
-        elif kept is not None:
-            kept.stop()
-            del self._kept[process_id]
+        """Forget a process, because its result is stored where it belongs. One that still runs is ended first."""
+        process = self._processes.get(process_id)
+        if process is None:
+            self._unclaimed.end_child(process_id)
+        elif process.pid is not None:
+            process.tell(Ending.KILLED)
+            self._tasks.spawn(self._release_later(process))
+        else:
+            process.stop()
+            del self._processes[process_id]
             self._measuring.forget(process_id)
-            self._forget_exit(process_id)
-        elif process_id in self._children:
-            self._disown(process_id)
+            self._deliveries.release(process_id)
 
-    def disown_all_but(self, known: Collection[str], *, services: bool = False) -> None:
-        """Of jobs (or services) only these are known: what else the keeper has is stored, and ended where it runs."""
-        self._spawn(self._disown_others(frozenset(known), services=services))
+    def judge_jobs(self, judge: Judge) -> None:
+        """End the jobs' processes of an earlier agent that are over, and keep those of which nothing is known."""
+        self._tasks.spawn(self._judge(judge, lambda process_id: not process_id.startswith(SERVICE)))
+
+    def judge_services(self, judge: Judge) -> None:
+        """Do the same with the processes of services."""
+        self._tasks.spawn(self._judge(judge, lambda process_id: process_id.startswith(SERVICE)))
+
+    def end_unknown(self, process_id: str, why: str) -> bool:
+        """End a process of which nothing is known; return whether there is one. `why` follows "It was"."""
+        return self._unclaimed.end_unknown(process_id, why)
 
     def killall(self) -> int:
-        """End all; those that are remembered or recur start again. How many ran."""
+        """End all; those that are remembered or recur start again. Return how many ran."""
         running = self.running()
-        for kept in self.kept():
-            kept.tell(Ending.KILLALL)
+        for process in self.kept():
+            process.tell(Ending.KILLALL)
         return len(running)
 
     async def end_all(self) -> int:
-        """End all because the agent ends for good; those that are remembered start in its next life. How many ran."""
+        """End all with the agent; those that are remembered start with the next one. Return how many ran."""
         running = self.running()
-        for kept in self.kept():
-            if kept.process.settings.remembered:
-                kept.put_down()
+        for process in self.kept():
+            if process.process.settings.remembered:
+                process.put_down()
             else:
-                kept.tell(Ending.KILLED, why="ended with the agent")
+                process.tell(Ending.KILLED, why="ended with the agent")
         with suppress(TimeoutError):
             async with asyncio.timeout(END_S):
-                while self._exits or self._free or any(kept.pid is not None for kept in self.kept()):
-                    await self._progress.wait()
-                    self._progress.clear()
+                await self._deliveries.settle(lambda: not self.running())
         if self._keeper.pid:
             await self._keeper.stop()
         return len(running)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     async def run(self) -> None:
-        """For ever: hear the keeper, once there is need of one."""
+        """Hear the keeper for ever, from when somebody needs it."""
         await self._wanted.wait()
         async with asyncio.TaskGroup() as group:
-            for part in (self._hear(), self._acknowledge(), self._measuring.run(self.running)):
-                group.create_task(part)
+            for part in (self._hear(), self._deliveries.run(), self._measuring.run(self.running)):
+                group.create_task(noticed(part))
 
     async def close(self) -> None:
-        """Store and acknowledge what was heard, and leave the keeper and what it keeps to the next life."""
-        for kept in self._kept.values():
-            kept.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Store and acknowledge what was heard, and leave the keeper and its children to the next agent."""
+        for process in self._processes.values():
+            process.stop()
+        await self._tasks.cancel()
         await self._measuring.flush()
-        if self._keeper.pid:
-            await self._messages.flush()
-            await self._keeper.acknowledge(self._acks)
-            await self._keeper.close()
+        await self._deliveries.close()
+        await self._keeper.close()
         self._cgroups.leave()
 
     async def _hear(self) -> None:
@@ -207,192 +201,40 @@ class Processes:
             try:
                 if not self._ready.is_set():
                     children = await self._keeper.connect()
-                    self._pasts = await recall(self._messages, children)
-                    self._children = {child.id: child for child in children}
+                    pasts = await recall(self._messages, children)
+                    self._unclaimed.found({child.id: FoundChild(child, pasts.get(child.id)) for child in children})
                     self._ready.set()
-                await self._take(await self._keeper.events())
+                self._deliveries.take(await self._keeper.events())
             except QuarterdeckError as error:
                 log.warning("processes cannot be kept now: %s", error)
                 if isinstance(error, NotInstalled):
-                    self._ready.set()  # so that each start is refused, in these words
+                    self._ready.set()  # so that each start is refused with this error
                     return
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(self._retry_s)
 
-    async def _acknowledge(self) -> None:
-        while True:
-            await self._stored.wait()
-            self._stored.clear()
-            acks, self._acks, self._unstored = self._acks, {}, {}
-            unread, self._unread = self._unread, []
-            await self._messages.written()
-            await self._keeper.acknowledge(acks)
-            for process_id in unread:
-                await self._messages.put(Run(Source(process_id), 0, (), (), ()), _EVERYWHERE, reading=None)
-            for process_id in acks.keys() & self._free.keys():
-                if acks[process_id] >= self._free[process_id].seq:
-                    self._free.pop(process_id).acknowledged.set()
-                    self._progress.set()
-
-    # ── what the keeper tells ────────────────────────────────────────────────────────────────────────────────────────
-    async def _take(self, events: Iterable[Event]) -> None:
-        """Everything that came, process by process, after what was told of it before."""
-        by_process: dict[str, list[Event]] = {}
-        for event in events:
-            by_process.setdefault(event.id, []).append(event)
-        async with self._taking:
-            while self._handed:
-                await self._told(*self._handed.pop(0))
-            for process_id, told in by_process.items():
-                if kept := self._kept.get(process_id):
-                    await self._told(kept, told)
-                else:
-                    self._unclaimed.setdefault(process_id, []).extend(told)
-
-    def _claimed(self, kept: Kept, child: Child) -> None:
-        """This belongs to it, and what that told until now."""
-        kept.running(child)
-        past = self._pasts.pop(kept.id, None)
-        if past is not None:
-            kept.output.recall(past)
-            self._read[kept.id] = past.reading.seq
-        if told := self._unclaimed.pop(kept.id, None):
-            self._handed.append((kept, told))
-            self._spawn(self._take(()))
-
-    async def _told(self, kept: Kept, events: list[Event]) -> None:
-        output: list[Output] = []
-        read = self._read.get(kept.id, 0)
-        for event in events:
-            if event.seq <= read and not isinstance(event, Exited):
-                self._ack(kept.id, event.seq)  # an earlier life stored it
-                continue
-            if not isinstance(event, Output):
-                await self._printed(kept, output)
-                output = []
-            if missed := kept.output.missed(event):
-                text = f"{missed} bytes that it printed are lost: the agent was away, or its disk was full."
-                self.note(kept, Level.OPS_ERROR, text)
-            match event:
-                case Output():
-                    output.append(event)
-                case OutputLost():
-                    self._ack(kept.id, event.seq)
-                case Exited():
-                    await self._exited(kept, event)
-        await self._printed(kept, output)
-
-    async def _printed(self, kept: Kept, output: list[Output]) -> None:
-        chunks = joined(output)
-        for stream, chunk in chunks[:-1]:
-            await self._put(kept, kept.output.take(stream, chunk))
-        if output:
-            run = kept.output.take(*chunks[-1])
-            await self._put(kept, run, reading=kept.reading(output[-1].seq))
-            self._unstored[kept.id] = self._unstored.get(kept.id, 0) + sum(len(chunk) for _, chunk in chunks)
-            self._ack(kept.id, output[-1].seq)
-            if self._unstored[kept.id] >= HURRY_BYTES:
-                self._messages.hurry()
-
-    async def _exited(self, kept: Kept, exit_: Exited) -> None:
-        for run in kept.output.end():
-            await self._put(kept, run, reading=kept.reading(exit_.seq))
-        self._read.pop(kept.id, None)
-        self._exits[kept.id] = exit_.seq
-        self._free[kept.id] = _Exit(exit_.seq)
-        kept.exited(exit_)
-        if kept.down:
-            self._forget_exit(kept.id)
-
-    async def _put(self, kept: Kept, run: Run, *, reading: bytes = b"") -> None:
-        if kept.output.samples:
-            samples, kept.output.samples = kept.output.samples, []
-            self._measuring.sampled(kept.process, samples)
-        await self._messages.put(run, kept.routing, reading=reading)
-
-    def _ack(self, process_id: str, seq: int) -> None:
-        self._acks[process_id] = seq
-        self._stored.set()
-
-    def _forget_exit(self, process_id: str) -> None:
-        seq = self._exits.pop(process_id, None)
-        if seq is not None:
-            self._ack(process_id, seq)
-            self._unread.append(process_id)
-
-    # ── what a kept process asks for ─────────────────────────────────────────────────────────────────────────────────
-    def launch(self, kept: Kept) -> None:
-        """Start it."""
-        self._spawn(self._launch(kept))
-
-    def end(self, kept: Kept) -> None:
-        """TERM to its whole tree, KILL after its grace."""
-        self._spawn(self._keeper.kill(kept.id, grace_s=kept.process.settings.grace))
-
-    def note(self, kept: Kept, level: Level, text: str) -> None:
-        """A message of ours in its log, forwarded."""
-        self._spawn(self._messages.put(kept.output.noted(level, text), _EVERYWHERE))
-
-    async def _launch(self, kept: Kept) -> None:
-        run = kept.runs
-        if free := self._free.get(kept.id):
-            self._forget_exit(kept.id)  # of the run before
-            self._messages.hurry()
-            await free.acknowledged.wait()
-        try:
-            # a directory of users may take seconds to answer
-            start = await asyncio.to_thread(self._start, kept) if kept.process.settings.user else self._start(kept)
-            await self._keeper.start(start, started=lambda child: kept.running(child, run=run))
-        except Exception as error:  # noqa: BLE001 (whatever it is: whoever waits for the program is to hear of it)
-            kept.refused(str(error) if isinstance(error, QuarterdeckError) else f"A fault of the agent: {error!r}.")
-
-    def _start(self, kept: Kept) -> Start:
-        process, settings = kept.process, kept.process.settings
-        plan = self._cgroups.plan(process.id, settings.limits)
-        if plan.unenforced:
-            log.warning("a limit of '%s' cannot be held: %s", process.id, "; ".join(plan.unenforced))
-        return Start(
-            id=process.id,
-            argv=process.argv,
-            env=self._environment.variables(process.id, settings.env, user=settings.user),
-            cwd=self._environment.folder(settings.workingdir, user=settings.user),
-            user=User.named(settings.user) if settings.user else None,
-            stdin=process.stdin,
-            plan=plan,
-            restarts=kept.state.restarts,
-        )
-
-    # ── what an earlier life left ────────────────────────────────────────────────────────────────────────────────────
-    async def _begin_later(self, kept: Kept) -> None:
+    # ── starting and claiming ────────────────────────────────────────────────────────────────────────────────────────
+    async def _begin_later(self, process: SupervisedProcess) -> None:
         await self._ready.wait()
-        self._begin(kept)
+        self._begin(process)
 
-    def _begin(self, kept: Kept) -> None:
-        if child := self._children.pop(kept.id, None):
-            self._claimed(kept, child)
+    def _begin(self, process: SupervisedProcess) -> None:
+        if child := self._unclaimed.pop_child(process.id):
+            process.adopt(child.status)
+            self._deliveries.open(process, child.past)
         else:
-            kept.begin()
+            self._deliveries.open(process)
+            process.begin()
 
-    async def _disown_others(self, known: frozenset[str], *, services: bool) -> None:
+    def _claim(self, process: Process) -> SupervisedProcess:
+        supervised = self._processes[process.id] = SupervisedProcess(process, launcher=self._launcher)
+        self._begin(supervised)
+        return supervised
+
+    async def _judge(self, judge: Judge, belongs: Callable[[str], bool]) -> None:
         await self.ready()
-        for process_id in list(self._children):
-            if process_id.startswith(SERVICE) is services and process_id not in known:
-                self._disown(process_id)
+        await self._unclaimed.judge(judge, belongs=belongs)
 
-    def _disown(self, process_id: str) -> None:
-        """Nobody wants it: what it prints is stored, and it is ended."""
-        log.warning("the process '%s' belongs to nothing that is known here: it is ended", process_id)
-        stray = Kept(Process(id=process_id, argv=("",), settings=ProcessSettings()), hands=self)
-        self._kept[process_id] = stray
-        self._claimed(stray, self._children.pop(process_id))
-        stray.tell(Ending.KILLED)
-        self._spawn(self._see_off(stray))
-
-    async def _see_off(self, stray: Kept) -> None:
-        await stray.over()
-        if self._kept.get(stray.id) is stray:
-            self.release(stray.id)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _release_later(self, process: SupervisedProcess) -> None:
+        await process.over()
+        if self._processes.get(process.id) is process:
+            self.release(process.id)

@@ -1,7 +1,8 @@
-"""How far a process was read: stored with its messages, so that the agent's next life misses and repeats nothing.
+"""The position up to which a process was read, stored with its messages: the next agent misses and repeats nothing.
 
-What the keeper tells is acknowledged when the messages made of it are stored; an unfinished line is in no message yet.
-So the parsers' state is stored too, in the same transaction, with the number of the record up to which it goes.
+The keeper's reports are acknowledged when the messages made of them are stored, but an unfinished line is in no message
+yet. Therefore the state of the parsers is stored too, in the same transaction, with the number of the last record that
+it contains.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from dataclasses import dataclass
 
 import msgspec
 
+from quarterdeck.agent.keeper.messages import ChildStatus
 from quarterdeck.agent.messages.lines import ParserState
 from quarterdeck.agent.messages.log import MessageLog
-from quarterdeck.agent.processes.client import Child
 from quarterdeck.model.messages import PAGE_MESSAGES, Message, MessageFilter
 from quarterdeck.model.struct import Wire
 
 
 class Reading(Wire, frozen=True, kw_only=True):
-    """Of one run of a process."""
+    """The position in one run of a process, and the state of its parsers."""
 
     began: float  #: of the run, as the keeper says
     seq: int  #: the last of the keeper's records that was taken
@@ -33,7 +34,7 @@ class Reading(Wire, frozen=True, kw_only=True):
 
     @classmethod
     def unpacked(cls, stored: bytes) -> Reading | None:
-        """As it was stored; None when that is damaged: then what was not acknowledged is read again."""
+        """Return the stored reading; None if it is damaged: unacknowledged output is then read again."""
         try:
             return msgspec.msgpack.decode(stored, type=cls)
         except msgspec.DecodeError:
@@ -42,14 +43,14 @@ class Reading(Wire, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What an earlier life read of a process: how far, and the last messages of it, oldest first."""
+    """An earlier agent's reading of a process: its position, and the last messages of the process, oldest first."""
 
     reading: Reading
     messages: list[Message]
 
 
-async def recall(log: MessageLog, children: Collection[Child]) -> dict[str, Past]:
-    """The past of those of which something was stored, by id."""
+async def recall(log: MessageLog, children: Collection[ChildStatus]) -> dict[str, Past]:
+    """Return the stored state of the processes that have some, by id."""
     stored = await log.readings() if children else {}
     pasts: dict[str, Past] = {}
     for child in children:
@@ -60,7 +61,7 @@ async def recall(log: MessageLog, children: Collection[Child]) -> dict[str, Past
 
 
 async def _last(log: MessageLog, process_id: str, count: int) -> list[Message]:
-    """The newest messages of a process, oldest first."""
+    """Return the newest messages of a process, oldest first."""
     if not count:
         return []
     page = await log.select(MessageFilter(job_id=process_id, newest_first=True, limit=count))

@@ -1,8 +1,8 @@
-"""What processes use: each one's whole tree, and the sum of several.
+"""The resource usage of processes: of the whole tree of each, and the sum of several.
 
-A look reads each process of the host once at most, whatever number of trees there are: the kernel's counters of a
-tree's cgroups first (they know those that have ended too), `/proc` by psutil for the rest and where there are no
-cgroups. CPU is per cent of one CPU since the look before. It says what it found and sends nothing.
+A measurement reads each process of the host once at most, whatever number of trees there are: first the kernel's
+counters of a tree's cgroups (which include ended processes), then `/proc` by psutil for the rest and where there are no
+cgroups. CPU is in per cent of one CPU since the previous measurement. This module returns the values and sends nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from quarterdeck.model.struct import Struct
 
 
 class Measured(Struct, frozen=True, kw_only=True):
-    """A process to look at. `also`: processes it asked to be measured with it (a `101::PID` line)."""
+    """A process to measure. `also`: processes that it asked to be measured with it (a `101::PID` line)."""
 
     id: str
     pid: int
@@ -32,7 +32,7 @@ class Measured(Struct, frozen=True, kw_only=True):
 
 
 class Counters(Protocol):
-    """What the kernel counts for trees (`Cgroups`)."""
+    """The kernel's counters of trees (`Cgroups`)."""
 
     def usage(self, process_id: str) -> TreeUsage: ...
 
@@ -41,31 +41,33 @@ class Counters(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Look:
+    """The time of a measurement of one process, and the CPU time that its tree had used then."""
+
     when: float
     cpu_s: float
 
 
 class Stats:
-    """Looks at processes; it remembers when it did, and how much CPU they had used then."""
+    """Measures processes. It keeps the time of the last measurement of each, and the CPU time at that time."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._looks: dict[str, _Look] = {}
 
     def due(self, processes: Iterable[Measured], *, now: float) -> list[Measured]:
-        """Those to look at now: never looked at, or longer ago than their interval. `now`: monotonic seconds."""
+        """Return the processes to measure: never measured, or not within their interval. `now`: monotonic seconds."""
         looks = self._looks
         return [each for each in processes if each.id not in looks or now - looks[each.id].when >= each.stats_interval]
 
     def look(self, processes: Iterable[Measured], *, now: float) -> list[ProcessStats]:
-        """What each uses now."""
+        """Return the current use of each process."""
         measured = list(processes)
         trees = {each.id: self._counters.pids(each.id) for each in measured}
         below = _descendants() if None in trees.values() else {}
         return [self._one(each, trees[each.id], below, now) for each in measured]
 
     def forget(self, process_id: str) -> None:
-        """It has ended."""
+        """Forget a process that has ended."""
         self._looks.pop(process_id, None)
 
     def _one(
@@ -98,7 +100,7 @@ class Stats:
 
 
 def together(stats: Iterable[ProcessStats]) -> ProcessStats:
-    """The sum of one or more; the rest is the first one's."""
+    """Return the sum of one or more; other fields are those of the first."""
     return functools.reduce(_add, stats)
 
 
@@ -124,6 +126,8 @@ def _add(one: ProcessStats, other: ProcessStats) -> ProcessStats:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
+    """The values of one process, or the sum of several."""
+
     cpu_s: float
     rss: int
     vms: int
@@ -135,7 +139,7 @@ class _Sample:
 
 
 def _sample(pid: int) -> _Sample | None:
-    """One process; None when it is gone. What may not be read of another user's counts as nothing."""
+    """Return a sample of one process; None when it is gone. Values that may not be read count as zero."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -163,7 +167,7 @@ def _descriptors(process: psutil.Process) -> int:
 
 
 def _optional(read: Callable[[], int]) -> int:
-    """What not every system has, and not everybody may read."""
+    """Return a value that not every system has or every user may read, or a default."""
     try:
         return read()
     except (psutil.Error, AttributeError, NotImplementedError, OSError):

@@ -1,1 +1,1 @@
-"""Scripts on their way to an interpreter: the files they lie in (`files.py`), and the one that runs Lua (`lua.py`)."""
+"""Scripts of jobs: the files that they are run from (`files.py`), and the program that runs Lua (`lua.py`)."""

@@ -1,9 +1,8 @@
-"""Runs one Lua script: `python -m quarterdeck.agent.scripts.lua TITLE SCRIPT ARGS…`, a program of its own.
+"""Runs one Lua script: `python -m quarterdeck.agent.scripts.lua TITLE SCRIPT ARGS…`, a separate program.
 
-Lua 5.4 with its standard library, as the program `lua` runs it: `arg`, standard streams, exit code 1 and a traceback
-on standard error when the script fails; but no modules written in C. On top there is `require "quarterdeck"`
-(`quarterdeck.lua`, beside this file).
-The agent never imports this.
+Lua 5.4 with its standard library, as the program `lua` runs it: `arg`, standard streams, exit code 1 and a traceback on
+standard error when the script fails; but without modules written in C. In addition `require "quarterdeck"` works
+(`quarterdeck.lua`, in this folder). The agent never imports this module.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from typing import Any, cast
 
 from lupa import lua54  # type: ignore[import-untyped]
 
-#: tables within tables; deeper ones are taken for one that contains itself
+#: tables within tables; a deeper one is assumed to contain itself
 _DEPTH = 100
 
 
 def main(title: str, script: str, *args: str) -> int:
-    """Runs `script`; the exit code. `title` is what its errors call it."""
-    for name in ("SIGINT", "SIGPIPE"):  # Python's own answers to these are none of Lua's
+    """Run `script` and return the exit code. `title` names it in errors."""
+    for name in ("SIGINT", "SIGPIPE"):  # Lua does not use Python's handlers
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_DFL)
-    # texts are bytes both ways, as Lua has them; nothing of Python is to be seen
+    # texts are bytes in both directions, as in Lua; nothing of Python is visible
     lua: Any = cast("Any", lua54).LuaRuntime(
         encoding=None, register_eval=False, register_builtins=False, unpack_returned_tuples=True
     )
@@ -47,7 +46,7 @@ def main(title: str, script: str, *args: str) -> int:
 
 
 def _spawn(program: bytes, mode: bytes) -> tuple[bytes, Callable[[], None], Callable[[], int]]:
-    """For `io.popen`: where the other end of a program's pipe can be opened, what to call then, and to wait for it."""
+    """Return, for `io.popen`, the path of a program's pipe, what to call once it is open, and what waits for it."""
     reads, writes = os.pipe()
     ours, its = (reads, writes) if mode == b"r" else (writes, reads)
     stream = {"stdout" if mode == b"r" else "stdin": its}
@@ -71,7 +70,7 @@ def _to_lua(lua: Any, value: Any) -> Any:
 
 
 def _to_python(value: Any, kind: Any, depth: int = 0) -> Any:
-    """Values of Lua for JSON: a table with the keys 1 to n is a list, also one without any; others are objects."""
+    """Convert values of Lua for JSON: a table with the keys 1 to n or without keys is a list; others are objects."""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if value is None or isinstance(value, bool | int | float):

@@ -1,13 +1,12 @@
-"""The set of this node's services: compares what is wanted with what is there, and says who waits for whom.
+"""The set of this node's services: compares the wanted services with the running ones, and decides their order.
 
-A service starts when those it comes after are there, and goes when those that come after it and are to go are gone.
-`apply` never waits for any of it; what becomes of each is in the statuses.
+A service starts when the services in its `after` are ready. A service that is to go ends when those that name it in
+their `after`, and are to go too, have ended. `apply` never waits for any of this; the statuses tell the results.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,11 +14,11 @@ from pathlib import Path
 from quarterdeck.agent.commands.command import Command, Outcome, answer, arguments
 from quarterdeck.agent.processes.environment import Templates
 from quarterdeck.agent.processes.processes import Processes
-from quarterdeck.agent.services.health import Checks
-from quarterdeck.agent.services.memory import Memory
-from quarterdeck.agent.services.seat import Seat
-from quarterdeck.link.messages import ServiceReport
-from quarterdeck.model.desired import DesiredSet
+from quarterdeck.agent.processes.unclaimed import all_but
+from quarterdeck.agent.services.health_checks import HealthChecks
+from quarterdeck.agent.services.launch_records import LaunchRecords
+from quarterdeck.agent.services.service_runner import ServiceRunner
+from quarterdeck.kit.patterns import matches_any
 from quarterdeck.model.errors import BadInput, Conflict, NotFound, QuarterdeckError
 from quarterdeck.model.jobs import JobOffer, JobState
 from quarterdeck.model.services import DesiredService, Service, ServiceState, ServiceStatus
@@ -34,7 +33,7 @@ _ON_ITS_WAY = frozenset({ServiceState.STARTING, ServiceState.STOPPING})
 
 
 class RestartArguments(Struct, frozen=True, kw_only=True):
-    """Of `restart_service`."""
+    """The arguments of `restart_service`."""
 
     name: str
 
@@ -53,56 +52,62 @@ class Services:
     ) -> None:
         self.processes = processes
         self.templates = templates
-        self.memory = Memory(home / "services.msgpack")
-        self.checks = Checks(processes, templates)
-        self._allowed = any(fnmatch.fnmatchcase(ALLOWED_AS, pattern) for pattern in allow)
+        self.records = LaunchRecords(home / "services.msgpack")
+        self.checks = HealthChecks(processes, templates)
+        self._allowed = matches_any(ALLOWED_AS, allow)
         self._changed = changed
-        self._seats: dict[str, Seat] = {}
-        self._revision = 0
+        self._runners: dict[str, ServiceRunner] = {}
         self._news = asyncio.Condition()
         self._telling: asyncio.Task[None] | None = None
         self._cleared = False
 
-    def apply(self, desired: DesiredSet) -> None:
-        """From now on these are wanted."""
-        self._revision = desired.revision
-        wanted = {each.name: each for each in desired.services}
-        if not self._cleared:  # what an earlier life left, and nobody wants any more
+    async def apply(self, wanted: Sequence[DesiredService], *, revision: int) -> None:
+        """Set the services that are wanted."""
+        named = {each.name: each for each in wanted}
+        if not self._cleared:  # left by an earlier run of the agent, and not wanted any more
             self._cleared = True
-            self.processes.disown_all_but({f"service/{name}" for name in wanted}, services=True)
-        for name, seat in self._seats.items():
-            if name not in wanted:
-                seat.want(None, revision=desired.revision)
-        for name, each in wanted.items():
+            self.processes.judge_services(all_but({f"service/{name}" for name in named}))
+        for name, runner in self._runners.items():
+            if name not in named:
+                runner.want(None, revision=revision)
+        for name, each in named.items():
             service, refused = self._read(each)
-            if name not in self._seats:
-                self._seats[name] = Seat(name, revision=desired.revision, house=self)
-            self._seats[name].want(service, revision=desired.revision, refused=refused)
+            if name not in self._runners:
+                self._runners[name] = ServiceRunner(name, revision=revision, services=self)
+            self._runners[name].want(service, revision=revision, refused=refused)
         self._tell()
 
-    def report(self) -> ServiceReport:
-        """Every service as it is now."""
-        return ServiceReport(revision=self._revision, statuses=tuple(seat.status for seat in self._seats.values()))
+    def statuses(self) -> tuple[ServiceStatus, ...]:
+        """Return the status of every service."""
+        return tuple(runner.status for runner in self._runners.values())
 
     async def restart(self, name: str) -> ServiceStatus:
-        """Stop a service and start it anew; what came of that, once it is no more on its way. `NotFound`."""
-        seat = self._seats.get(name)
-        if seat is None or seat.wanted is None:
+        """Stop a service and start it anew; return its status after that. Raise `NotFound` when there is none."""
+        runner = self._runners.get(name)
+        if runner is None or runner.target.service is None:
             raise NotFound(f"There is no service '{name}' on this node.")
-        if seat.refused:
-            raise Conflict(seat.refused)
-        turn = seat.turn
-        seat.restart()
+        if runner.target.refused:
+            raise Conflict(runner.target.refused)
+        turn = runner.turn
+        runner.restart()
         async with self._news:
             await self._news.wait_for(
-                lambda: self._seats.get(name) is not seat or (seat.turn > turn and seat.status.state not in _ON_ITS_WAY)
+                lambda: (
+                    self._runners.get(name) is not runner
+                    or (runner.turn > turn and runner.status.state not in _ON_ITS_WAY)
+                )
             )
-        if self._seats.get(name) is not seat:
+        if self._runners.get(name) is not runner:
             raise NotFound(f"The service '{name}' was taken from this node meanwhile.")
-        return seat.status
+        return runner.status
+
+    async def none_left(self) -> None:
+        """Wait until every service has ended."""
+        async with self._news:
+            await self._news.wait_for(lambda: not self._runners)
 
     def commands(self) -> dict[str, Command]:
-        """The commands of a node that are about services."""
+        """Return the commands of a node that are about services."""
 
         async def restart(job: JobOffer) -> Outcome:
             status = await self.restart(arguments(job, RestartArguments).name)
@@ -116,56 +121,56 @@ class Services:
         return {"restart_service": Command(run=restart)}
 
     async def close(self) -> None:
-        """The agent ends; the services do not."""
-        await asyncio.gather(*(seat.close() for seat in self._seats.values()))
+        """End with the agent; the services go on."""
+        await asyncio.gather(*(runner.close() for runner in self._runners.values()))
         await self.checks.close()
         if self._telling is not None:
             self._telling.cancel()
 
-    # ── what seats ask (House) ───────────────────────────────────────────────────────────────────────────────────────
-    def waits_for(self, seat: Seat) -> str:
-        """Why it may not start yet: the first of those it comes after that is not there."""
-        for name in seat.after:
-            other = self._seats.get(name)
-            if other is not None and other is not seat and other.wanted is not None and not other.there:
+    # ── what runners ask (ServiceSet) ─────────────────────────────────────────────────────────────────────────────────
+    def waits_for(self, runner: ServiceRunner) -> str:
+        """Return why it may not start yet: the first service that it comes after and that has not come up."""
+        for name in runner.target.after:
+            other = self._runners.get(name)
+            if other is not None and other is not runner and other.target.service is not None and not other.has_come_up:
                 return f"It comes after '{name}', which is {other.status.state}."
         return ""
 
-    def may_go(self, seat: Seat) -> bool:
-        """Whether nothing that is to go too comes after it; what is only replaced goes at once."""
-        if seat.wanted is not None:
+    def may_stop(self, runner: ServiceRunner) -> bool:
+        """Return whether no service that is to go too comes after it; one that is only replaced stops at once."""
+        if runner.target.service is not None:
             return True
         return not any(
-            other.wanted is None and seat.name in other.after and other.occupied
-            for other in self._seats.values()
-            if other is not seat
+            other.target.service is None and runner.name in other.target.after and other.has_process
+            for other in self._runners.values()
+            if other is not runner
         )
 
-    def changed(self, seat: Seat) -> None:
-        """Its state is another: those before and after it look again."""
-        self._poke_around(seat)
+    def changed(self, runner: ServiceRunner) -> None:
+        """Wake the runners before and after a service whose status has changed."""
+        self._wake_around(runner)
         self._tell()
 
-    def gone(self, seat: Seat) -> None:
-        """It was to go, and did."""
-        if self._seats.get(seat.name) is seat:
-            del self._seats[seat.name]
-        self._poke_around(seat)
+    def gone(self, runner: ServiceRunner) -> None:
+        """Remove the runner of a service that was to go and has gone."""
+        if self._runners.get(runner.name) is runner:
+            del self._runners[runner.name]
+        self._wake_around(runner)
         self._tell()
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
     def _read(self, each: DesiredService) -> tuple[Service, str]:
-        """The service, and why it may not run here."""
+        """Return the service, and why it may not run here."""
         try:
             service = each.read()
         except QuarterdeckError as error:
             return Service(name=_named(each.name), command=("true",)), str(error)
         return service, "" if self._allowed else _REFUSED
 
-    def _poke_around(self, seat: Seat) -> None:
-        for other in self._seats.values():
-            if seat.name in other.after or other.name in seat.after:
-                other.poke()
+    def _wake_around(self, runner: ServiceRunner) -> None:
+        for other in self._runners.values():
+            if runner.name in other.target.after or other.name in runner.target.after:
+                other.wake()
 
     def _tell(self) -> None:
         self._changed()
@@ -178,7 +183,7 @@ class Services:
 
 
 def _named(name: str) -> str:
-    """A name that a service may have."""
+    """Return a name that a service may have."""
     try:
         return Service(name=name, command=("true",)).name
     except BadInput:

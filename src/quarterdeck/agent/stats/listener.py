@@ -1,8 +1,8 @@
-"""A socket on which applications of the node send statsd, and the thread that empties it into the aggregator.
+"""A socket to which applications of the node send statsd, and the thread that empties it into the aggregator.
 
-The thread sleeps until something comes, and gathers for a moment before it looks again, so that a packet is rarely
-alone. What the kernel had no room for is counted by the kernel, to the packet (on a Unix socket the sender waits or is
-told). It never looks into a packet.
+The thread sleeps until a packet arrives, and waits a moment before it looks again, so that it rarely takes a single
+packet. The kernel counts exactly the packets that it had no space for (on a Unix socket the sender waits or gets an
+error). It never parses a packet.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 from quarterdeck.agent.stats.aggregator import Aggregator
 from quarterdeck.agent.stats.packets import Packets
@@ -24,18 +25,18 @@ from quarterdeck.model.stats import StatSource
 
 #: between two looks at a socket that was found empty
 GATHER_S = 0.002
-#: cmd and domain of what comes through a socket
+#: cmd and domain of samples that arrive through a socket
 LISTENER_CMD, LISTENER_DOMAIN = "statsd", "node"
 
 log = logging.getLogger(__name__)
 
 
 class Listener:
-    """Listens from the start until `finish`. `endpoint` is bound, and the listener's from now on."""
+    """Listens from its creation until `finish`. `endpoint` is bound, and owned by the listener from now on."""
 
     def __init__(self, endpoint: socket.socket, *, name: str, aggregator: Aggregator) -> None:
         self.name = name
-        self.address: object = endpoint.getsockname()
+        self.address: tuple[Any, ...] | str = endpoint.getsockname()
         self.received = 0  #: packets so far
         self._endpoint = endpoint
         self._source = StatSource(cmd=LISTENER_CMD, domain=LISTENER_DOMAIN, name=name)
@@ -48,21 +49,21 @@ class Listener:
 
     @property
     def alive(self) -> bool:
-        """False when its thread has crashed; the log says why."""
+        """Return False when its thread has crashed; the log has the reason."""
         return self._thread.is_alive()
 
     def lost(self) -> int:
-        """Packets lost since the last time this was asked."""
+        """Return the number of packets lost since the last call."""
         return self._packets.lost()
 
     def finish(self) -> None:
-        """Take what has arrived, and no more; `lost` may still be asked."""
+        """Take the packets that have arrived, and no more; `lost` may still be called."""
         self._closing.set()
         self._waker.send(b"\0")
         self._thread.join()
 
     def close(self) -> None:
-        """Give the socket back, once it has finished."""
+        """Close the socket of a finished listener."""
         for each in (self._endpoint, self._waker, self._woken):
             each.close()
 
@@ -87,7 +88,7 @@ class Listener:
 
 
 def udp_socket(address: str) -> socket.socket:
-    """A socket bound to "host:port"; OSError (or, for what cannot be a host's name, ValueError) when it cannot be."""
+    """Return a socket bound to "host:port"; raise OSError, or ValueError for a name that cannot be a host's."""
     host, _, port = address.rpartition(":")
     family, kind, protocol, _, place = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
     with _kept(socket.socket(family, kind, protocol)) as endpoint:
@@ -96,7 +97,7 @@ def udp_socket(address: str) -> socket.socket:
 
 
 def unix_socket(path: Path) -> socket.socket:
-    """A datagram socket at `path`, to which every user may write; one that a dead process left is replaced."""
+    """Return a datagram socket at `path` that every user may write to; replace one that a dead process left."""
     if sys.platform == "win32":
         raise OSError("there are no Unix datagram sockets on Windows")
     with _kept(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as endpoint:
@@ -114,7 +115,7 @@ def unix_socket(path: Path) -> socket.socket:
 
 @contextlib.contextmanager
 def _kept(endpoint: socket.socket) -> Generator[socket.socket]:
-    """Closed when what is done with it fails."""
+    """Close the socket when the body fails."""
     try:
         yield endpoint
     except BaseException:

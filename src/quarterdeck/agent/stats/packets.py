@@ -1,7 +1,8 @@
-"""Datagrams out of a socket into a tally, as many as wait: on 64-bit Linux by one system call (recvmmsg).
+"""Receives waiting datagrams from a socket into a tally: on 64-bit Linux with one system call (recvmmsg).
 
-The kernel writes packets and their sizes where the tally reads them. One call for many matters beside other threads of
-Python: each gives up the interpreter and must get it back. Elsewhere it is one call a packet. Never waits.
+The kernel writes packets and their sizes where the tally reads them. A single call matters next to other Python
+threads, because each call releases the interpreter and must acquire it again. Other systems need one call per packet.
+Never waits.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from typing import Any
 
 from quarterdeck.agent.stats.tally import PACKET_BYTES, PACKET_ROOM_BYTES, PACKETS, Tally
 
-#: what Linux calls by number only
+#: options that Python does not name
 _SO_RCVBUFFORCE, _SO_MEMINFO = 33, 55
 _MEMINFO = struct.Struct("=9I")
 _DROPS = 8
 
-#: asked for; the kernel counts about 1 KB for a small packet, and gives who is not root no more than net.core.rmem_max
+#: requested size; the kernel counts about 1 KB per small packet, and limits other users than root to net.core.rmem_max
 RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024
 
 
 class Packets:
-    """Of one socket, for one tally."""
+    """Receives from one socket into one tally."""
 
     def __init__(self, endpoint: socket.socket) -> None:
         self._endpoint = endpoint
@@ -35,7 +36,7 @@ class Packets:
         self._tally: Tally | None = None
 
     def fill(self, tally: Tally) -> int:
-        """Put what waits, up to `PACKETS`, into the tally's memory; how many that were."""
+        """Put waiting packets, up to `PACKETS`, into the tally's memory; return how many."""
         if tally is not self._tally:
             self._tally = tally
             self._attach(tally)
@@ -50,7 +51,7 @@ class Packets:
         return received
 
     def lost(self) -> int:
-        """How many packets the kernel had no room for since the last time: exact; 0 where it does not say."""
+        """Return exactly how many packets the kernel dropped since the last call; 0 where it does not count them."""
         if sys.platform != "linux":
             return 0
         try:
@@ -62,7 +63,7 @@ class Packets:
         return new
 
     def _attach(self, tally: Tally) -> None:
-        """Say where packets go, once for each tally."""
+        """Set where packets go, once for each tally."""
         self._headers = (_Header * PACKETS).from_address(tally.headers)
         places = range(tally.packets, tally.packets + PACKETS * PACKET_BYTES, PACKET_BYTES)
         if _recvmmsg is None:
@@ -102,7 +103,7 @@ class _Header(ctypes.Structure):
 
 
 def _enlarge(endpoint: socket.socket) -> None:
-    """As large a receive buffer as this process may have."""
+    """Set the largest receive buffer that this process may have."""
     if sys.platform == "linux":
         try:
             endpoint.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
@@ -113,7 +114,7 @@ def _enlarge(endpoint: socket.socket) -> None:
 
 
 def _bound() -> Any:
-    """recvmmsg(2), where its headers are those that the tally reads; None elsewhere."""
+    """Return recvmmsg(2), where its headers are those that the tally reads; None elsewhere."""
     if sys.platform != "linux" or ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little":
         return None
     function = getattr(ctypes.CDLL(None, use_errno=True), "recvmmsg", None)

@@ -1,6 +1,6 @@
-"""What a tally holds as rows of the table `stats`: whole columns of NumPy, no step for each key.
+"""The content of a tally as rows of the table `stats`: whole columns of NumPy, without a loop over keys.
 
-Only what is said once for each source (a process's command, domain and name) goes through Python strings.
+Only the values of each source (a process's command, domain and name) pass through Python strings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Array = NDArray[Any]
 def stats_rows(
     tally: Tally, sources: Mapping[int, StatSource], *, gid: int, nid: int, time_ns: int, interval_ns: int
 ) -> Batch:
-    """A row for each key that had a sample; `sources` has every number that the tally was fed with."""
+    """Return a row for each key that had a sample; `sources` has every number that the tally was fed with."""
     numbers = np.flatnonzero(tally.keys()["samples"])
     keys = tally.keys()[numbers]
     rows, interval_s = len(keys), interval_ns / 1e9
@@ -55,7 +55,7 @@ def stats_rows(
 def _texts(
     texts: NDArray[np.uint8], keys: _Array, sources: Mapping[int, StatSource], *, gid: int, nid: int
 ) -> dict[str, Values]:
-    """Keys, tags and what is said of sources."""
+    """Return the text columns: keys, tags and the values of sources."""
     used, place = np.unique(keys["source"], return_inverse=True)
     known = [sources[int(number)] for number in used]
     prefixes = strings([source.prefix(gid=gid, nid=nid) for source in known])
@@ -64,7 +64,7 @@ def _texts(
     pieces = take(join([prefixes, names]), np.stack([place, len(known) + rows], axis=1).ravel())
     assert isinstance(pieces, Varying)
     return {
-        "key": Varying(np.ascontiguousarray(pieces.offsets[::2]), pieces.items),  # of two pieces each
+        "key": Varying(np.ascontiguousarray(pieces.offsets[::2]), pieces.items),  # two pieces per key
         "cmd": take(strings([source.cmd for source in known]), place),
         "domain": take(strings([source.domain for source in known]), place),
         "name": take(strings([source.name for source in known]), place),
@@ -73,7 +73,7 @@ def _texts(
 
 
 def tag_maps(tags: Varying) -> Varying:
-    """`name:value,name,…` of each row as a map; a tag without a colon has the value ""."""
+    """Return `name:value,name,…` of each row as a map; a tag without a colon has the value ""."""
     text = tags.items
     assert isinstance(text, np.ndarray)
     begins, ends = tags.offsets[:-1].astype(np.int64), tags.offsets[1:].astype(np.int64)
@@ -91,7 +91,7 @@ def tag_maps(tags: Varying) -> Varying:
 
 
 def _slices(data: NDArray[np.uint8], starts: _Array, sizes: _Array) -> Varying:
-    """`sizes[i]` bytes from `starts[i]` of `data`, packed end to end."""
+    """Return `sizes[i]` bytes from `starts[i]` of `data`, packed end to end."""
     offsets = np.zeros(len(starts) + 1, np.int32)
     np.cumsum(sizes, out=offsets[1:])
     if not offsets[-1]:
@@ -101,13 +101,13 @@ def _slices(data: NDArray[np.uint8], starts: _Array, sizes: _Array) -> Varying:
 
 
 def _members(cells: _Array, numbers: _Array, kind: _Array) -> _Array:
-    """How many different members the sets had; 0 of other kinds."""
+    """Return the number of different members of each set; 0 for other kinds."""
     row = np.searchsorted(numbers, cells["key"])
     return np.where(kind == _SET, np.bincount(row, minlength=len(numbers)), 0).astype(np.float64)
 
 
 def _percentiles(cells: _Array, numbers: _Array, keys: _Array) -> dict[str, Values]:
-    """Of timers, by nearest rank among their cells; 0 of other kinds and of a timer without a cell."""
+    """Return the percentiles of timers, by nearest rank among their cells; 0 for other kinds and empty timers."""
     found: dict[str, Values] = {name: np.zeros(len(keys)) for name in _PERCENTILES}
     row = np.searchsorted(numbers, cells["key"])
     mine = keys["kind"][row] == _TIMER

@@ -1,7 +1,8 @@
 """Statsd as the agent runs it: the aggregator, its listeners, and the clock of its intervals.
 
-Processes' level-10 messages come through `feed`, applications' packets through the listeners. A listener that cannot be
-had (another agent has the port, say) is told once and tried again every interval; the rest goes on.
+Level-10 messages of processes come through `feed`, packets of applications through the listeners. A listener that
+cannot be opened (another agent uses the port, for example) is logged once and retried every interval; the rest
+continues.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from quarterdeck.agent.stats.aggregator import Aggregator, Emit, Lose
+from quarterdeck.agent.stats.aggregator import Aggregator
 from quarterdeck.agent.stats.listener import Listener, udp_socket, unix_socket
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.stats import STATS_TABLE, StatsConfig, StatSource
@@ -22,21 +24,20 @@ log = logging.getLogger(__name__)
 
 
 class Stats:
-    """One for an agent. `who`: the node, as its certificate says now. `cache`: where the compiled guest is kept."""
+    """The statsd service of an agent. `who`: the node, by its certificate. `cache`: where the guest is kept."""
 
     def __init__(
         self,
         config: StatsConfig,
         *,
-        emit: Emit,
-        lose: Lose,
+        outlet: Outlet,
         who: Callable[[], AgentIdentity],
         cache: Path | None = None,
     ) -> None:
         self._config = config
-        self._lose = lose
+        self._outlet = outlet
         self._who = who
-        self._aggregator = Aggregator(emit=emit, lose=lose, cache=cache)
+        self._aggregator = Aggregator(outlet, cache=cache)
         self._openers = {
             name: opener
             for name, wanted, opener in (
@@ -50,23 +51,23 @@ class Stats:
         self._turned_s = time.monotonic()
 
     def feed(self, source: StatSource, lines: bytes | memoryview) -> None:
-        """Take lines of statsd: the level-10 messages of a process, many at a time. From any thread."""
+        """Take lines of statsd: the level-10 messages of a process, many at a time. May be called from any thread."""
         self._aggregator.feed(source, lines)
 
     @property
     def listeners(self) -> dict[str, Listener]:
-        """Those that listen now: "udp", "unix"."""
+        """Return the open listeners: "udp", "unix"."""
         return dict(self._listeners)
 
     async def run(self) -> None:
-        """Listen, and begin an interval every `flush_s`, for ever."""
+        """Listen, and start an interval every `flush_s`, without end."""
         while True:
             self.listen()
             await asyncio.sleep(max(0.0, self._turned_s + self._config.flush_s - time.monotonic()))
             await asyncio.to_thread(self.flush)
 
     def listen(self) -> None:
-        """Open the listeners that are wanted and not there."""
+        """Open the configured listeners that are not open."""
         for name, opener in self._openers.items():
             if name in self._listeners and not self._listeners[name].alive:
                 self._end(name)
@@ -77,14 +78,14 @@ class Stats:
             except (OSError, ValueError) as error:
                 if name not in self._refused:
                     wanted = {"udp": self._config.statsd_udp, "unix": self._config.statsd_unix}[name]
-                    log.warning("statsd does not listen at %s (it is tried again): %s", wanted, error)
+                    log.warning("statsd does not listen at %s (retried every interval): %s", wanted, error)
                 self._refused.add(name)
             else:
                 self._refused.discard(name)
                 log.info("statsd listens by %s at %s", name, self._listeners[name].address)
 
     def flush(self) -> int:
-        """End the interval now; how many rows it had."""
+        """End the interval now; return its number of rows."""
         now_s = time.monotonic()
         interval_ns, self._turned_s = max(1, round((now_s - self._turned_s) * 1e9)), now_s
         for listener in list(self._listeners.values()):
@@ -93,7 +94,7 @@ class Stats:
         return self._aggregator.flush(gid=who.gid, nid=who.nid, time_ns=time.time_ns(), interval_ns=interval_ns)
 
     def close(self) -> None:
-        """Take what has arrived, emit the last interval, and end."""
+        """Take the packets that have arrived, emit the last interval, and end."""
         for name in list(self._listeners):
             self._end(name)
         self.flush()
@@ -108,11 +109,11 @@ class Stats:
             Path(self._config.statsd_unix).unlink(missing_ok=True)
 
     def _count(self, listener: Listener) -> None:
-        """Say what the kernel dropped."""
+        """Log and count the packets that the kernel dropped."""
         if lost := listener.lost():
             detail = f"packets that found no room in the {listener.name} socket"
             log.warning("statsd lost %d %s", lost, detail)
-            self._lose(
+            self._outlet.lose(
                 Loss(
                     table=STATS_TABLE.name,
                     reason=LossReason.RING_FULL,

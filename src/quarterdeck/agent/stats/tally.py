@@ -1,8 +1,8 @@
-"""The tally: statsd lines in, sums by key out, all in the memory of a WASM guest (`wasm/guests/statsd.wasm.c`).
+"""The tally: takes statsd lines and holds sums by key, in the memory of a WASM guest (`wasm/guests/statsd.wasm.c`).
 
-Owns that memory and its layout. A batch costs one call, whatever is in it: parsing, finding the key and adding up are
-the guest's. For one thread at a time. Its limits are the guest's: 16,384 keys, 4 MiB of names, 262,144 cells (a cell is
-one member of a set, or the samples of a timer that are within 1.6 % of each other). What finds no room is counted.
+Owns that memory and its layout. A batch costs one call, whatever its content: the guest parses, finds keys and adds up.
+Used by one thread at a time. The guest's limits: 16,384 keys, 4 MiB of names, 262,144 cells (a cell is one member of a
+set, or the samples of a timer that are within 1.6 % of each other). What exceeds them is counted.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from quarterdeck.wasm.spans import built_in
 from quarterdeck.wasm.unchecked import TransformCall, bind
 
 INPUT_BYTES = 256 * 1024
-PACKETS = 128  #: that can be received at once
-PACKET_BYTES = 64 * 1024  #: from the beginning of one to the next
+PACKETS = 128  #: packets that can be received at once
+PACKET_BYTES = 64 * 1024  #: from the beginning of one packet to the next
 PACKET_ROOM_BYTES = PACKET_BYTES - 16  #: a longer one is cut
 KEYS = 16 * 1024
 TEXT_BYTES = 4 * 1024 * 1024
@@ -46,20 +46,23 @@ class _Sample(ctypes.LittleEndianStructure):
 
 
 class Report(ctypes.LittleEndianStructure):
-    """What happened in this interval; `keys`, `cells` and `texts` are what is in use."""
+    """The events of this interval; `keys`, `cells` and `texts` are the parts in use."""
 
     _fields_ = (
         *((name, ctypes.c_uint64) for name in ("lines", "packets", "malformed", "changed", "keyless", "crowded")),
+        *((name, ctypes.c_uint64) for name in ("events", "checks")),
         *((name, ctypes.c_uint32) for name in ("keys", "cells", "texts", "pad")),
         ("malformed_sample", _Sample),
         ("changed_sample", _Sample),
     )
     lines: int
     packets: int
-    malformed: int  #: lines that are no metric
+    malformed: int  #: lines that are not metrics
     changed: int  #: lines whose key is of another kind
-    keyless: int  #: lines whose key found no room
-    crowded: int  #: samples whose cell found no room: they are counted and summed, percentiles and sets miss them
+    keyless: int  #: lines whose key exceeds the limit
+    crowded: int  #: samples whose cell exceeds the limit: counted and summed, but missing in percentiles and sets
+    events: int  #: lines that are an event, not a metric
+    checks: int  #: lines that are a service check, not a metric
     keys: int
     cells: int
     texts: int
@@ -68,7 +71,7 @@ class Report(ctypes.LittleEndianStructure):
 
 
 class _Place(IntEnum):
-    """Of the guest's function `place`."""
+    """Arguments of the guest's function `place`."""
 
     INPUT = 0
     PACKETS = 1
@@ -96,7 +99,7 @@ class Tally:
         self._turn = _function(self._store, exports["turn"])
         at = {each: base + place(each, 0, 0) for each in _Place}
         assert max(at.values()) < base + size
-        #: where packets and their headers are to be put, as this process's addresses
+        #: where packets and their headers are written, as addresses of this process
         self.packets, self.headers = at[_Place.PACKETS], at[_Place.HEADERS]
         self._input = memoryview((ctypes.c_ubyte * INPUT_BYTES).from_address(at[_Place.INPUT])).cast("B")
         self._keys = _array(at[_Place.KEYS], KEY, KEYS)
@@ -105,33 +108,33 @@ class Tally:
         self.report = Report.from_address(at[_Place.REPORT])
 
     def feed(self, source: int, data: bytes | memoryview) -> None:
-        """Take lines; the last may lack its end. `source`: a number that keys are kept apart by."""
+        """Take lines; the last may lack its end. `source`: a number that identifies the source of keys."""
         rest = memoryview(data).cast("B")
         while len(rest) > INPUT_BYTES:
             piece = bytes(rest[:INPUT_BYTES])
-            end = piece.rfind(b"\n") + 1 or INPUT_BYTES  # a line that long is none
+            end = piece.rfind(b"\n") + 1 or INPUT_BYTES  # a longer line is invalid
             self._put(source, rest[:end])
             rest = rest[end:]
         self._put(source, rest)
 
     def receive(self, source: int, packets: int) -> None:
-        """Take the packets that lie in `packets`, as recvmmsg(2) described them in `headers`."""
+        """Take the packets in `packets`, as recvmmsg(2) described them in `headers`."""
         self._receive(source, packets, 0)
 
     def keys(self) -> NDArray[Any]:
-        """Every key that is known (`KEY`), as a view; those without samples in this interval too."""
+        """Return every known key (`KEY`), as a view; also those without samples in this interval."""
         return self._keys[: self.report.keys]
 
     def cells(self) -> NDArray[Any]:
-        """The cells of timers and sets in this interval (`CELL`), as a view; `key` is a place in `keys`."""
+        """Return the cells of timers and sets in this interval (`CELL`), as a view; `key` is a place in `keys`."""
         return self._cells[: self.report.cells]
 
     def texts(self) -> NDArray[np.uint8]:
-        """Names and tags, as a view: of a key, `name_size` bytes from `text`, then `tags_size`."""
+        """Return names and tags, as a view: of a key, `name_size` bytes from `text`, then `tags_size`."""
         return self._texts[: self.report.texts]
 
     def turn(self, *, idle: int) -> None:
-        """Begin an interval. Keys that had no sample in the last `idle` ones are forgotten."""
+        """Start an interval. Keys without a sample in the last `idle` ones are forgotten."""
         self._turn(idle, 0, 0)
 
     def _put(self, source: int, data: memoryview) -> None:

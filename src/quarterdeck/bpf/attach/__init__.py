@@ -1,4 +1,4 @@
-"""Hanging loaded programs where they belong: probes.py says where, one file a family does it, dispatch.py picks it."""
+"""Attachment of loaded programs: the places (probes.py), the choice (dispatch.py), and one file for each family."""
 
 from quarterdeck.bpf.attach.dispatch import attach, prepare
 from quarterdeck.bpf.attach.iterator import IteratorLink

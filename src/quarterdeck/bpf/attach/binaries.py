@@ -1,6 +1,6 @@
-"""From the name of a program or library to its file, as the loader of programs finds it.
+"""The file of a program or library, found by its name in the same way as by the loader of programs.
 
-Owns reading the dynamic linker's cache; knows nothing of symbols.
+It owns the reading of the dynamic linker's cache. It does not read symbols.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pathlib import Path
 
 from quarterdeck.bpf.errors import NotAttachable
 
-_CACHE = Path("/etc/ld.so.cache")
+LINKER_CACHE = Path("/etc/ld.so.cache")
 _CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 _HEADER_BYTES, _ENTRY = 48, struct.Struct("<iIIIQ")  # flags, name offset, path offset, OS version, hardware
-_LIBRARY_FOLDERS = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")  # where there is no cache (musl)
+_LIBRARY_FOLDERS = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")  # used without a cache (musl)
 _ELFCLASS64 = 2
 
 
-def find_binary(name: str) -> Path:
-    """The file of `name`: a path as it is, `libc` or `libssl.so.3` from the linker's cache, others from PATH.
+def find_binary(name: str, *, linker_cache: Path = LINKER_CACHE) -> Path:
+    """Return the file of `name`: an existing path, a library of the linker's cache (`libc`), or a program in PATH.
 
-    Raises NotAttachable when there is none.
+    Raise `NotAttachable` when no such file exists.
     """
     if "/" in name:
         if not Path(name).is_file():
@@ -30,15 +30,15 @@ def find_binary(name: str) -> Path:
         return Path(name)
     if found := shutil.which(name):
         return Path(found)
-    if library := _find_library(name):
+    if library := _find_library(name, linker_cache):
         return library
     raise NotAttachable(f"binary {name!r} is neither a program in PATH nor a library the linker knows; give a path")
 
 
-def _find_library(name: str) -> Path | None:
-    """A 64-bit library called `name`, `name.so` or `name.so.N`; the highest version where it is left open."""
+def _find_library(name: str, linker_cache: Path) -> Path | None:
+    """Return a 64-bit library called `name`, `name.so` or `name.so.N`; without a version, the highest one."""
     stems = (name,) if ".so" in name else (f"{name}.so", f"lib{name}.so")
-    libraries = _libraries()
+    libraries = _libraries(linker_cache)
     for stem in stems:
         matches = [path for soname, path in libraries if soname == stem or soname.startswith(f"{stem}.")]
         for path in sorted(matches, key=str, reverse=True):
@@ -47,12 +47,12 @@ def _find_library(name: str) -> Path | None:
     return None
 
 
-def _libraries() -> list[tuple[str, str]]:
-    """Every (soname, path) of the linker's cache (glibc ≥ 2.2 format), or of the usual folders without one."""
-    if not _CACHE.exists():
+def _libraries(linker_cache: Path) -> list[tuple[str, str]]:
+    """Yield every (soname, path) in the linker's cache (glibc ≥ 2.2 format), or without one in the usual folders."""
+    if not linker_cache.exists():
         folders = [Path(folder) for folder in _LIBRARY_FOLDERS if Path(folder).is_dir()]
         return [(path.name, str(path)) for folder in folders for path in folder.glob("*.so*")]
-    content = _CACHE.read_bytes()
+    content = linker_cache.read_bytes()
     base = content.find(_CACHE_MAGIC)
     if base < 0:
         return []

@@ -1,4 +1,4 @@
-"""Programs on a cgroup: its packets, connects, sockets and socket operations (cgroup v2, Linux 5.7)."""
+"""Attachment to a cgroup: its packets, connects, sockets and socket operations (cgroup v2, Linux 5.7)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quarterdeck.bpf.object import Program
 
 
 def attach_cgroup(program: Program, probe: Cgroup) -> Link:
-    """Hang on a cgroup and all below it, beside whatever others have there."""
+    """Attach to a cgroup and all below it, in addition to the programs already attached there."""
     root = hierarchy()
     if root is None:
         raise NotAttachable(f"program {program.name!r} needs a cgroup v2 hierarchy, and none is mounted here")
@@ -22,17 +22,17 @@ def attach_cgroup(program: Program, probe: Cgroup) -> Link:
     try:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise NotAttachable(f"program {program.name!r} cannot hang on {where}: {error.strerror}") from error
+        raise NotAttachable(f"program {program.name!r} cannot be attached to {where}: {error.strerror}") from error
     try:
         return Link.of_fds(program, where, syscall.create_link(program.fd, folder, program.attach_type))
     except SyscallError as error:
-        raise AttachError(f"program {program.name!r} cannot hang on {where}: {error}") from error
+        raise AttachError(f"program {program.name!r} cannot be attached to {where}: {error}") from error
     finally:
         os.close(folder)
 
 
 def hierarchy() -> Path | None:
-    """Where cgroup v2 is mounted, or None."""
+    """Return where cgroup v2 is mounted, or None."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         if after.startswith("cgroup2 "):

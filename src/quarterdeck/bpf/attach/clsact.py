@@ -1,7 +1,7 @@
-"""Classic traffic-control filters, for kernels older than tcx (Linux 6.6). libbpf speaks the netlink.
+"""Classic traffic-control filters, for kernels without tcx (before Linux 6.6). libbpf makes the netlink calls.
 
-A filter is not held by an fd: it stays when this process is killed, so a filter is only used where nothing better is.
-The clsact qdisc is taken away again when it was ours and nobody's filter is left on it.
+A filter is not held by an fd and stays when this process is killed, so filters are used only without an alternative.
+The clsact qdisc is removed when this process created it and no filter is left on it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _PARENTS = (0xFFFFFFF2, 0xFFFFFFF3)  # TC_H_CLSACT with TC_H_MIN_INGRESS, TC_H_M
 _RTM_NEWTFILTER, _RTM_GETTFILTER, _NLMSG_ERROR, _NLMSG_DONE = 44, 46, 2, 3
 _NLM_F_REQUEST_DUMP = 0x1 | 0x300
 
-#: Interfaces whose clsact qdisc this process made.
+#: interfaces whose clsact qdisc this process created
 _made: set[int] = set()
 
 
 def hang(program: Program, interface: int, *, egress: bool) -> Callable[[], None]:
-    """Add a filter that acts directly; returns what removes it."""
+    """Add a filter that acts directly, and return a function that removes it."""
     hook = _hook(interface, _EGRESS if egress else _INGRESS)
     try:
         libbpf.call("bpf_tc_hook_create", hook)
@@ -42,11 +42,11 @@ def hang(program: Program, interface: int, *, egress: bool) -> Callable[[], None
         raise AttachError(f"program {program.name!r} cannot be a tc filter: {error}") from error
 
     def remove() -> None:
-        opts["prog_fd"] = opts["prog_id"] = opts["flags"] = 0  # handle and priority name the filter
+        opts["prog_fd"] = opts["prog_id"] = opts["flags"] = 0  # handle and priority identify the filter
         try:
             libbpf.call("bpf_tc_detach", hook, opts)
         except LibbpfError as error:
-            if error.errno not in {errno.ENOENT, errno.ENODEV, errno.EINVAL}:  # the interface or qdisc went first
+            if error.errno not in {errno.ENOENT, errno.ENODEV, errno.EINVAL}:  # the interface or qdisc is gone
                 raise
         _remove_qdisc(interface)
 
@@ -69,7 +69,7 @@ def _remove_qdisc(interface: int) -> None:
 
 
 def _has_filters(interface: int, parent: int) -> bool:
-    """Whether any filter, of whoever, hangs below `parent` (rtnetlink RTM_GETTFILTER dump)."""
+    """Return whether any filter is attached below `parent` (rtnetlink RTM_GETTFILTER dump)."""
     # struct nlmsghdr, then struct tcmsg
     request = struct.pack("=IHHII", 36, _RTM_GETTFILTER, _NLM_F_REQUEST_DUMP, 1, 0)
     request += struct.pack("=BxxxiIII", socket.AF_UNSPEC, interface, 0, parent, 0)

@@ -1,7 +1,7 @@
-"""From a probe to the family that hangs it, and what a program must be for that.
+"""The choice of the family for a probe, and the requirements of a program for it.
 
-`prepare` fits a program to its probe before the load, `attach` hangs it after. The link is the program's
-(`program.links`) and comes down with its object at the latest.
+`prepare` configures a program for its probe before the load, `attach` attaches it after the load. The link belongs to
+the program (`program.links`) and is detached, at the latest, when its object is closed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ from quarterdeck.bpf.link import Link
 from quarterdeck.bpf.object import Program
 from quarterdeck.bpf.uapi import AttachType, ProgramType
 
-#: probe → the types of program it takes (the first is what a program of no type becomes), and who hangs it.
+#: probe → the accepted types of program (the first is set for a program without a type), and the function that attaches
+#: it
 _FAMILIES: dict[type[Probe], tuple[tuple[ProgramType, ...], Callable[[Program, Any], Link]]] = {
     Tracepoint: ((ProgramType.TRACEPOINT,), attach_tracepoint),
     RawTracepoint: ((ProgramType.RAW_TRACEPOINT, ProgramType.RAW_TRACEPOINT_WRITABLE), attach_raw_tracepoint),
@@ -62,7 +63,7 @@ _FAMILIES: dict[type[Probe], tuple[tuple[ProgramType, ...], Callable[[Program, A
     Iterator: ((ProgramType.TRACING,), attach_iterator),
 }
 
-#: What the kernel wants to know at load time about programs of these probes.
+#: attach types that the kernel requires at load time for programs of these probes
 _ATTACH_TYPES: dict[type[Probe], AttachType] = {
     KprobeMulti: AttachType.TRACE_KPROBE_MULTI,
     Netfilter: AttachType.NETFILTER,
@@ -70,9 +71,9 @@ _ATTACH_TYPES: dict[type[Probe], AttachType] = {
 
 
 def prepare(program: Program, probe: Probe) -> None:
-    """Before the load: give the program the type, attach type and target that `probe` needs.
+    """Give the program, before the load, the type, attach type and target that `probe` needs.
 
-    Raises NotAttachable when the program is of another type.
+    Raise `NotAttachable` when the program has another type.
     """
     if program.type is ProgramType.UNSPEC:
         program.type = _FAMILIES[type(probe)][0][0]
@@ -83,17 +84,17 @@ def prepare(program: Program, probe: Probe) -> None:
             program.type = ProgramType.LSM if lsm else ProgramType.TRACING
             program.attach_type = probe.attach_type
     elif isinstance(probe, Kprobe | Uprobe):
-        program.attach_type = 0  # whatever SEC() says: one place, not many
+        program.attach_type = 0  # one place instead of many, even if SEC() names the multi variant
     elif kind := _ATTACH_TYPES.get(type(probe)):
         program.attach_type = kind
     _check(program, probe)
 
 
 def attach(program: Program, probe: Probe | None = None, *, tracefs: Path | None = None) -> Link:
-    """Hang a loaded program where `probe`, or without one its section, says.
+    """Attach a loaded program to the place of `probe`, or without one, of its section.
 
-    `tracefs` is where tracepoints are listed when that is not mounted (see tracefs.private). Raises NotAttachable when
-    nothing says where, AttachError when the kernel refuses.
+    `tracefs` is the folder of tracepoints when tracefs is not mounted (see tracefs.private). Raise `NotAttachable` when
+    no place is given, `AttachError` when the kernel refuses.
     """
     probe = probe or probe_of(program)
     _check(program, probe)
@@ -107,5 +108,6 @@ def _check(program: Program, probe: Probe) -> None:
     if program.type not in takes:
         raise NotAttachable(
             f'program {program.name!r} (SEC("{program.section}")) is of type {program.type.name.lower()}, but a '
-            f"{type(probe).__name__.lower()} probe takes {' or '.join(each.name.lower() for each in takes)}"
+            f"{type(probe).__name__.lower()} probe takes {' or '.join(each.name.lower() for each in takes)}",
+            lasting=True,
         )

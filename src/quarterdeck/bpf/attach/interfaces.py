@@ -1,4 +1,4 @@
-"""The network interfaces a probe names."""
+"""The network interfaces that a probe selects."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _UP, _LOOPBACK = 0x1, 0x8  # IFF_UP, IFF_LOOPBACK of net/if.h
 
 
 def chosen(name: str) -> list[tuple[str, int]]:
-    """Name and index of the interface `name`, or of every one that is up except loopback when it is empty.
+    """Return name and index of the interface `name`, or of every interface that is up except loopback if it is empty.
 
-    Raises NotAttachable when that is none.
+    Raise `NotAttachable` when there is no such interface.
     """
     every = socket.if_nameindex()
     found = [(each, index) for index, each in every if (each == name if name else _is_up(each))]
@@ -26,6 +26,6 @@ def chosen(name: str) -> list[tuple[str, int]]:
 def _is_up(name: str) -> bool:
     try:
         flags = int(Path(f"/sys/class/net/{name}/flags").read_text(), 16)
-    except FileNotFoundError:  # it went away between the two looks
+    except FileNotFoundError:  # it was removed between the two calls
         return False
     return bool(flags & _UP) and not flags & _LOOPBACK

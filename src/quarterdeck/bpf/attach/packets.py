@@ -1,6 +1,6 @@
-"""Programs on packets: tcx, XDP, socket filters and netfilter hooks, each held by an fd that the kernel honours.
+"""Attachment to packets: tcx, XDP, socket filters and netfilter hooks, each held by an fd.
 
-When this process dies, so do they. What cannot be held by an fd, the clsact filters of kernels before 6.6, is in
+The kernel detaches them when this process ends. clsact filters of kernels before 6.6, which no fd holds, are in
 clsact.py.
 """
 
@@ -24,15 +24,15 @@ from quarterdeck.bpf.uapi import AttachType
 _XDP_GENERIC = 1 << 1  # XDP_FLAGS_SKB_MODE
 _ETH_P_ALL = 0x0003
 _SO_ATTACH_BPF = 50
-_SMALLEST_RECEIVE_BYTES = 2048  # nobody reads these sockets; the program has seen the packet before it is queued
+_SMALLEST_RECEIVE_BYTES = 2048  # these sockets are never read; the program runs before the packet is queued
 _FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 _HOOKS = {"pre_routing": 0, "local_in": 1, "forward": 2, "local_out": 3, "post_routing": 4}
 
 
 def attach_tc(program: Program, probe: Tc) -> Link:
-    """Hang on one direction of an interface, by tcx or, where the kernel has none, by a clsact filter.
+    """Attach to one direction of an interface by tcx, or by a clsact filter if the kernel has no tcx.
 
-    What the program returns counts either way: TC_ACT_UNSPEC (-1) lets the programs after it see the packet too.
+    The return value has the same effect in both cases: TC_ACT_UNSPEC (-1) passes the packet to the programs after it.
     """
     kind = AttachType.TCX_EGRESS if probe.direction == "egress" else AttachType.TCX_INGRESS
 
@@ -50,7 +50,7 @@ def attach_tc(program: Program, probe: Tc) -> Link:
 
 
 def attach_xdp(program: Program, probe: Xdp) -> Link:
-    """Hang before the stack: in the driver, or generically where the driver cannot."""
+    """Attach before the network stack: in the driver, or generically if the driver does not support it."""
 
     def hang(index: int, undo: ExitStack) -> str:
         try:
@@ -66,7 +66,7 @@ def attach_xdp(program: Program, probe: Xdp) -> Link:
 
 
 def attach_socket_filter(program: Program, probe: SocketFilter) -> Link:
-    """See a copy of each packet through a raw socket."""
+    """Attach to a raw socket that receives a copy of each packet."""
 
     def hang(index: int, undo: ExitStack) -> str:
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
@@ -80,17 +80,17 @@ def attach_socket_filter(program: Program, probe: SocketFilter) -> Link:
 
 
 def attach_netfilter(program: Program, probe: Netfilter) -> Link:
-    """Hang on a netfilter hook; priorities order hooks, lowest first, and each may be taken only once."""
+    """Attach to a netfilter hook. Priorities order hooks, lowest first, and each can be used only once."""
     where = f"netfilter {probe.family}:{probe.hook} priority {probe.priority}"
     hook = struct.pack("<IIiI", _FAMILIES[probe.family], _HOOKS[probe.hook], probe.priority, 0)
     try:
         return Link.of_fds(program, where, syscall.create_link(program.fd, 0, AttachType.NETFILTER, extra=hook))
     except SyscallError as error:
-        raise AttachError(f"program {program.name!r} cannot hang on {where}: {error}") from error
+        raise AttachError(f"program {program.name!r} cannot be attached to {where}: {error}") from error
 
 
 def _on_each(program: Program, preposition: str, interface: str, hang: Callable[[int, ExitStack], str]) -> Link:
-    """One link over the chosen interfaces: all of them or, when one refuses, none."""
+    """Return one link for the chosen interfaces. If one refuses, attach to none."""
     places: list[str] = []
     with ExitStack() as undo:
         for name, index in interfaces.chosen(interface):
@@ -98,7 +98,5 @@ def _on_each(program: Program, preposition: str, interface: str, hang: Callable[
                 places.append(f"{hang(index, undo)} {preposition} {name}")
             except (SyscallError, OSError) as error:
                 hint = "; another program is already there" if getattr(error, "errno", 0) == errno.EBUSY else ""
-                raise AttachError(
-                    f"program {program.name!r} cannot hang {preposition} {name}: {error}{hint}"
-                ) from error
+                raise AttachError(f"program {program.name!r} cannot be attached to {name}: {error}{hint}") from error
         return Link(program, ", ".join(places), undo.pop_all())

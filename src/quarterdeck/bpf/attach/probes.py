@@ -1,6 +1,7 @@
-"""Where a program can hang: one small record for each family.
+"""The places to which a program can attach: one small record for each family.
 
-These are what a manifest's `[[probe]]` or a program's section name come down to. They hold no fds and do nothing.
+A manifest's `[[probe]]` or a program's section name is translated to one of these. They hold no fds and have no
+behaviour.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Tracepoint:
-    """A static tracepoint, read through perf: needs tracefs to learn its number."""
+    """A static tracepoint, read through perf. It needs tracefs to find its number."""
 
     category: str
     name: str
@@ -20,18 +21,21 @@ class Tracepoint:
 
 @dataclass(frozen=True, slots=True)
 class RawTracepoint:
-    """A tracepoint without perf between (Linux 4.17); needs no mounts."""
+    """A tracepoint without perf (Linux 4.17). It needs no mounts."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """tp_btf, fentry, fexit, fmod_ret, lsm: fixed when the program loads, so `target` must be known before."""
+    """tp_btf, fentry, fexit, fmod_ret, lsm.
 
-    #: The kernel function, event or hook; empty keeps what the section says.
+    The place is fixed when the program loads, so `target` must be known before.
+    """
+
+    #: kernel function, event or hook; empty: that of the section
     target: str = ""
-    #: An AttachType, to make (say) an fexit of a program whose section names nothing.
+    #: an AttachType, for example to make a program whose section has no target an fexit
     attach_type: int | None = None
 
 
@@ -54,7 +58,7 @@ class KprobeMulti:
 
 @dataclass(frozen=True, slots=True)
 class Ksyscall:
-    """The kernel function behind a system call, whatever this architecture calls it."""
+    """The kernel function of a system call, by the name that this architecture gives it."""
 
     syscall: str
     returns: bool = False
@@ -62,20 +66,20 @@ class Ksyscall:
 
 @dataclass(frozen=True, slots=True)
 class Uprobe:
-    """A place in a program or library: a symbol, an offset from it, or a bare file offset."""
+    """A place in a program or library: a symbol, an offset from it, or a file offset."""
 
-    #: A path, a library's name (`libc`, `libssl.so.3`), or a program's name found in PATH.
+    #: a path, a library's name (`libc`, `libssl.so.3`), or a program's name found in PATH
     binary: str
     symbol: str = ""
     offset: int = 0
     returns: bool = False
-    #: Only this process; None is every process.
+    #: only this process; None: every process
     pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UprobeMulti:
-    """Every symbol of a binary that matches a pattern; a plain symbol needs no newer libbpf."""
+    """Every symbol of a binary that matches a pattern. A plain symbol works with older libbpf too."""
 
     binary: str
     pattern: str
@@ -85,7 +89,7 @@ class UprobeMulti:
 
 @dataclass(frozen=True, slots=True)
 class Usdt:
-    """A marker that the binary's author left (`DTRACE_PROBE`)."""
+    """A USDT marker in a binary (`DTRACE_PROBE`)."""
 
     binary: str
     provider: str
@@ -100,37 +104,37 @@ class PerfEvent:
     event: str = "cpu-clock"
     frequency: int = 0
     period: int = 0
-    #: Only while this process runs; None is whatever runs.
+    #: only while this process runs; None: any process
     pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tc:
-    """Packets of an interface after the driver: tcx where the kernel has it (Linux 6.6), else a clsact filter."""
+    """Packets of an interface after the driver, by tcx if the kernel has it (Linux 6.6), else by a clsact filter."""
 
-    #: A name; empty is every interface that is up, except loopback.
+    #: a name; empty: every interface that is up, except loopback
     interface: str = ""
     direction: Literal["ingress", "egress"] = "ingress"
 
 
 @dataclass(frozen=True, slots=True)
 class Xdp:
-    """Packets of an interface before the stack: in the driver where it can, else the generic way."""
+    """Packets of an interface before the network stack, in the driver if it supports that, else generically."""
 
     interface: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """Whatever the program's type sees of a cgroup's processes: packets, connects, sockets, socket operations."""
+    """Packets, connects, sockets or socket operations of a cgroup's processes, depending on the program's type."""
 
-    #: A folder of the v2 hierarchy, absolute or below its root; None is the root.
+    #: a folder of the v2 hierarchy, absolute or below its root; None: the root
     path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SocketFilter:
-    """A copy of each packet of an interface, by a raw socket of our own."""
+    """A copy of each packet of an interface, by a raw socket of this process."""
 
     interface: str = ""
 
@@ -146,7 +150,7 @@ class Netfilter:
 
 @dataclass(frozen=True, slots=True)
 class Iterator:
-    """A kernel list, walked when it is read (`iter/task`, `iter/tcp`): see IteratorLink.read."""
+    """A kernel list that is walked when it is read (`iter/task`, `iter/tcp`); see IteratorLink.read."""
 
 
 Probe = (

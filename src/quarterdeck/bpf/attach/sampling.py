@@ -1,6 +1,6 @@
-"""Programs that run when a counter overflows: perf_event sampling on every CPU.
+"""Attachment to perf events: programs that run when a counter overflows, on every CPU.
 
-Owns opening the events that a bare SEC("perf_event") expects its loader to open.
+It opens the events that a bare SEC("perf_event") expects its loader to open.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from quarterdeck.bpf.link import Link
 from quarterdeck.bpf.object import Program
 from quarterdeck.bpf.syscall import PERF_TYPE_HARDWARE, PERF_TYPE_SOFTWARE
 
-DEFAULT_FREQUENCY_HZ = 99  # off the beat of timers, which fire at round rates
+DEFAULT_FREQUENCY_HZ = 99  # not in step with timers, which run at round rates
 
-#: Names as perf(1) has them → type and config of perf_event_attr.
+#: names as in perf(1) → type and config of perf_event_attr
 EVENTS = {
     "cpu-clock": (PERF_TYPE_SOFTWARE, 0),
     "task-clock": (PERF_TYPE_SOFTWARE, 1),
@@ -38,16 +38,16 @@ EVENTS = {
     "bus-cycles": (PERF_TYPE_HARDWARE, 6),
     "ref-cycles": (PERF_TYPE_HARDWARE, 9),
 }
-_FALLBACK = {"cpu-cycles": "cpu-clock"}  # virtual machines rarely show their counters
+_FALLBACK = {"cpu-cycles": "cpu-clock"}  # virtual machines rarely have hardware counters
 _NO_COUNTER = {errno.ENOENT, errno.EOPNOTSUPP, errno.ENODEV}
 
 
 def attach_perf_event(program: Program, probe: PerfEvent) -> Link:
-    """Sample `probe.event` on every online CPU. CPUs that come online later are not sampled."""
+    """Attach to samples of `probe.event` on every online CPU. CPUs that come online later are not sampled."""
     if probe.event not in EVENTS:
-        raise NotAttachable(f"unknown perf event {probe.event!r}; known: {', '.join(EVENTS)}")
+        raise NotAttachable(f"unknown perf event {probe.event!r}; known: {', '.join(EVENTS)}", lasting=True)
     if probe.frequency and probe.period:
-        raise NotAttachable("a perf event has a frequency or a period, not both")
+        raise NotAttachable("a perf event has a frequency or a period, not both", lasting=True)
     name, events = _open_events(probe)
     rate = f"every {probe.period}" if probe.period else f"at {probe.frequency or DEFAULT_FREQUENCY_HZ} Hz"
     where = f"{name} {rate} on {len(events)} CPUs"
@@ -63,7 +63,7 @@ def attach_perf_event(program: Program, probe: PerfEvent) -> Link:
 
 
 def _open_events(probe: PerfEvent) -> tuple[str, list[int]]:
-    """The event that could be opened, by name, and its fd on each CPU."""
+    """Return the name of the event that could be opened, and its fd on each CPU."""
     name = probe.event
     try:
         return name, _open_on_each_cpu(name, probe)
@@ -71,7 +71,9 @@ def _open_events(probe: PerfEvent) -> tuple[str, list[int]]:
         if error.errno not in _NO_COUNTER:
             raise AttachError(f"perf event {name} cannot be opened: {error}") from error
     if name not in _FALLBACK:
-        raise AttachError(f"this machine has no counter {name}; software events such as cpu-clock work everywhere")
+        raise AttachError(
+            f"this machine has no counter {name}; software events such as cpu-clock work everywhere", lasting=True
+        )
     return _FALLBACK[name], _open_on_each_cpu(_FALLBACK[name], probe)
 
 

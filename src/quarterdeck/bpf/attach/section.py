@@ -1,7 +1,7 @@
-"""From a program's section name to the probe it stands for, as libbpf's documentation of SEC() has it.
+"""The probe of a program's section name, as libbpf's documentation of SEC() defines it.
 
-A section that leaves the place open (`SEC("uprobe")`, `SEC("tc")`) raises NotAttachable, whose message is the
-`[[probe]]` entry to write.
+A section without a place (`SEC("uprobe")`, `SEC("tc")`) raises `NotAttachable`, whose message contains the `[[probe]]`
+entry to write.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from quarterdeck.bpf.errors import NotAttachable
 from quarterdeck.bpf.object import Program
 from quarterdeck.bpf.uapi import ProgramType
 
-#: What to write when the section does not say where, by the section's first word.
+#: the entry to write for a section without a place, by the section's first word
 _MISSING = {
     "tracepoint": 'kind = "tracepoint", target = "CATEGORY:NAME"',
     "tp": 'kind = "tracepoint", target = "CATEGORY:NAME"',
@@ -70,7 +70,7 @@ ON_CGROUPS = {
 
 
 def probe_of(program: Program) -> Probe:
-    """Where the section says the program hangs. Raises NotAttachable when it says too little or nothing known here."""
+    """Return the probe that the section defines. Raise `NotAttachable` when it is incomplete or unknown."""
     word, _, rest = program.section.partition("/")
     word = word.removesuffix(".s").removesuffix(".w").removesuffix(".frags")
     if program.type in ON_CGROUPS:
@@ -85,12 +85,14 @@ def probe_of(program: Program) -> Probe:
         return probe
     if word in _MISSING:
         raise NotAttachable(
-            f'program {program.name!r} has SEC("{program.section}"), which does not say where it hangs: write a '
-            f'[[probe]] with program = "{program.name}", {_MISSING[word]}'
+            f'program {program.name!r} has SEC("{program.section}"), which names no place to attach to: write a '
+            f'[[probe]] with program = "{program.name}", {_MISSING[word]}',
+            lasting=True,
         )
     raise NotAttachable(
         f'program {program.name!r} has SEC("{program.section}") (type {program.type.name.lower()}), which cannot be '
-        f"attached here"
+        f"attached here",
+        lasting=True,
     )
 
 

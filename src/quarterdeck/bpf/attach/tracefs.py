@@ -1,7 +1,7 @@
-"""tracefs: where the kernel lists its tracepoints with their numbers.
+"""tracefs: the file system in which the kernel lists its tracepoints with their numbers.
 
-Owns finding it. Mounts nothing by itself: where it is not mounted, `private()` opens an instance that appears in no
-directory and is gone when the block ends, for a caller that decides to.
+It owns the search for tracefs. It mounts nothing unasked: for a caller that wants it, `private()` opens an instance
+that appears in no directory and is released when the block ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def mounted() -> Path | None:
-    """Where tracefs is mounted and readable, or None."""
+    """Return where tracefs is mounted and readable, or None."""
     for place in _PLACES:
         if os.access(place / "events", os.R_OK | os.X_OK):
             return place
@@ -33,7 +33,7 @@ def mounted() -> Path | None:
 
 @contextmanager
 def private() -> Generator[Path]:
-    """A tracefs of our own, without a mount point; needs CAP_SYS_ADMIN, raises SyscallError.
+    """Open a private tracefs without a mount point. It needs CAP_SYS_ADMIN. Raise `SyscallError`.
 
     The path is valid inside the block, for this process only.
     """

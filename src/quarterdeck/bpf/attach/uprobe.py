@@ -1,4 +1,4 @@
-"""Programs on user space: uprobe, uretprobe, uprobe.multi and USDT markers, system-wide or in one process."""
+"""Attachment to user space: uprobe, uretprobe, uprobe.multi and USDT markers, system-wide or in one process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EVERY_PROCESS = -1
 
 
 def attach_uprobe(program: Program, probe: Uprobe) -> Link:
-    """Hang on a symbol, `offset` bytes past it, or a bare file offset; libbpf finds the symbol in the file."""
+    """Attach to a symbol, to `offset` bytes after it, or to a file offset. libbpf finds the symbol in the file."""
     if not probe.symbol and not probe.offset:
         raise NotAttachable(f"program {program.name!r}: a uprobe needs a symbol or an offset in {probe.binary}")
     path = find_binary(probe.binary)
@@ -38,7 +38,7 @@ def attach_uprobe(program: Program, probe: Uprobe) -> Link:
 
 
 def attach_uprobe_multi(program: Program, probe: UprobeMulti) -> Link:
-    """Hang on every symbol that matches; a plain symbol works with every libbpf."""
+    """Attach to every symbol that matches. A plain symbol works with every libbpf."""
     if program.attach_type != AttachType.TRACE_UPROBE_MULTI:
         if any(wild in probe.pattern for wild in "*?"):
             raise NotAttachable(
@@ -54,7 +54,7 @@ def attach_uprobe_multi(program: Program, probe: UprobeMulti) -> Link:
 
 
 def attach_usdt(program: Program, probe: Usdt) -> Link:
-    """Hang on a USDT marker; libbpf reads its place and arguments from the binary's notes."""
+    """Attach to a USDT marker. libbpf reads its place and arguments from the binary's notes."""
     path = find_binary(probe.binary)
     where = f"usdt {path}:{probe.provider}:{probe.name}" + _only(probe.pid)
     pid = _EVERY_PROCESS if probe.pid is None else probe.pid
@@ -72,6 +72,6 @@ def _attach(program: Program, where: str, function: str, *arguments: Argument) -
     except LibbpfError as error:
         why = "the file has no such place" if error.errno == errno.ENOENT else errno_text(error.errno)
         if (function, error.errno, arguments[0]) == (_USDT, errno.ESRCH, _EVERY_PROCESS):
-            why = "it does not include <bpf/usdt.bpf.h>"  # libbpf says so in words only to an object's first program
-        reason = f"program {program.name!r} cannot hang on {where}: {why}"
+            why = "it does not include <bpf/usdt.bpf.h>"  # libbpf logs this only for an object's first program
+        reason = f"program {program.name!r} cannot be attached to {where}: {why}"
         raise AttachError(reason, error.log) from error

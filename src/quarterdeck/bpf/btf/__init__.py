@@ -1,7 +1,7 @@
 """BTF, the type information of eBPF objects and of the running kernel (Documentation/bpf/btf.rst).
 
-`Btf` is the graph of types, parsed lazily; the other names are what its types are made of. Knows C's types and nothing
-of what they are used for: what an object declares with them is in `declarations`, how their bytes lie in `layout`.
+`Btf` is the graph of types, parsed lazily; the other names are the kinds of its types. This package has no knowledge of
+their use: `declarations` reads what an object declares with them, and `layout` the arrangement of their bytes.
 """
 
 from quarterdeck.bpf.btf.decode import BtfError

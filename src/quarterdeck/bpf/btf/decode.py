@@ -1,6 +1,6 @@
-"""The bytes of BTF: where its types begin, and what the record of one type says.
+"""The bytes of BTF: the positions of its types, and the decoding of the record of one type.
 
-Owns the wire format of include/uapi/linux/btf.h. Knows one record at a time and follows no type id.
+It owns the wire format of include/uapi/linux/btf.h. It decodes one record at a time and follows no type id.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _HEADER = struct.Struct("<HBBIIIII")
 _MAGIC = 0xEB9F
 _RECORD = struct.Struct("<III")  # name offset, info, size or type
 
-#: 32-bit words that follow the record: (always, for each of the `vlen` elements in its info).
+#: 32-bit words that follow the record: (fixed number, number for each of the `vlen` elements in its info)
 _TRAILING_WORDS = {
     Kind.INT: (1, 0),
     Kind.ARRAY: (3, 0),
@@ -54,11 +54,11 @@ _TRAILING_WORDS = {
 
 
 class BtfError(BpfError):
-    """This is not BTF that can be read here, or it has no such type."""
+    """The bytes are not BTF that can be read here, or it has no such type."""
 
 
 class Parts(NamedTuple):
-    """Where the two parts of BTF lie: offsets and sizes in bytes."""
+    """The positions of the two parts of BTF: offsets and sizes in bytes."""
 
     types_at: int
     types_size: int
@@ -67,7 +67,7 @@ class Parts(NamedTuple):
 
 
 def read_header(data: bytes) -> Parts:
-    """Where types and strings lie in `data`; BtfError where it is not little-endian BTF version 1 or is cut short."""
+    """Return where types and strings are in `data`. Raise `BtfError` unless it is whole little-endian BTF version 1."""
     if data[:2] == b"\xeb\x9f":
         raise BtfError("expected little-endian BTF, found big-endian: it was made for another kind of machine")
     if len(data) < _HEADER.size:
@@ -84,7 +84,7 @@ def read_header(data: bytes) -> Parts:
 
 
 def find_records(types: bytes) -> NDArray[np.int64]:
-    """The byte offset of each record: how far the next one lies is worked out for every word at once, then followed."""
+    """Return the byte offset of each record. The distances are computed for all words at once, then followed."""
     words = np.frombuffer(types, dtype="<u4")
     always, each = np.zeros(32, dtype=np.int32), np.zeros(32, dtype=np.int32)
     for kind, (fixed, repeated) in _TRAILING_WORDS.items():
@@ -109,7 +109,7 @@ def find_records(types: bytes) -> NDArray[np.int64]:
 class _Record(NamedTuple):
     name: str
     kind: Kind
-    #: The size in bytes or the id of another type, as the kind has it.
+    #: size in bytes or id of another type, depending on the kind
     size: int
     vlen: int
     flag: bool
@@ -121,7 +121,7 @@ class _Record(NamedTuple):
 
 
 def decode_type(types: bytes, start: int, read_name: Callable[[int], str]) -> BtfType:
-    """The type whose record starts at byte `start`, which must come from `find_records`."""
+    """Return the type whose record starts at byte `start`, which must come from `find_records`."""
     name, info, size = _RECORD.unpack_from(types, start)
     kind, vlen = Kind(info >> 24 & 0x1F), info & 0xFFFF
     always, each = _TRAILING_WORDS.get(kind, (0, 0))
@@ -142,7 +142,7 @@ def _int(record: _Record) -> Int:
 
 
 def _composite(record: _Record) -> Composite:
-    # With the flag the offset word is shared: 8 bits of bit-field width above 24 bits of offset.
+    # With the flag, the offset word has 8 bits of bit-field width above 24 bits of offset.
     bits = 24 if record.flag else 32
     mask = (1 << bits) - 1
     members = (

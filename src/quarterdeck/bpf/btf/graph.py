@@ -1,8 +1,8 @@
-"""The BTF type graph: finds types by name or id and follows them.
+"""The BTF type graph: it finds types by name or id and follows them.
 
-A kernel has over a hundred thousand types, so opening one only finds where each type begins and what its name is,
-column-wise; a type becomes an object when it is asked for. Never trusts an id or a chain of types: what leads outside,
-or in a circle, is a `BtfError`.
+A kernel has over a hundred thousand types, so opening a graph only finds the start and the name of each type,
+column-wise; a type becomes an object when it is requested. An id or a chain of types that leads outside or in a circle
+is a `BtfError`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from quarterdeck.bpf.btf.types import (
 from quarterdeck.bpf.strings import StringTable
 
 KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
-#: The longest chain of typedefs, qualifiers, arrays and structs that is followed; real ones stay under twenty.
+#: longest chain of typedefs, qualifiers, arrays and structs that is followed; real ones have fewer than twenty
 MAX_DEPTH = 64
 
 
 def endless(type_id: int) -> BtfError:
-    """The error for a type whose parts never end."""
+    """Return the error for a type with endless parts."""
     return BtfError(f"expected types nested at most {MAX_DEPTH} deep, found more: type {type_id} is part of a circle")
 
 
@@ -47,14 +47,14 @@ class Btf:
         self._strings = StringTable(data[parts.strings_at : parts.strings_at + parts.strings_size])
         self._starts = find_records(self._types)
         words = np.frombuffer(self._types, dtype="<u4")
-        # One entry a type, the void type 0 included: its name's offset and its kind.
+        # One entry for each type, including the void type 0: the offset of its name, and its kind.
         self._names = np.insert(words[self._starts // 4], 0, 0)
         self._kinds = np.insert(words[self._starts // 4 + 1] >> 24 & 0x1F, 0, 0).astype(np.uint8)
         self._decoded: dict[int, BtfType] = {0: Void()}
 
     @classmethod
     def kernel(cls, path: Path = KERNEL_BTF) -> Self:
-        """The types of the running kernel; BtfError where it offers none."""
+        """Return the types of the running kernel. Raise `BtfError` when it provides none."""
         try:
             return cls(path.read_bytes())
         except OSError as error:
@@ -62,21 +62,21 @@ class Btf:
             raise BtfError(f"expected the kernel's types in {path}, found {found}") from error
 
     def __len__(self) -> int:
-        """The number of types, counting void: ids run from 0 to one less."""
+        """Return the number of types including void. Ids run from 0 to one less."""
         return len(self._names)
 
     def ids(self, *kinds: Kind) -> list[int]:
-        """The ids of all types of these kinds, in order."""
+        """Return the ids of all types of these kinds, in order."""
         found: list[int] = np.flatnonzero(np.isin(self._kinds, kinds)).tolist()
         return found
 
     def find(self, name: str, *kinds: Kind) -> int | None:
-        """The id of the first type of one of these kinds called `name` (without `struct`, `union` or `enum`)."""
+        """Return the id of the first type of one of these kinds called `name` (without `struct`, `union` or `enum`)."""
         named = np.isin(self._names, self._strings.offsets(name)) & np.isin(self._kinds, kinds)
         return int(named.argmax()) if named.any() else None
 
     def find_composite(self, name: str) -> int | None:
-        """The id of the struct or union called `name`, directly or by a typedef."""
+        """Return the id of the struct or union called `name`, directly or by a typedef."""
         found = self.find(name, Kind.STRUCT, Kind.UNION)
         if found is not None:
             return found
@@ -84,7 +84,7 @@ class Btf:
         return found if found is not None and isinstance(self.resolve(found), Composite) else None
 
     def type(self, type_id: int) -> BtfType:
-        """The type numbered `type_id`."""
+        """Return the type with the number `type_id`."""
         known = self._decoded.get(type_id)
         if known is None:
             if not 0 < type_id < len(self):
@@ -99,7 +99,7 @@ class Btf:
         return self._strings.get(offset)
 
     def resolve(self, type_id: int) -> BtfType:
-        """The type behind all typedefs, qualifiers and type tags of `type_id`."""
+        """Return the type behind all typedefs, qualifiers and type tags of `type_id`."""
         at = type_id
         for _ in range(MAX_DEPTH):
             found = self.type(at)
@@ -109,7 +109,10 @@ class Btf:
         raise endless(type_id)
 
     def size(self, type_id: int) -> int:
-        """The size of a value of this type in bytes; BtfError if it has none (void, functions, forwards)."""
+        """Return the size in bytes of a value of this type.
+
+        Raise `BtfError` if it has none (void, functions, forwards).
+        """
         at, count = type_id, 1
         for _ in range(MAX_DEPTH):
             match self.resolve(at):
@@ -125,7 +128,7 @@ class Btf:
         raise endless(type_id)
 
     def spell(self, type_id: int) -> str:
-        """The type as C would write it, by its outermost typedef: `pid_t`, `in6_addr`, `u8[16]`, `task_struct *`."""
+        """Return the type in C's notation, by its outermost typedef: `pid_t`, `in6_addr`, `u8[16]`, `task_struct *`."""
         at, dimensions, outer = type_id, "", ""
         for _ in range(MAX_DEPTH):
             match self.type(at):

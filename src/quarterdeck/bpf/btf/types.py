@@ -1,6 +1,6 @@
-"""What a BTF type graph is made of: one small record for each kind of C type.
+"""The nodes of a BTF type graph: one small record for each kind of C type.
 
-Owns the shapes only; `target`, `type_id`, `element` and the like are ids to be asked of the `Btf` that gave them.
+It defines only their fields; `target`, `type_id`, `element` and similar fields are ids in the `Btf` that returned them.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Enum:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A struct or union that is named but nowhere defined."""
+    """A struct or union that is named but not defined."""
 
     name: str
     is_union: bool
@@ -160,7 +160,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a data section holds one variable, in bytes; compilers leave offset 0 for the linker to fill in."""
+    """The position of one variable in a data section, in bytes. Compilers leave offset 0 for the linker to fill in."""
 
     variable: int
     offset: int
@@ -178,7 +178,7 @@ class DataSection:
 
 @dataclass(frozen=True, slots=True)
 class DeclTag:
-    """A remark on `target`, or on its member or parameter number `component` (-1: on the whole)."""
+    """A tag on `target`, or on its member or parameter number `component` (-1: on the whole)."""
 
     name: str
     target: int

@@ -1,4 +1,4 @@
-"""A bounded memory of what was read: the least recently used goes first, by count and by weight in bytes."""
+"""A bounded cache: the least recently used values are removed first, by number and by size in bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 class Cache(Generic[K, V]):
-    """At most `max_entries` values of together at most `max_bytes`; the newest one stays whatever it weighs."""
+    """A cache of at most `max_entries` values and `max_bytes` in total. The newest value stays whatever its size."""
 
     def __init__(self, *, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
@@ -23,7 +23,7 @@ class Cache(Generic[K, V]):
         return len(self._entries)
 
     def get(self, key: K) -> V | None:
-        """The value kept for `key`, which is now the last to go."""
+        """Return the value for `key`, and mark it as the most recently used."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -31,7 +31,7 @@ class Cache(Generic[K, V]):
         return entry[0]
 
     def put(self, key: K, value: V, *, nbytes: int) -> None:
-        """Keep `value`, which takes `nbytes`, and drop what no longer fits."""
+        """Store `value` of `nbytes`, and remove values that no longer fit."""
         _, replaced = self._entries.pop(key, (None, 0))
         self._entries[key] = (value, nbytes)
         self.nbytes += nbytes - replaced

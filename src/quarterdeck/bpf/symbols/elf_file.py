@@ -1,6 +1,7 @@
-"""The functions of one ELF file, and how its bytes become addresses.
+"""The functions of one ELF file, and the translation of file offsets to addresses.
 
-Owns the choice of symbols: the full table, or what stripping leaves (.dynsym). Knows no process and opens nothing.
+It owns the choice of symbols: the full table, or the one that stripping keeps (.dynsym). It opens no file and does not
+depend on processes.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ _PAGE_MASK = ~0xFFF & 0xFFFFFFFFFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class ElfFile:
-    """What stays in memory of an ELF file: its functions, its executable segments and its build id."""
+    """The parts of an ELF file that stay in memory: its functions, its executable segments and its build id."""
 
     functions: Functions
-    #: Executable segments by file offset: where each begins in the file, and what to add to get an address.
+    #: executable segments by file offset: the start of each in the file, and the difference to its address
     offsets: NDArray[np.uint64]
     biases: NDArray[np.uint64]
     build_id: str | None
-    #: Without its full symbol table, so that the functions are only those it offers to other files.
+    #: without its full symbol table, so that it has only the functions that it exports
     stripped: bool
 
     @classmethod
     def read(cls, elf: Elf) -> Self:
-        """What is needed of `elf`; a file that is damaged or of another kind still gives what can be read of it."""
+        """Return the needed parts of `elf`. A damaged file or one of another kind gives what can be read of it."""
         try:
             segments = [s for s in elf.segments if s.type == SegmentType.LOAD and s.flags & _EXECUTABLE]
         except ElfError:
@@ -51,12 +52,12 @@ class ElfFile:
 
     @classmethod
     def unreadable(cls) -> Self:
-        """A file of which nothing is known."""
+        """Return a file without known content."""
         nothing = np.zeros(0, dtype=np.uint64)
         return cls(Functions.none(), nothing, nothing, None, stripped=True)
 
     def find(self, file_offsets: NDArray[np.uint64]) -> list[str | None]:
-        """The function's name for each offset in the file, None where there is none."""
+        """Return the function's name for each offset in the file, None if there is none."""
         segments = np.searchsorted(self.offsets, file_offsets, side="right") - 1
         if len(self.offsets) == 0:
             return [None] * len(file_offsets)
@@ -64,7 +65,7 @@ class ElfFile:
 
 
 def read_functions(elf: Elf, kind: SectionType = SectionType.SYMTAB) -> Functions:
-    """The functions in one of the symbol tables of `elf`; none where it has none that can be read."""
+    """Return the functions in one of the symbol tables of `elf`; none if it has no readable one."""
     try:
         symbols = elf.symbols(kind)
     except ElfError:
@@ -76,7 +77,7 @@ def _functions(symbols: Symbols) -> Functions:
     defined = np.isin(symbols.kinds, _FUNCTION_KINDS) & (symbols.table["section"] != 0) & (symbols.table["value"] != 0)
     defined &= symbols.table["name"] < len(symbols.strings)
     table, bindings = symbols.table[defined], symbols.bindings[defined]
-    # Of aliases, the name that people know: `write` before `__write`, exported before local.
+    # Of aliases, choose the best known name: `write` before `__write`, exported before local.
     private = symbols.strings.first_bytes(table["name"]) == ord("_")
     rank = np.where(bindings == _GLOBAL, 0, np.where(bindings == _WEAK, 1, 2)) + np.where(private, 3, 0)
     order = np.argsort(rank, kind="stable")

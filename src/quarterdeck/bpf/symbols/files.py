@@ -1,15 +1,15 @@
-"""The files that symbols come from, opened with care and remembered in part.
+"""The files with symbols: safe opening, and a cache of their content.
 
-Owns which file a mapping shows and how much is kept of it: by device, inode and time of change, so that a library
-shared by all processes is read once, and its names outlive them. The files belong to whoever runs the processes: only
-regular ones are opened, none is waited for, and none can fill the memory.
+It owns the choice of the file of a mapping, and the cache by device, inode and time of change, so that a library shared
+by all processes is read once, and its names stay after they ended. The files belong to the users of the processes, so
+it opens only regular files, never waits for one, and limits the memory for each.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quarterdeck.bpf.elf import Elf, ElfError
@@ -21,13 +21,25 @@ from quarterdeck.bpf.symbols.process import Mapping, Maps
 
 DEBUG_FILES = Path("/usr/lib/debug/.build-id")
 
-#: When a file last changed, and its size: the same stamp means the same content.
+#: time of the last change and size of a file: the same stamp means the same content
 _Stamp = tuple[int, int]
+_START_TIME = 19  # index among the fields of /proc/PID/stat after the name
+
+
+@dataclass(frozen=True, slots=True)
+class _Jit:
+    """The symbols of the JIT compiler of one process: the state of its file, and the start time of the process."""
+
+    stamp: _Stamp
+    started: bytes
+    functions: Functions
 
 
 class SymbolFiles:
-    """The symbols of files and JIT compilers, kept in about `max_bytes` each; `debug_files` is where distributions
-    install the separate debug files of stripped ones."""
+    """The symbols of files and of JIT compilers, each in a cache of about `max_bytes`.
+
+    `debug_files` is the folder in which distributions install the separate debug files of stripped files.
+    """
 
     def __init__(
         self, proc: Path, *, debug_files: Path = DEBUG_FILES, max_files: int = 1024, max_bytes: int = 8 << 20
@@ -35,11 +47,11 @@ class SymbolFiles:
         self._proc = proc
         self._debug_files = debug_files
         self._files = Cache[tuple[str, int], tuple[_Stamp, ElfFile]](max_entries=max_files, max_bytes=max_bytes)
-        self._jits = Cache[int, tuple[_Stamp, Functions]](max_entries=max_files, max_bytes=max_bytes)
+        self._jits = Cache[int, _Jit](max_entries=max_files, max_bytes=max_bytes)
         self._vdso: ElfFile | None = None
 
     def mapped(self, pid: int, mapping: Mapping) -> ElfFile:
-        """The file behind a mapping; as last seen where the process has ended, unreadable where it never was."""
+        """Return the file of a mapping; if the process has ended, as last seen; unreadable if it was never seen."""
         if mapping.path == "[vdso]":
             self._vdso = self._vdso or _read_vdso()
             return self._vdso
@@ -59,25 +71,35 @@ class SymbolFiles:
         return file
 
     def jit(self, pid: int) -> Functions:
-        """The functions that the JIT compiler of a process wrote down, as last seen where it has ended."""
-        known = self._jits.get(pid)
+        """Return the functions that the JIT compiler of a process wrote, as last seen if the process has ended."""
+        started, known = self._started(pid), self._jits.get(pid)
+        if known and started and known.started != started:
+            known = None  # symbols of an earlier process with this id
+        last = known.functions if known else Functions.none()
         fd = self._open_perf_map(pid)
         if fd is None:
-            return known[1] if known else Functions.none()
+            return last
         try:
             stamp = _stamp(fd)
-            if known and known[0] == stamp:
-                return known[1]
+            if known and known.stamp == stamp:
+                return last
             functions = parse_perf_map(os.pread(fd, MAX_PERF_MAP_BYTES, 0))
         except OSError:
-            return known[1] if known else Functions.none()
+            return last
         finally:
             os.close(fd)
-        self._jits.put(pid, (stamp, functions), nbytes=functions.nbytes)
+        self._jits.put(pid, _Jit(stamp, started, functions), nbytes=functions.nbytes)
         return functions
 
+    def _started(self, pid: int) -> bytes:
+        """Return when the process began, in the kernel's units; empty if it does not exist."""
+        try:
+            return (self._proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[_START_TIME]
+        except (OSError, IndexError):
+            return b""
+
     def _open_mapped(self, pid: int, mapping: Mapping) -> int | None:
-        """The mapped file itself, or what has its path in the process's root, or in ours if it is the same inode."""
+        """Open the mapped file, or the file of its path in the process's root, or in ours if it has the same inode."""
         process = self._proc / str(pid)
         fd = _open_regular(process / "map_files" / f"{mapping.start:x}-{mapping.end:x}")
         if fd is None and not mapping.path.endswith(" (deleted)"):
@@ -87,7 +109,7 @@ class SymbolFiles:
         return fd
 
     def _open_perf_map(self, pid: int) -> int | None:
-        """The perf map that the process itself or root wrote, under the process's id in its own namespace."""
+        """Open the perf map that the process itself or root wrote, under the process's id in its own namespace."""
         process = self._proc / str(pid)
         try:
             owner = process.stat().st_uid
@@ -103,9 +125,9 @@ class SymbolFiles:
 
 
 def _open_regular(path: Path, *, inode: int | None = None) -> int | None:
-    """An open file, if there is a regular one (with this inode) that may be read."""
+    """Open a regular file (with this inode) if it exists and is readable."""
     try:
-        # Looked at before it is opened: opening a device can have effects.
+        # It is checked before it is opened, because opening a device can have effects.
         if not stat.S_ISREG(path.stat().st_mode):
             return None
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -124,7 +146,9 @@ def _stamp(fd: int) -> _Stamp:
 
 
 def _read_elf(fd: int, debug_files: Path) -> ElfFile:
-    """What the file at `fd` says; of a stripped one, what its separate debug file (Debian's -dbgsym) adds."""
+    """Return the content of the file at `fd`, with that of its separate debug file (Debian's -dbgsym) if it is
+    stripped.
+    """
     try:
         file = ElfFile.read(Elf.from_fd(fd))
     except (ElfError, OSError):
@@ -143,7 +167,7 @@ def _read_elf(fd: int, debug_files: Path) -> ElfFile:
 
 
 def _read_vdso() -> ElfFile:
-    """The kernel's own shared object, which is the same in every process: read from our memory."""
+    """Return the kernel's own shared object, which is the same in every process, read from our memory."""
     try:
         maps = Maps.parse(Path("/proc/self/maps").read_bytes())
         mapping = next(mapping for mapping in maps.mappings if mapping.path == "[vdso]")

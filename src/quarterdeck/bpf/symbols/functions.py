@@ -1,7 +1,7 @@
-"""Functions by address: the sorted columns that every source of symbols is brought into.
+"""Functions by address: the sorted columns to which every source of symbols is converted.
 
-Owns the lookup. An address belongs to the nearest function below it if it lies within that function's size; one that
-lies behind is unknown rather than blamed on a neighbour.
+It owns the lookup. An address belongs to the nearest function below it if it is within that function's size; otherwise
+it is unknown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PAGE_BYTES = np.uint64(4096)
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """Functions sorted by start: [start, end) addresses, and where in `strings` the name is."""
+    """Functions sorted by start: [start, end) addresses, and the offset of the name in `strings`."""
 
     starts: NDArray[np.uint64]
     ends: NDArray[np.uint64]
@@ -30,7 +30,7 @@ class Functions:
     def of(
         cls, starts: NDArray[np.uint64], sizes: NDArray[np.uint64], names: NDArray[np.uint32], strings: StringTable
     ) -> Self:
-        """Sort functions; of several at one address the first given wins.
+        """Sort functions. Of several at one address, the first is kept.
 
         A function of size 0 ends where the next begins, the last one after a page.
         """
@@ -46,7 +46,7 @@ class Functions:
 
     @classmethod
     def none(cls) -> Self:
-        """No functions at all: every address is unknown."""
+        """Return an empty set of functions: every address is unknown."""
         nothing = np.zeros(0, dtype=np.uint64)
         return cls(nothing, nothing, nothing.astype(np.uint32), PackedStrings(b""))
 
@@ -55,11 +55,11 @@ class Functions:
 
     @property
     def nbytes(self) -> int:
-        """The memory these take."""
+        """Return the memory that they take."""
         return self.starts.nbytes + self.ends.nbytes + self.names.nbytes + self.strings.nbytes
 
     def find(self, addresses: NDArray[np.uint64]) -> list[str | None]:
-        """The function's name for each address, None where there is none."""
+        """Return the function's name for each address, None if there is none."""
         indexes = np.searchsorted(self.starts, addresses, side="right") - 1
         known = indexes >= 0
         known[known] = addresses[known] < self.ends[indexes[known]]

@@ -1,7 +1,7 @@
-"""The functions that JIT compilers make while they run, as they tell perf in /tmp/perf-PID.map.
+"""The functions of JIT compilers at run time, from the files /tmp/perf-PID.map that they write for perf.
 
-Owns that format (tools/perf/Documentation/jit-interface.txt in the kernel's source). The file is written by whoever
-owns the process, so its size is bounded and its names are only ever text.
+It owns that format (tools/perf/Documentation/jit-interface.txt in the kernel's source). The owner of the process writes
+the file, so its size is limited and its names are treated only as text.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from quarterdeck.bpf.strings import StringTable
 from quarterdeck.bpf.symbols.functions import Functions
 
-#: No more than this is read: some half a million functions.
+#: most bytes that are read, about half a million functions
 MAX_PERF_MAP_BYTES = 32 << 20
 
 _LINE = re.compile(rb"^(?:0x)?([0-9a-fA-F]{1,16}) +(?:0x)?([0-9a-fA-F]{1,16}) +(.+)$", re.MULTILINE)
 
 
 def parse_perf_map(content: bytes) -> Functions:
-    """The functions in the text of a perf map: lines of `START SIZE NAME` in hex, of which a later one overrides."""
+    """Return the functions in a perf map, lines of `START SIZE NAME` in hex; a later line replaces an earlier one."""
     lines = _LINE.findall(content)[::-1]
     names = [name.replace(b"\0", b" ") for _, _, name in lines]
     offsets = np.cumsum([0, *(len(name) + 1 for name in names)])[:-1]

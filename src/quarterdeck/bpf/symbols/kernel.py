@@ -1,6 +1,6 @@
-"""The kernel's functions, by /proc/kallsyms: its own, its modules', and eBPF programs once compiled.
+"""The kernel's functions from /proc/kallsyms: its own, those of modules, and compiled eBPF programs.
 
-Owns the reading of that file, column-wise. Where the kernel hides its addresses (kptr_restrict) there are none.
+It owns the reading of that file, column-wise. If the kernel hides its addresses (kptr_restrict), there are none.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from quarterdeck.bpf.symbols.functions import Functions
 _TEXT_TYPES = np.frombuffer(b"tTwW", dtype=np.uint8)
 _ADDRESS_DIGITS = 16
 _BLOCK_BYTES = 256 << 10
-#: From the start of the line to the name: `ffffffff81000000 T `.
+#: from the start of the line to the name: `ffffffff81000000 T `
 _NAME_AT = _ADDRESS_DIGITS + 3
-#: kallsyms gives no sizes: a function ends where the next begins. None is longer than this, so an address further on
-#: lies between the kernel and its modules.
+#: kallsyms has no sizes: a function ends where the next begins. No function is longer than this, so an address further
+#: on is between the kernel and its modules
 _MAX_FUNCTION_BYTES = np.uint64(1 << 20)
 
 
 def read_kallsyms(file: BinaryIO) -> Functions:
-    """The functions in the open /proc/kallsyms, a module's with its name behind: `nft_do_chain [nf_tables]`."""
+    """Return the functions in the open /proc/kallsyms.
+
+    Those of modules end with the module: `nft_do_chain [nf_tables]`.
+    """
     addresses: list[NDArray[np.uint64]] = []
     lengths: list[NDArray[np.int64]] = []
     names: list[bytes] = []
@@ -45,13 +48,13 @@ def read_kallsyms(file: BinaryIO) -> Functions:
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Pieces of whole lines: all of it at once, and the columns made of that, would take 50 MB for a moment."""
+    """Yield blocks of whole lines. The whole text and its columns would temporarily take 50 MB."""
     while block := file.read(_BLOCK_BYTES):
         yield block + file.readline()
 
 
 def _functions(block: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64], bytes]:
-    """Addresses of the functions in whole lines, lengths of their names, and these, each ended by a NUL."""
+    """Return the addresses of functions in whole lines, the lengths of their names, and the NUL-terminated names."""
     raw = np.frombuffer(block.replace(b"\t", b" "), dtype=np.uint8)
     ends = np.flatnonzero(raw == ord("\n"))
     starts = np.append(0, ends + 1)[: len(ends)]
@@ -59,7 +62,7 @@ def _functions(block: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64], byt
     starts, ends = starts[named], ends[named]
     text = np.isin(raw[starts + _ADDRESS_DIGITS + 1], _TEXT_TYPES)
     starts, ends = starts[text], ends[text]
-    # Keep the names alone, each with its newline turned into the NUL that ends it.
+    # Keep only the names, each with its newline replaced by the NUL that ends it.
     edges = np.zeros(len(raw) + 1, dtype=np.int8)
     edges[starts + _NAME_AT] = 1
     edges[ends + 1] = -1
@@ -70,7 +73,7 @@ def _functions(block: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64], byt
 
 
 def _hexadecimal(raw: NDArray[np.uint8], starts: NDArray[np.intp]) -> NDArray[np.uint64]:
-    """The number written in lower-case hex digits at each start."""
+    """Return the number in lower-case hex digits at each start."""
     numbers = np.zeros(len(starts), dtype=np.uint64)
     for at in range(_ADDRESS_DIGITS):
         digits = raw[starts + at]

@@ -1,6 +1,6 @@
-"""The memory of one process: which file, and which place in it, an address comes from.
+"""The memory map of one process: the file and the offset that an address comes from.
 
-Owns the meaning of /proc/PID/maps. Never opens the files that it names, and never stops or traces the process.
+It owns the meaning of /proc/PID/maps. It never opens the files that it names, and never stops or traces the process.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-#: An executable line: `start-end perms offset device inode path`; the rest matter to no stack frame.
+#: An executable line: `start-end perms offset device inode path`. Other lines are irrelevant for stack frames.
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. ([0-9a-f]+) ([0-9a-f:]+) (\d+) *(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """One executable mapping: [start, end) shows the file from byte `offset` on; inode 0 is memory without a file."""
+    """One executable mapping: [start, end) maps the file from byte `offset` on. Inode 0 is memory without a file."""
 
     start: int
     end: int
@@ -30,7 +30,7 @@ class Mapping:
 
     @property
     def name(self) -> str:
-        """The file's own name, `[vdso]` and the like as they are, and `[anon]` for memory without a name."""
+        """Return the name of the file, `[vdso]` and similar names unchanged, and `[anon]` for memory without a name."""
         return self.path.removesuffix(" (deleted)").rpartition("/")[2] or "[anon]"
 
 
@@ -41,11 +41,11 @@ class Maps:
     mappings: tuple[Mapping, ...]
     starts: NDArray[np.uint64]
     ends: NDArray[np.uint64]
-    source: int  #: tells whether a text is the one that these were read from
+    source: int  #: hash of the text from which these were read
 
     @classmethod
     def parse(cls, content: bytes) -> Self:
-        """The mappings in the text of /proc/PID/maps."""
+        """Return the mappings in the text of /proc/PID/maps."""
         mappings = tuple(
             Mapping(int(start, 16), int(end, 16), int(offset, 16), device.decode(), int(inode), os.fsdecode(path))
             for start, end, offset, device, inode, path in _EXECUTABLE.findall(content)
@@ -54,7 +54,7 @@ class Maps:
         return cls(mappings, starts, np.array([mapping.end for mapping in mappings], dtype=np.uint64), hash(content))
 
     def find(self, addresses: NDArray[np.uint64]) -> NDArray[np.intp]:
-        """The index of the mapping that holds each address, -1 for none."""
+        """Return the index of the mapping that contains each address, -1 for none."""
         indexes = np.searchsorted(self.starts, addresses, side="right") - 1
         if self.mappings:
             indexes[addresses >= self.ends[indexes]] = -1

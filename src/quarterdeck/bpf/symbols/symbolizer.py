@@ -1,7 +1,8 @@
-"""The one door to names: a column of addresses in, a column of names out.
+"""The conversion of a column of addresses into a column of names. It is the interface of this package.
 
-Owns when the kernel's symbols and a process's mappings are read again. Nothing here fails because a process has ended,
-a file is unreadable or an address is nonsense: such frames keep their place in words. Not for several threads at once.
+It owns the decision when the kernel's symbols and a process's mappings are read again. It does not fail when a process
+has ended, a file is unreadable or an address is invalid: such frames get a text with the known facts. One thread may
+use it at a time.
 """
 
 from __future__ import annotations
@@ -14,38 +15,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarterdeck.bpf.symbols.cache import Cache
+from quarterdeck.bpf.symbols.changes import modules, program_ids
 from quarterdeck.bpf.symbols.files import SymbolFiles
 from quarterdeck.bpf.symbols.functions import Functions
 from quarterdeck.bpf.symbols.kernel import read_kallsyms
 from quarterdeck.bpf.symbols.process import Mapping, Maps
 
 MAX_PROCESSES = 4096
+#: kernel text that can be removed, by the end of its symbols' names: `[bpf]` and the names of modules
+_PASSING = "]"
+#: shortest interval between reads of kallsyms while programs or modules change continually, after an initial burst
+CHANGES_INTERVAL_S = 2.0
+CHANGES_BURST = 8
 MAX_MAPS_BYTES = 16 << 20
-#: An address without a symbol may belong to a module loaded since: read kallsyms again (it takes 100 ms and 20 MB), but
-#: not more often than this; each time that it did not help, wait twice as long.
+#: shortest interval between reads of kallsyms for an address without a symbol, which may belong to a newly loaded
+#: module (a read takes 100 ms and 20 MB); it doubles after each read that did not help
 KALLSYMS_INTERVAL_S = 30.0
 KALLSYMS_INTERVAL_CAP_S = 3600.0
 
 
 class Symbolizer:
-    """Names for kernel and user addresses; `proc` is where the process table is mounted."""
+    """Names for kernel and user addresses. `proc` is where the process table is mounted."""
 
-    def __init__(self, *, proc: Path = Path("/proc"), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        proc: Path = Path("/proc"),
+        clock: Callable[[], float] = time.monotonic,
+        programs: Callable[[], tuple[int, ...] | None] = program_ids,
+    ) -> None:
+        """Create the symbolizer. `programs` returns the ids of the loaded eBPF programs, None if it may not."""
         self._proc = proc
         self._clock = clock
+        self._programs = programs
         self._kernel: Functions | None = None
+        self._present: tuple[object, ...] = ()  # the programs and modules at the time the kernel's symbols were read
+        self._changes = CHANGES_BURST  # number of changes that may still be followed immediately
         self._kernel_read_at = 0.0
         self._kernel_interval_s = KALLSYMS_INTERVAL_S
         self._maps = Cache[int, Maps](max_entries=MAX_PROCESSES, max_bytes=MAX_MAPS_BYTES)
         self._files = SymbolFiles(proc)
 
     def kernel(self, addresses: NDArray[np.uint64]) -> list[str]:
-        """A name for each kernel address: `tcp_sendmsg`, `nft_do_chain [nf_tables]`, or the address in hex."""
+        """Return a name for each kernel address: `tcp_sendmsg`, `nft_do_chain [nf_tables]`, or the address in hex."""
         unique, inverse = np.unique(addresses, return_inverse=True)
         if self._kernel is None:
             self._read_kernel()
         names = self._find_kernel(unique)
-        if None in names and self._clock() - self._kernel_read_at >= self._kernel_interval_s:
+        if any(name is None or name.endswith(_PASSING) for name in names) and self._changed():
+            if self._may_follow():
+                self._read_kernel()
+                names = self._find_kernel(unique)
+            else:  # the current owner of these addresses is unknown, and the previous one would be wrong
+                names = [None if name and name.endswith(_PASSING) else name for name in names]
+        elif None in names and self._clock() - self._kernel_read_at >= self._kernel_interval_s:
             unknown = names.count(None)
             self._read_kernel()
             names = self._find_kernel(unique)
@@ -55,11 +78,11 @@ class Symbolizer:
         return _spread([name or hex(at) for name, at in zip(names, unique.tolist(), strict=True)], inverse)
 
     def user(self, pid: int, addresses: NDArray[np.uint64]) -> list[str]:
-        """A name for each address in the memory of process `pid`, which may have ended since it was last asked for.
+        """Return a name for each address in the memory of process `pid`, which may have ended since the last call.
 
-        Where no symbol is known: `libc.so.6[3b0a1c…]+0x2f3a1` (file name, build id if it has one, and offset in
-        the file as in /proc/PID/maps and in the kernel's build-id stacks), `[anon]+0x1f` (offset in memory without a
-        file), or the bare address in hex where nothing is mapped.
+        An address without a symbol becomes `libc.so.6[3b0a1c…]+0x2f3a1` (file name, build id if it has one, and offset
+        in the file as in /proc/PID/maps and in the kernel's build-id stacks), `[anon]+0x1f` (offset in memory without a
+        file), or the address in hex when nothing is mapped.
         """
         unique, inverse = np.unique(addresses, return_inverse=True)
         names = [hex(address) for address in unique.tolist()]
@@ -73,8 +96,28 @@ class Symbolizer:
                 names[position] = name
         return _spread(names, inverse)
 
+    def _changed(self) -> bool:
+        """Return whether programs or modules changed since the kernel's symbols were read."""
+        return self._now_present() != self._present
+
+    def _now_present(self) -> tuple[object, ...]:
+        programs = self._programs()
+        if programs is None:  # unknown: read the symbols again at intervals
+            programs = (int(self._clock() // KALLSYMS_INTERVAL_S),)
+        return programs, modules(self._proc)
+
+    def _may_follow(self) -> bool:
+        """Return whether another change may be followed immediately; the rate is limited."""
+        passed = int((self._clock() - self._kernel_read_at) / CHANGES_INTERVAL_S)
+        self._changes = min(CHANGES_BURST, self._changes + passed)
+        if not self._changes:
+            return False
+        self._changes -= 1
+        return True
+
     def _read_kernel(self) -> None:
         self._kernel_read_at = self._clock()
+        self._present = self._now_present()
         try:
             with (self._proc / "kallsyms").open("rb") as file:
                 self._kernel = read_kallsyms(file)
@@ -85,7 +128,7 @@ class Symbolizer:
         return [None] * len(addresses) if self._kernel is None else self._kernel.find(addresses)
 
     def _current_maps(self, pid: int) -> Maps:
-        """The mappings of the process now, or as they were last seen."""
+        """Return the current mappings of the process, or as they were last seen."""
         try:
             content = (self._proc / str(pid) / "maps").read_bytes()
         except OSError:
@@ -111,6 +154,6 @@ class Symbolizer:
 
 
 def _spread(names: list[str], inverse: NDArray[np.intp]) -> list[str]:
-    """The names of distinct addresses, back at every place where the address stood."""
+    """Return the names of distinct addresses at every position of the address."""
     column: list[str] = np.array(names, dtype=object)[inverse].tolist()
     return column

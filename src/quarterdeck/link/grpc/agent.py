@@ -1,4 +1,4 @@
-"""The agent's end of the grpc wire: one channel a connection, made anew rather than mended by grpc."""
+"""The agent's end of the grpc wire: one channel per connection, replaced rather than reconnected by grpc."""
 
 from __future__ import annotations
 
@@ -10,22 +10,14 @@ import grpc
 import grpc.aio
 import msgspec
 
+from quarterdeck.kit.tasks import ForeignCancellation, own_cancellation
 from quarterdeck.link.certificates import SERVER_NAME, Credentials
+from quarterdeck.link.frames import decode_join_reply, decode_telemetry_ack, decode_to_agent, encode
 from quarterdeck.link.grpc.channel import CONTROL, JOIN, KEEPALIVE_S, TELEMETRY, common_options, from_status
-from quarterdeck.link.messages import (
-    FromAgent,
-    JoinReply,
-    JoinRequest,
-    TelemetryAck,
-    TelemetryBatch,
-    ToAgent,
-    decode_join_reply,
-    decode_telemetry_ack,
-    decode_to_agent,
-    encode,
-)
+from quarterdeck.link.messages import FromAgent, JoinReply, JoinRequest, TelemetryAck, TelemetryBatch, ToAgent
+from quarterdeck.link.outgoing import Outgoing, Writer
 from quarterdeck.link.wire import Stream
-from quarterdeck.model.errors import QuarterdeckError
+from quarterdeck.model.errors import QuarterdeckError, Unavailable
 
 _In = TypeVar("_In")
 
@@ -44,27 +36,37 @@ class _AgentStream(Generic[_In]):
     def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes], decode: Callable[[bytes], _In]) -> None:
         self._call = call
         self._decode = decode
-        self._writing = asyncio.Lock()
+        self._writer = Writer(self._write)
 
     async def receive(self) -> _In | None:
         try:
-            frame: object = await self._call.read()
+            with own_cancellation():  # grpc cancels all tasks that use a closed call
+                frame: object = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise _error(error) from error
+        except ForeignCancellation as error:
+            raise Unavailable("The link was cancelled.") from error
         if isinstance(frame, bytes):
             return self._decode(frame)
         await self._raise_unless_ok()
         return None
 
     async def send(self, message: msgspec.Struct) -> None:
-        async with self._writing:
-            try:
-                await self._call.write(encode(message))
-            except asyncio.InvalidStateError:
-                await self._raise_unless_ok()
-                raise
-            except grpc.aio.AioRpcError as error:
-                raise _error(error) from error
+        await self._writer.send(message, encode(message))
+
+    async def close(self) -> None:
+        """Stop sending."""
+        await self._writer.close()
+
+    async def _write(self, outgoing: Outgoing) -> None:
+        (frame,) = outgoing.take()
+        try:
+            await self._call.write(frame)
+        except asyncio.InvalidStateError as error:
+            await self._raise_unless_ok()
+            raise Unavailable("The server has ended the stream.") from error
+        except grpc.aio.AioRpcError as error:
+            raise _error(error) from error
 
     async def _raise_unless_ok(self) -> None:
         code = await self._call.code()
@@ -78,9 +80,10 @@ class GrpcAgentLink:
     def __init__(self, address: str, credentials: Credentials, *, keepalive_s: float = KEEPALIVE_S) -> None:
         tls = grpc.ssl_channel_credentials(credentials.ca_pem, credentials.key_pem, credentials.certificate_pem)
         self._channel = grpc.aio.secure_channel(address, tls, options=(*common_options(keepalive_s), *_AGENT_OPTIONS))
+        self._streams: list[_AgentStream[ToAgent] | _AgentStream[TelemetryAck]] = []
 
     async def join(self, request: JoinRequest) -> JoinReply:
-        """The identity the server gives; `TokenUsed`, `TokenExpired`, `Unavailable` …"""
+        """Return the identity that the server gives; raise `TokenUsed`, `TokenExpired`, `Unavailable` …"""
         ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(JOIN)
         try:
             return decode_join_reply(await ask(encode(request), timeout=JOIN_TIMEOUT_S))
@@ -88,13 +91,19 @@ class GrpcAgentLink:
             raise _error(error) from error
 
     def control(self) -> Stream[ToAgent, FromAgent]:
-        return _AgentStream(self._call(CONTROL), decode_to_agent)
+        stream = _AgentStream(self._call(CONTROL), decode_to_agent)
+        self._streams.append(stream)
+        return stream
 
     def telemetry(self) -> Stream[TelemetryAck, TelemetryBatch]:
-        return _AgentStream(self._call(TELEMETRY), decode_telemetry_ack)
+        stream = _AgentStream(self._call(TELEMETRY), decode_telemetry_ack)
+        self._streams.append(stream)
+        return stream
 
     async def close(self) -> None:
-        """Cut both streams and the connection."""
+        """Close both streams and the connection."""
+        for stream in self._streams:
+            await stream.close()
         await self._channel.close()
 
     def _call(self, method: str) -> grpc.aio.StreamStreamCall[bytes, bytes]:
@@ -110,7 +119,7 @@ class GrpcAgentWire:
         self._keepalive_s = keepalive_s
 
     def connect(self, credentials: Credentials) -> GrpcAgentLink:
-        """A link that connects at its first call."""
+        """Return a link that connects at its first call."""
         return GrpcAgentLink(self.address, credentials, keepalive_s=self._keepalive_s)
 
 

@@ -1,4 +1,4 @@
-"""What both ends of the grpc wire must agree on: method names, keepalive, and how an error travels as a status."""
+"""Settings that both ends of the grpc wire share: method names, keepalive, and how an error is sent as a status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import grpc
 
-from quarterdeck.link.messages import MESSAGE_LIMIT_BYTES
+from quarterdeck.link.limits import MESSAGE_LIMIT_BYTES
 from quarterdeck.model.errors import (
     BY_CODE,
     BadFrame,
@@ -22,21 +22,21 @@ JOIN = f"/{SERVICE}/Join"
 CONTROL = f"/{SERVICE}/Control"
 TELEMETRY = f"/{SERVICE}/Telemetry"
 
-#: a silent peer is asked after this time and given up after two thirds of it more: a cut link is noticed in 25 s
+#: a silent peer is probed after this time and given up after two thirds of it more: a cut link is noticed in 25 s
 KEEPALIVE_S = 15.0
 
 Options = tuple[tuple[str, int | str], ...]
 
 
 def common_options(keepalive_s: float) -> Options:
-    """What both ends set: message sizes, and pings whether or not anything is said."""
+    """Return the options of both ends: message sizes, and pings on idle connections too."""
     patience_ms = int(keepalive_s * 1000 * 2 / 3)
     return (
         ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
         ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
         ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", patience_ms),
-        ("grpc.http2.ping_timeout_ms", patience_ms),  # grpc 1.85 waits for this one; by default a minute
+        ("grpc.http2.ping_timeout_ms", patience_ms),  # grpc 1.85 waits for this one; the default is a minute
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
     )
@@ -54,19 +54,19 @@ _BY_STATUS: dict[grpc.StatusCode, type[QuarterdeckError]] = {
 }
 
 
-#: BoringSSL's words on a server whose certificate another CA issued
+#: BoringSSL's message about a server whose certificate another CA issued
 _FOREIGN_SERVER = ("CERTIFICATE_VERIFY_FAILED", "BAD_SIGNATURE")
 
 
 def to_status(error: QuarterdeckError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
-    """Status, words and trailing metadata of an error."""
+    """Return the status, message and trailing metadata of an error."""
     return grpc.StatusCode[error.grpc_status], str(error), ((CODE_KEY, error.code),)
 
 
 def from_status(
     code: grpc.StatusCode, details: str | None, metadata: Iterable[tuple[str, str | bytes]] | None
 ) -> QuarterdeckError:
-    """The error a status stands for: by our code when the other side gave one, by grpc's status otherwise."""
+    """Return the error that a status stands for: by our code if the other side sent one, otherwise by grpc's status."""
     for key, value in metadata or ():
         if key == CODE_KEY and isinstance(value, str) and value in BY_CODE:
             return BY_CODE[value](details or "")
@@ -74,6 +74,6 @@ def from_status(
     if code is grpc.StatusCode.UNAVAILABLE:
         foreign = any(sign in reason for sign in _FOREIGN_SERVER)
         hint = "Its certificate does not come from the CA this node trusts: is it another server?" if foreign else ""
-        return Unavailable(f"There is no connection: {reason}.", hint=hint)
+        return Unavailable(f"The connection failed: {reason}.", hint=hint)
     kind = _BY_STATUS.get(code, QuarterdeckError)
     return kind(f"The link ended with {code.name}: {reason}.")

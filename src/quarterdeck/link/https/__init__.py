@@ -1,1 +1,1 @@
-"""The wire for networks that let only HTTP through: POST and long polls over mutual TLS, standard library only."""
+"""The wire for networks that allow only HTTP: POST and long polls over mutual TLS, standard library only."""

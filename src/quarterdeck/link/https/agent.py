@@ -1,7 +1,7 @@
-"""The agent's end of the https wire: streams over POST and long polls, on three connections.
+"""The agent's end of the https wire: streams over POST and long polls, on four connections.
 
-What goes up shares one connection, so that acknowledgements and desired sets never wait behind a batch; each stream's
-poll has its own. Sends that overlap become one request. Requests are numbered, so one may be repeated after a cut.
+Each direction of each stream has its own connection, so that no control message waits behind rows, or for the server's
+store. Concurrent sends become one request. Requests are numbered, so that one may be repeated after a disconnect.
 """
 
 from __future__ import annotations
@@ -17,30 +17,21 @@ import msgspec
 
 from quarterdeck.link.address import ServerAddress
 from quarterdeck.link.certificates import Credentials
+from quarterdeck.link.frames import decode_join_reply, decode_telemetry_ack, decode_to_agent, encode
 from quarterdeck.link.https.client import Lane
 from quarterdeck.link.https.errors import GONE, OK, from_answer
 from quarterdeck.link.https.http import BODY_TIMEOUT_S, pack, unpack
 from quarterdeck.link.https.proxy import proxy_of_environment
 from quarterdeck.link.https.tls import agent_context
-from quarterdeck.link.messages import (
-    FromAgent,
-    JoinReply,
-    JoinRequest,
-    TelemetryAck,
-    TelemetryBatch,
-    ToAgent,
-    decode_join_reply,
-    decode_telemetry_ack,
-    decode_to_agent,
-    encode,
-)
+from quarterdeck.link.messages import FromAgent, JoinReply, JoinRequest, TelemetryAck, TelemetryBatch, ToAgent
+from quarterdeck.link.outgoing import Outgoing, Writer
 from quarterdeck.link.wire import Stream
 from quarterdeck.model.errors import Unavailable
 
 _In = TypeVar("_In")
 
 JOIN_TIMEOUT_S = 30.0
-#: how long a poll waits at the server when there is nothing; a cut link is noticed after two thirds of it more
+#: how long an idle poll waits at the server; a cut link is noticed after two thirds of it more
 POLL_S = 15.0
 #: messages of one request, and their bytes unless one alone is larger
 REQUEST_FRAMES = 64
@@ -58,11 +49,9 @@ class _AgentStream(Generic[_In]):
         self._poll_s = poll_s
         self._sent = 0
         self._fetched = 0
-        self._waiting: deque[tuple[bytes, asyncio.Future[None]]] = deque()
-        self._writing = asyncio.Lock()
+        self._writer = Writer(self._write)
         self._frames: deque[bytes] = deque()
         self._used = False
-        self._error: Exception | None = None
 
     async def receive(self) -> _In | None:
         while not self._frames:
@@ -75,50 +64,28 @@ class _AgentStream(Generic[_In]):
         return self._decode(self._frames.popleft())
 
     async def send(self, message: msgspec.Struct) -> None:
-        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((encode(message), sent))
-        async with self._writing:
-            while not sent.done():
-                await self._flush()
-        sent.result()
+        await self._writer.send(message, encode(message))
 
     async def close(self) -> None:
-        """Tell the server that nobody will come for this stream any more; if it cannot be told, it will notice."""
+        """Tell the server that the stream is closed; if it cannot be reached, it will notice."""
+        await self._writer.close()
         if self._used:
             with suppress(Unavailable):
                 await self._up.post(f"{self._path}/end", b"", headers={}, timeout_s=_CLOSE_TIMEOUT_S, repeat=False)
 
-    async def _flush(self) -> None:
-        """One request with what waits; whoever waits for it learns how it went."""
-        taken = [self._waiting.popleft()]
-        size = len(taken[0][0])
-        while self._waiting and len(taken) < REQUEST_FRAMES and size + len(self._waiting[0][0]) <= REQUEST_BYTES:
-            taken.append(self._waiting.popleft())
-            size += len(taken[-1][0])
-        body = pack([frame for frame, _ in taken])
-        try:
-            if self._error is not None:
-                raise self._error
-            status = 0
-            while status != OK:  # the server had no room: it reads slowly, so it is asked again
-                answer = await self._request(self._up, f"up/{self._sent + 1}", body)
-                if answer is None:
-                    raise Unavailable("The server ended the stream.")
-                status = answer[0]
-            self._sent += 1
-        except BaseException as error:  # cancelled too: whether it arrived is not known, so nothing may follow it
-            self._error = error if isinstance(error, Exception) else Unavailable("A request was given up.")
-            for _, sent in taken:
-                sent.set_exception(self._error)
-                sent.exception()  # its sender may be gone
-            if not isinstance(error, Exception):
-                raise
-            return
-        for _, sent in taken:
-            sent.set_result(None)
+    async def _write(self, outgoing: Outgoing) -> None:
+        """Send the waiting frames in one request."""
+        body = pack(outgoing.take(limit_frames=REQUEST_FRAMES, limit_bytes=REQUEST_BYTES))
+        status = 0
+        while status != OK:  # the server's queue was full because its reader is slow: repeat the request
+            answer = await self._request(self._up, f"up/{self._sent + 1}", body)
+            if answer is None:
+                raise Unavailable("The server ended the stream.")
+            status = answer[0]
+        self._sent += 1
 
     async def _request(self, lane: Lane, what: str, body: bytes) -> tuple[int, bytes] | None:
-        """Status and body of a good answer; None when the server has ended the stream orderly."""
+        """Return status and body of a good answer; None when the server has ended the stream in order."""
         self._used = True
         patience_s = self._poll_s * 5 / 3 + len(body) / 65_536 + (BODY_TIMEOUT_S if len(body) > REQUEST_BYTES else 0.0)
         status, headers, answer = await lane.post(
@@ -136,18 +103,19 @@ class _AgentStream(Generic[_In]):
 
 
 class HttpsAgentLink:
-    """At most three connections to the server."""
+    """At most four connections to the server."""
 
     def __init__(
         self, address: ServerAddress, credentials: Credentials, *, proxy: str = "", poll_s: float = POLL_S
     ) -> None:
         context = agent_context(credentials)
-        self._up, self._control, self._telemetry = (Lane(address, context, proxy=proxy) for _ in range(3))
+        self._lanes = tuple(Lane(address, context, proxy=proxy) for _ in range(4))
+        self._up, self._control, self._rows_up, self._telemetry = self._lanes
         self._poll_s = poll_s
         self._streams: list[_AgentStream[ToAgent] | _AgentStream[TelemetryAck]] = []
 
     async def join(self, request: JoinRequest) -> JoinReply:
-        """The identity the server gives; `TokenUsed`, `TokenExpired`, `Unavailable` …"""
+        """Return the identity that the server gives; raise `TokenUsed`, `TokenExpired`, `Unavailable` …"""
         status, headers, body = await self._up.post(
             "join", encode(request), headers={}, timeout_s=JOIN_TIMEOUT_S, repeat=False
         )
@@ -162,24 +130,24 @@ class HttpsAgentLink:
 
     def telemetry(self) -> Stream[TelemetryAck, TelemetryBatch]:
         stream = _AgentStream(
-            "telemetry", up=self._up, down=self._telemetry, decode=decode_telemetry_ack, poll_s=self._poll_s
+            "telemetry", up=self._rows_up, down=self._telemetry, decode=decode_telemetry_ack, poll_s=self._poll_s
         )
         self._streams.append(stream)
         return stream
 
     async def close(self) -> None:
-        """End both streams and cut the connections."""
+        """End both streams and close the connections."""
         self._control.close()
         self._telemetry.close()
         try:
             await asyncio.gather(*(stream.close() for stream in self._streams))
         finally:
-            for lane in (self._up, self._control, self._telemetry):
+            for lane in self._lanes:
                 lane.close()
 
 
 class HttpsAgentWire:
-    """Calls the server at `address`, through the HTTP proxy that the environment names if there is one."""
+    """Calls the server at `address`, through the HTTP proxy of the environment if one is set."""
 
     def __init__(self, address: ServerAddress, *, proxy: str | None = None, poll_s: float = POLL_S) -> None:
         self._address = address
@@ -187,5 +155,5 @@ class HttpsAgentWire:
         self._poll_s = poll_s
 
     def connect(self, credentials: Credentials) -> HttpsAgentLink:
-        """A link that connects at its first call."""
+        """Return a link that connects at its first call."""
         return HttpsAgentLink(self._address, credentials, proxy=self._proxy, poll_s=self._poll_s)

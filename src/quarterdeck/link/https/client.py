@@ -1,7 +1,7 @@
-"""The agent's end of HTTP connections: one kept alive for each lane, made when needed, through a proxy if told.
+"""The agent's HTTP connections: one kept alive for each lane, opened when needed, through a proxy if one is set.
 
-A request whose connection breaks is repeated once over a new one; what is sent here must bear that. Owns its sockets.
-Never follows a redirect and never keeps a cookie.
+A request whose connection breaks is repeated once over a new one, so requests must be safe to repeat. Owns its sockets.
+Never follows a redirect and never stores a cookie.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Lane:
         self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, path: str, body: bytes, *, headers: dict[str, str], timeout_s: float, repeat: bool) -> Answer:
-        """The answer; `Unavailable` when none comes in `timeout_s` or the connection breaks (twice, if `repeat`)."""
+        """Return the answer; raise `Unavailable` on a timeout or a broken connection (twice, if `repeat`)."""
         async with self._busy:
             try:
                 return await self._post(path, body, headers, timeout_s)
@@ -41,7 +41,7 @@ class Lane:
                 return await self._post(path, body, headers, timeout_s)
 
     def close(self) -> None:
-        """Cut the connection."""
+        """Close the connection."""
         if self._open is not None:
             self._open[1].transport.abort()
             self._open = None
@@ -63,14 +63,14 @@ class Lane:
                 await writer.drain()
                 head = await read_head(reader, idle_s=timeout_s)
                 if head is None:
-                    raise Unavailable("There is no connection: the server closed it.")
+                    raise Unavailable("The connection failed: the server closed it.")
                 answer = head.status(), head.headers, await read_body(reader, head.length)
                 whole = head.headers.get("connection", "") != "close"
                 return answer
         except TimeoutError as error:
             raise Unavailable(f"The server did not answer within {timeout_s:g} s.") from error
         except _BROKEN as error:
-            raise Unavailable(f"There is no connection: {error}.", hint=_hint(error)) from error
+            raise Unavailable(f"The connection failed: {error}.", hint=_hint(error)) from error
         finally:
             if not whole:
                 self.close()
@@ -79,7 +79,7 @@ class Lane:
 async def connect(
     address: ServerAddress, context: ssl.SSLContext, *, proxy: str
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to the server with TLS; `Unavailable`, or what the system raises."""
+    """Return a TLS connection to the server; raise `Unavailable`, or an `OSError`."""
     host, port, authority = (address.host, address.port, "") if not proxy else parse_proxy(proxy)
     async with asyncio.timeout(CONNECT_TIMEOUT_S):
         reader, writer = await asyncio.open_connection(host, port, limit=HEAD_LIMIT_BYTES)
@@ -101,9 +101,9 @@ async def _tunnel(
         head = await read_head(reader, idle_s=CONNECT_TIMEOUT_S)
         status = head.status() if head is not None else 0
     except QuarterdeckError as error:
-        raise Unavailable(f"The proxy did not answer as one: {error}") from error
+        raise Unavailable(f"The proxy's answer is not valid: {error}") from error
     if status != 200:
-        raise Unavailable(f"The proxy refused the way to {address.netloc} with status {status}.")
+        raise Unavailable(f"The proxy refused a tunnel to {address.netloc} with status {status}.")
 
 
 def _hint(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""The server's end of one connection: one request after the other, each answered before the next is read.
+"""The server's end of one connection: reads one request after the other, and answers each before the next.
 
-A long poll ends when its connection does: what waits for a peer that left must not pass for a peer that is here. Knows
-nothing of what requests mean.
+A long poll ends when its connection does, so that a waiting request never keeps a disconnected peer online. It does not
+interpret requests.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ import http
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from quarterdeck.kit.tasks import cancel
 from quarterdeck.link.https.errors import to_answer
 from quarterdeck.link.https.http import Head, read_body, read_head, write_message
 from quarterdeck.model.errors import BadFrame, NotFound, QuarterdeckError, Unavailable
 
 #: a connection without a request is closed after this time
 IDLE_S = 90.0
-#: an answer must be read by the agent within this time
+#: the agent must read an answer within this time
 ANSWER_TIMEOUT_S = 60.0
 Answer = tuple[int, dict[str, str], bytes]
 Handler = Callable[[Head, str, bytes], Coroutine[Any, Any, Answer]]
 
 
 class ServerConnection:
-    """Reads requests to paths that are `known`; a body is read only after its head was found good."""
+    """Reads requests to `known` paths; a body is read only after its head was accepted."""
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, known: Callable[[str], bool]
@@ -34,7 +35,7 @@ class ServerConnection:
         self._known = known
 
     async def serve(self, handler: Handler) -> None:
-        """Until the agent closes, is idle, or sends what is no request."""
+        """Serve until the agent closes, is idle, or sends an invalid request."""
         while True:
             try:
                 head = await read_head(self._reader, idle_s=IDLE_S)
@@ -58,16 +59,14 @@ class ServerConnection:
                 return
 
     async def _while_here(self, answering: Coroutine[Any, Any, Answer]) -> Answer | None:
-        """The answer; None when the agent left, or spoke before it was answered (which ours never does)."""
+        """Return the answer; None when the agent disconnected, or sent data before the answer (ours never does)."""
         answer = asyncio.create_task(answering)
         left = asyncio.create_task(self._reader.read(1))
         try:
             await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
             return answer.result() if answer.done() else None
         finally:
-            for task in (answer, left):
-                task.cancel()
-            await asyncio.gather(answer, left, return_exceptions=True)
+            await cancel(answer, left)
 
     def _path(self, head: Head) -> str:
         method, path = head.request()

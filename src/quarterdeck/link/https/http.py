@@ -1,8 +1,8 @@
 """The HTTP/1.1 that the https wire speaks: a strict subset, the same for requests and answers.
 
 A head of at most `HEAD_LIMIT_BYTES`, then a body of exactly Content-Length bytes. No chunks, no continuation lines, no
-upgrades: whatever is not in the subset is a `BadFrame`, so that two readers can never disagree on where a message ends.
-Knows nothing of paths, sessions or errors.
+upgrades: anything else is a `BadFrame`, so that two readers can never disagree on where a message ends.
+It does not depend on paths, sessions or errors of the link.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import asyncio
 import re
 import struct
 
-from quarterdeck.link.messages import MESSAGE_LIMIT_BYTES
+from quarterdeck.link.limits import MESSAGE_LIMIT_BYTES
 from quarterdeck.model.errors import BadFrame, TooLarge, Unavailable
 from quarterdeck.model.struct import Struct
 
 HEAD_LIMIT_BYTES = 8192
 BODY_LIMIT_BYTES = MESSAGE_LIMIT_BYTES + 1024
-#: from the first byte of a head to its last
 HEAD_TIMEOUT_S = 10.0
-#: a body may take this long, and a second more for each 64 KiB
+#: a body may take this long, and one second more for each 64 KiB
 BODY_TIMEOUT_S = 20.0
 _SLOWEST_BYTES_PER_S = 65_536
 
@@ -38,7 +37,7 @@ class Head(Struct, frozen=True, kw_only=True):
 
     @property
     def length(self) -> int:
-        """Bytes of the body; `BadFrame` when they are not said in a way of ours, `TooLarge` over the limit."""
+        """Return the size of the body in bytes; raise `BadFrame` when it is not stated, `TooLarge` over the limit."""
         if "transfer-encoding" in self.headers:
             raise BadFrame("Expected a Content-Length, found a Transfer-Encoding.")
         text = self.headers.get("content-length", "0")
@@ -49,14 +48,14 @@ class Head(Struct, frozen=True, kw_only=True):
         return int(text)
 
     def request(self) -> tuple[str, str]:
-        """Method and path of a request."""
+        """Return the method and path of a request."""
         found = _REQUEST.fullmatch(self.start)
         if found is None:
             raise BadFrame(f"Expected an HTTP/1.1 request, found '{self.start[:64]}'.")
         return found[1], found[2]
 
     def status(self) -> int:
-        """The status of an answer."""
+        """Return the status of an answer."""
         found = _ANSWER.fullmatch(self.start)
         if found is None:
             raise BadFrame(f"Expected an HTTP/1.1 answer, found '{self.start[:64]}'.")
@@ -64,7 +63,7 @@ class Head(Struct, frozen=True, kw_only=True):
 
 
 def parse_head(block: bytes) -> Head:
-    """The head in `block`, without the empty line that ends it; `BadFrame` for anything else."""
+    """Return the head in `block`, without the empty line that ends it; raise `BadFrame` for anything else."""
     try:
         start, *lines = block.decode("ascii").split("\r\n")
     except UnicodeDecodeError as error:
@@ -81,8 +80,11 @@ def parse_head(block: bytes) -> Head:
     return Head(start=start, headers=headers)
 
 
-async def read_head(reader: asyncio.StreamReader, *, idle_s: float) -> Head | None:
-    """The next head; None when the other side has closed, or has begun nothing within `idle_s`."""
+async def read_head(reader: asyncio.StreamReader, *, idle_s: float, timeout_s: float = HEAD_TIMEOUT_S) -> Head | None:
+    """Return the next head; None when the other side has closed, or has sent nothing within `idle_s`.
+
+    `timeout_s`: from its first byte to its last.
+    """
     try:
         async with asyncio.timeout(idle_s):
             first = await reader.read(1)
@@ -91,26 +93,26 @@ async def read_head(reader: asyncio.StreamReader, *, idle_s: float) -> Head | No
     if not first:
         return None
     try:
-        async with asyncio.timeout(HEAD_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             rest = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
     except (asyncio.LimitOverrunError, TimeoutError) as error:
-        raise BadFrame(f"Expected a head of at most {HEAD_LIMIT_BYTES} bytes in {HEAD_TIMEOUT_S:.0f} s.") from error
+        raise BadFrame(f"Expected a head of at most {HEAD_LIMIT_BYTES} bytes in {timeout_s:.0f} s.") from error
     return parse_head(first + rest[:-4])
 
 
-async def read_body(reader: asyncio.StreamReader, length: int) -> bytes:
-    """Exactly `length` bytes; `Unavailable` when they do not come."""
+async def read_body(reader: asyncio.StreamReader, length: int, *, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
+    """Return exactly `length` bytes; raise `Unavailable` when they do not arrive."""
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S + length / _SLOWEST_BYTES_PER_S):
+        async with asyncio.timeout(timeout_s + length / _SLOWEST_BYTES_PER_S):
             return await reader.readexactly(length)
     except (asyncio.IncompleteReadError, TimeoutError) as error:
-        raise Unavailable(f"A body of {length} bytes did not come whole.") from error
+        raise Unavailable(f"A body of {length} bytes did not arrive completely.") from error
 
 
 def write_message(start: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-    """A whole message. Line ends in a value would make two headers of one, so they are refused."""
+    """Return a whole message; refuse line ends in a value, which would make two headers of one."""
     lines = [start, *(f"{name}: {value}" for name, value in headers.items()), f"content-length: {len(body)}"]
     if any("\r" in line or "\n" in line for line in lines):
         raise BadFrame("A header must be one line.")
@@ -118,12 +120,12 @@ def write_message(start: str, headers: dict[str, str], body: bytes = b"") -> byt
 
 
 def pack(frames: list[bytes]) -> bytes:
-    """Frames as one body: each after its length, 4 bytes, big-endian."""
+    """Return frames as one body: each after its length, 4 bytes, big-endian."""
     return b"".join(part for frame in frames for part in (_FRAME_LENGTH.pack(len(frame)), frame))
 
 
 def unpack(body: bytes) -> list[bytes]:
-    """The frames of a body; `BadFrame` when they do not fill it exactly."""
+    """Return the frames of a body; raise `BadFrame` when they do not fill it exactly."""
     frames: list[bytes] = []
     at = 0
     while at < len(body):

@@ -1,4 +1,4 @@
-"""HTTP forward proxies: which one the environment names, and how a tunnel to the server is asked of it.
+"""HTTP forward proxies: finds the one that the environment names, and requests a tunnel to the server.
 
 HTTPS_PROXY and NO_PROXY are read as other programs read them. Credentials of a proxy are never logged.
 """
@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import base64
 import os
-import socket
 from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
 from quarterdeck.link.address import ServerAddress
-from quarterdeck.link.https.http import HEAD_LIMIT_BYTES, parse_head, write_message
-from quarterdeck.model.errors import BadConfig, BadFrame
+from quarterdeck.link.https.http import write_message
+from quarterdeck.model.errors import BadConfig
 
 
 def proxy_of_environment(host: str) -> str:
-    """HTTPS_PROXY, unless NO_PROXY names the host or a domain above it; empty when there is none."""
+    """Return HTTPS_PROXY, unless NO_PROXY names the host or a domain above it; empty without a proxy."""
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or ""
     excepted = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
     for name in (part.strip().lstrip(".").lower() for part in excepted.split(",")):
@@ -27,7 +26,7 @@ def proxy_of_environment(host: str) -> str:
 
 
 def parse_proxy(text: str) -> tuple[str, int, str]:
-    """Host, port and credentials (base64, or empty) of an HTTP forward proxy; `BadConfig` for anything else."""
+    """Return host, port and credentials (base64, or empty) of an HTTP forward proxy; raise `BadConfig` otherwise."""
     with suppress(ValueError):
         parts = urlsplit(text if "://" in text else f"http://{text}")
         if parts.scheme == "http" and parts.hostname:
@@ -37,33 +36,6 @@ def parse_proxy(text: str) -> tuple[str, int, str]:
 
 
 def connect_request(address: ServerAddress, authority: str) -> bytes:
-    """What asks a proxy for a tunnel to the server."""
+    """Return the request for a tunnel to the server."""
     credentials = {"proxy-authorization": f"Basic {authority}"} if authority else {}
     return write_message(f"CONNECT {address.netloc} HTTP/1.1", {"host": address.netloc, **credentials})
-
-
-def open_tunnel(address: ServerAddress, *, timeout_s: float) -> socket.socket:
-    """A connected, blocking socket to the server, through the environment's proxy if there is one; `OSError`."""
-    proxy = proxy_of_environment(address.host)
-    if not proxy:
-        return socket.create_connection((address.host, address.port), timeout=timeout_s)
-    host, port, authority = parse_proxy(proxy)
-    tunnel = socket.create_connection((host, port), timeout=timeout_s)
-    try:
-        tunnel.sendall(connect_request(address, authority))
-        block = b""
-        while not block.endswith(b"\r\n\r\n") and len(block) < HEAD_LIMIT_BYTES:
-            byte = tunnel.recv(1)
-            if not byte:
-                raise ConnectionError("the proxy closed the connection")
-            block += byte
-        status = parse_head(block[:-4]).status()
-        if status != 200:
-            raise ConnectionError(f"the proxy refused the way with status {status}")
-    except BadFrame as error:
-        tunnel.close()
-        raise ConnectionError(f"the proxy did not answer as one: {error}") from error
-    except BaseException:
-        tunnel.close()
-        raise
-    return tunnel

@@ -1,9 +1,9 @@
 """The server's end of the https wire: listens with mutual TLS, reads requests, and passes each stream to the service.
 
 Paths: `{prefix}/link/join`, and `{prefix}/link/KIND/ID/up/N`, `…/down/N`, `…/end` of the kinds control and telemetry;
-any prefix is accepted. A stream belongs to the certificate that opened it. TLS material is asked for at every
-connection, so renewed certificates and new join tokens count at once. Whom a certificate belongs to is judged by the
-service.
+any prefix is accepted. A stream belongs to the certificate that opened it. TLS material is requested at every
+connection, so renewed certificates and new join tokens take effect at once. The service decides whom a certificate
+belongs to.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from quarterdeck.kit.tasks import TaskSet
+from quarterdeck.link.frames import decode_from_agent, decode_join_request, decode_telemetry_batch, encode
+from quarterdeck.link.https.accepting import HANDSHAKE_TIMEOUT_S, Acceptor
 from quarterdeck.link.https.connection import ServerConnection
 from quarterdeck.link.https.errors import GONE, OK, to_answer
-from quarterdeck.link.https.http import HEAD_LIMIT_BYTES, Head
+from quarterdeck.link.https.http import Head
 from quarterdeck.link.https.streams import EndedOrderly, ServerStream
 from quarterdeck.link.https.tls import server_context
-from quarterdeck.link.messages import decode_from_agent, decode_join_request, decode_telemetry_batch, encode
-from quarterdeck.link.wire import LinkService, Peer, ServerCredentials
+from quarterdeck.link.wire import LinkService, Peer, ServerCredentials, linked
 from quarterdeck.model.errors import BadConfig, Conflict, NotFound, QuarterdeckError, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
-#: the longest a poll waits, whatever the agent asks for
+#: the longest wait of a poll, whatever the agent requests
 POLL_LIMIT_S = 60.0
 #: a stream is given up when its agent was silent for this long
 SILENCE_S = 25.0
-#: a stream that has ended is remembered for this long, so that the agent learns why
+#: an ended stream is remembered for this long, so that the agent learns the reason
 LINGER_S = 30.0
-HANDSHAKE_TIMEOUT_S = 20.0
 CONNECTIONS = 8192
 #: live streams of one certificate: one link has two, and a new link may overlap the old one
 STREAMS_OF_ONE_PEER = 8
-#: streams of one certificate that have ended and are remembered; of more, the newest
+#: ended streams of one certificate that are remembered; the newest of more
 ENDED_OF_ONE_PEER = 32
 WAIT_HEADER = "qd-wait"
 _PATH = re.compile(
@@ -50,85 +51,65 @@ _Key = tuple[bytes, str, str]
 class HttpsServerWire:
     """Serves the link at `address` ("host:port"; port 0 takes a free one)."""
 
-    def __init__(self, address: str, *, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        silence_s: float = SILENCE_S,
+        connections: int = CONNECTIONS,
+        handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
+    ) -> None:
         self.address = address
         self._silence_s = silence_s
-        self._server: asyncio.Server | None = None
+        self._connections = connections
+        self._handshake_timeout_s = handshake_timeout_s
+        self._acceptor: Acceptor | None = None
         self._streams: dict[_Key, ServerStream[Any]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._connections: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._generation = -1
         self._context: ssl.SSLContext | None = None
 
     async def start(self, service: LinkService, credentials: ServerCredentials) -> str:
-        """Listen and serve; the address bound. `BadConfig` when the address cannot be bound."""
+        """Listen and serve; return the bound address. Raise `BadConfig` when the address cannot be bound."""
         self._service, self._credentials = service, credentials
         host, _, port = self.address.rpartition(":")
         if not host or not port.isdecimal():
             raise BadConfig(f"The link cannot listen on '{self.address}'.", hint="Write host:port for --link-https.")
+        acceptor = Acceptor(
+            self._tls, self._serve, connections=self._connections, handshake_timeout_s=self._handshake_timeout_s
+        )
         try:
-            self._server = await asyncio.start_server(
-                self._accepted, host.strip("[]"), int(port), limit=HEAD_LIMIT_BYTES
-            )
+            bound = await acceptor.start(host.strip("[]"), int(port))
         except (OSError, OverflowError) as error:
             raise BadConfig(
                 f"The link cannot listen on {self.address}: {error}.",
-                hint="Is another server running? Choose another address with --link-https or QD_SERVER_LINK_HTTPS.",
+                hint="Is another server running? Choose another address with --link-https or QD_SERVER_LINK__HTTPS.",
             ) from error
-        self.address = f"{host}:{self._server.sockets[0].getsockname()[1]}"
+        self._acceptor = acceptor
+        self.address = f"{host}:{bound}"
         return self.address
 
     async def stop(self, grace_s: float = 1.0) -> None:
-        """End every stream, let their agents fetch why for `grace_s`, stop listening."""
-        if self._server is None:
+        """End every stream, let agents fetch the reason for `grace_s`, stop listening."""
+        if self._acceptor is None:
             return
-        self._server.close()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_s)
-        untold = [asyncio.create_task(stream.told.wait()) for stream in self._streams.values()]
-        if untold:
-            await asyncio.wait(untold, timeout=grace_s)
-            for waiting in untold:
+        self._acceptor.close()
+        await self._tasks.wait(limit_s=grace_s)
+        unaware = [asyncio.create_task(stream.end_known.wait()) for stream in self._streams.values()]
+        if unaware:
+            await asyncio.wait(unaware, timeout=grace_s)
+            for waiting in unaware:
                 waiting.cancel()
-        leftover = (*self._tasks, *self._connections)
-        for task in leftover:
-            task.cancel()
-        await asyncio.gather(*leftover, return_exceptions=True)
+        await self._tasks.cancel()
+        await self._acceptor.end()
         self._streams.clear()
-        self._server = None
+        self._acceptor = None
 
     # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if len(self._connections) >= CONNECTIONS:
-            log.warning("refused a connection: there are %d already", CONNECTIONS)
-            writer.transport.abort()
-            return
-        self._connections.add(task)
-        try:
-            await self._serve(reader, writer)
-        except asyncio.CancelledError:  # the server is stopping; asyncio would log it as a fault
-            pass
-        finally:
-            self._connections.discard(task)
-            writer.transport.abort()
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, port, *_ = writer.get_extra_info("peername") or ("somewhere", 0)
-        try:
-            await writer.start_tls(self._tls(), ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S)
-        except (OSError, TimeoutError) as error:
-            log.warning(
-                "refused %s port %s: it did not complete the TLS handshake with a certificate of this fleet"
-                " (foreign or expired certificate, unknown join token, or not an agent): %s",
-                host,
-                port,
-                error,
-            )
-            return
-        shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        peer = Peer(address=f"{host}:{port}", certificate_pem=ssl.DER_cert_to_PEM_cert(shown).encode())
+        certificate: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        peer = Peer(address=f"{host}:{port}", certificate_pem=ssl.DER_cert_to_PEM_cert(certificate).encode())
         connection = ServerConnection(reader, writer, known=lambda path: _PATH.fullmatch(path) is not None)
         await connection.serve(lambda head, path, body: self._answer(peer, path, head, body))
 
@@ -165,7 +146,7 @@ class HttpsServerWire:
             return OK, {}, b""
         if stream is None:
             if number != 1:
-                raise Unavailable("This stream is not known here (any more).")
+                raise Unavailable("The server does not know this stream (any more).")
             stream = self._open(peer, key)
         wait_s = _wait_s(head)
         if direction == "down":
@@ -178,17 +159,15 @@ class HttpsServerWire:
         ended = [known for known in mine if self._streams[known].ended]
         if len(mine) - len(ended) >= STREAMS_OF_ONE_PEER:
             raise Conflict(f"This node has {len(mine) - len(ended)} streams open already.")
-        for known in ended[:-ENDED_OF_ONE_PEER]:  # who opens many takes no room from others
+        for known in ended[:-ENDED_OF_ONE_PEER]:  # one peer's ended streams take no space from others
             del self._streams[known]
-        if len(self._streams) >= 2 * CONNECTIONS:
+        if len(self._streams) >= 2 * self._connections:
             raise TooLarge("There are too many streams.")
         control = key[1] == "control"
         stream: ServerStream[Any] = ServerStream(decode_from_agent if control else decode_telemetry_batch)
         call = self._service.control if control else self._service.telemetry
         self._streams[key] = stream
-        task = asyncio.create_task(self._run(peer, key, stream, call), name=f"link {key[1]} {peer.address}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._run(peer, key, stream, call), name=f"link {key[1]} {peer.address}")
         return stream
 
     async def _run(
@@ -198,11 +177,12 @@ class HttpsServerWire:
         stream: ServerStream[Any],
         call: Callable[[Peer, ServerStream[Any]], Awaitable[None]],
     ) -> None:
-        """One stream from its first request to its end; the agent fetches why it ended."""
+        """Run one stream from its first request to its end; the agent fetches the reason of the end."""
         watch = asyncio.create_task(self._watch(stream))
         end: Exception = QuarterdeckError()
         try:
-            await call(peer, stream)
+            with linked():
+                await call(peer, stream)
             end = EndedOrderly()
         except QuarterdeckError as error:
             end = error
@@ -212,7 +192,7 @@ class HttpsServerWire:
             end = Unavailable("The server is stopping.")
             raise
         except Exception:
-            log.exception("link with %s ended by a fault of ours", peer.address)
+            log.exception("link with %s ended because of an internal error", peer.address)
         finally:
             watch.cancel()
             await stream.end(end)

@@ -1,91 +1,59 @@
-"""The server's end of the streams that HTTP requests carry: what arrived, what waits, what is repeated.
+"""The server's end of the streams over HTTP requests: received frames, waiting frames, and repeated requests.
 
-Requests of each direction are numbered from 1. A request that is repeated after a cut gets the answer of the first one
-and delivers nothing twice; one out of order ends the stream. Owns no socket; the wire hands it bodies and writes its
-answers.
+Requests of each direction are numbered from 1. A request that is repeated after a disconnect gets the answer of the
+first one and delivers nothing twice; one out of order ends the stream. Owns no socket; the wire passes bodies in and
+writes the answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import msgspec
 
+from quarterdeck.link.frames import encode
 from quarterdeck.link.https.http import pack, unpack
-from quarterdeck.link.messages import encode
+from quarterdeck.link.outgoing import WAITING_FRAMES, FrameQueue, Outgoing
 from quarterdeck.model.errors import Conflict, QuarterdeckError, TooLarge, Unavailable
 
 _In = TypeVar("_In")
 
 #: frames of one answer, unless one alone is larger
 ANSWER_BYTES = 1024 * 1024
-#: what waits in each direction; whoever sends more waits
-WAITING_FRAMES = 256
-WAITING_BYTES = 4 * 1024 * 1024
 
 
 class EndedOrderly(Exception):
     """The service has finished with the stream; there is no more to fetch."""
 
 
-class _Line:
-    """Frames on their way, at most `WAITING_FRAMES` and `WAITING_BYTES` (or one frame alone)."""
-
-    def __init__(self) -> None:
-        self.frames: deque[bytes] = deque()
-        self.bytes = 0
-
-    @property
-    def full(self) -> bool:
-        return len(self.frames) >= WAITING_FRAMES or self.bytes >= WAITING_BYTES
-
-    def put(self, frame: bytes) -> None:
-        self.frames.append(frame)
-        self.bytes += len(frame)
-
-    def take(self) -> bytes:
-        frame = self.frames.popleft()
-        self.bytes -= len(frame)
-        return frame
-
-    def take_answer(self) -> list[bytes]:
-        frames = [self.take()]
-        size = len(frames[0])
-        while self.frames and size + len(self.frames[0]) <= ANSWER_BYTES:
-            frames.append(self.take())
-            size += len(frames[-1])
-        return frames
-
-
 class ServerStream(Generic[_In]):
-    """One stream. `receive` and `send` are the service's; `arrived`, `fetch` and `end` are the wire's."""
+    """One stream. The service calls `receive` and `send`; the wire calls `arrived`, `fetch` and `end`."""
 
     def __init__(self, decode: Callable[[bytes], _In]) -> None:
         self._decode = decode
-        self._up, self._down = _Line(), _Line()
+        self._up, self._down = FrameQueue(), Outgoing()
         self._changed = asyncio.Condition()
         self._received = 0  # number of the last request up that was taken
         self._fetched = 0  # number of the last answer down
-        self._answer = b""  # that answer, until the next is asked for
-        self._fetching = 0  # counts fetches, so that a repeat displaces the one it repeats
+        self._answer = b""  # that answer, until the next is requested
+        self._fetching = 0  # counts fetches, so that a repeated fetch replaces the earlier one
         self._end: Exception | None = None
         self._broken: QuarterdeckError | None = None
         self._busy = 0
-        self.told = asyncio.Event()  #: the agent knows that the stream has ended, or is not there to be told
+        self.end_known = asyncio.Event()  #: the agent knows that the stream has ended, or is offline
         self.heard_at = time.monotonic()  #: when a request last came or was last answered
 
     @property
     def ended(self) -> bool:
-        """Whether the service has finished."""
+        """Return whether the service has finished."""
         return self._end is not None
 
     def silent_s(self) -> float:
-        """Seconds since the agent was last heard; 0 while a request of it waits here."""
+        """Return the seconds since the agent was last heard; 0 while one of its requests waits here."""
         return 0.0 if self._busy else time.monotonic() - self.heard_at
 
     # ── the service's side ───────────────────────────────────────────────────────────────────────────────────────────
@@ -99,30 +67,30 @@ class ServerStream(Generic[_In]):
         return self._decode(frame)
 
     async def send(self, message: msgspec.Struct) -> None:
-        frame = encode(message)
+        frame, queue = encode(message), self._down.queue(message)
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._down.full or self._broken)
+            await self._changed.wait_for(lambda: not queue.full or self._broken)
             if self._broken:
                 raise self._broken
-            self._down.put(frame)
+            queue.put(frame)
             self._changed.notify_all()
 
     # ── the wire's side ──────────────────────────────────────────────────────────────────────────────────────────────
     async def end(self, error: Exception) -> None:
-        """The service has finished: what was sent is still fetched, then `error`."""
+        """End the stream after the service has finished: sent frames are still fetched, then `error`."""
         async with self._changed:
             self._end = self._end or error
             self._changed.notify_all()
 
     async def break_off(self, error: QuarterdeckError) -> None:
-        """The agent is gone, or the server is stopping: `receive` and `send` raise `error`."""
+        """End the stream without the agent or the service: `receive` and `send` raise `error`."""
         async with self._changed:
             self._broken = self._broken or error
-            self.told.set()
+            self.end_known.set()
             self._changed.notify_all()
 
     async def arrived(self, number: int, body: bytes, *, wait_s: float) -> bool:
-        """Take the frames of request `number`; False when there was no room for `wait_s`: it is to be repeated."""
+        """Take the frames of request `number`; return False to have it repeated, as the queue stayed full."""
         with self._heard():
             async with self._changed:
                 if number <= self._received:
@@ -134,7 +102,7 @@ class ServerStream(Generic[_In]):
                     return True
                 if self._broken is not None:
                     raise self._broken
-                if self._end is not None and not self._down.frames:
+                if self._end is not None and not self._down:
                     raise self._end
                 if number != self._received + 1:
                     raise self._refuse(Conflict(f"Expected request {self._received + 1}, found {number}."))
@@ -145,7 +113,7 @@ class ServerStream(Generic[_In]):
                 return True
 
     async def fetch(self, number: int, *, wait_s: float) -> bytes:
-        """The answer `number`; empty when there was nothing for `wait_s`: the number is to be asked for again."""
+        """Return answer `number`; empty when nothing arrived for `wait_s`: the number is to be requested again."""
         with self._heard():
             async with self._changed:
                 if number == self._fetched and number:
@@ -156,17 +124,18 @@ class ServerStream(Generic[_In]):
                 self._fetching += 1
                 mine = self._fetching
                 self._changed.notify_all()
-                await self._wait(lambda: self._down.frames or self._gone or mine != self._fetching, wait_s)
+                await self._wait(lambda: self._down or self._gone or mine != self._fetching, wait_s)
                 if mine != self._fetching:
                     raise Conflict("Another request asks for this answer.")
-                if not self._down.frames:
+                if not self._down:
                     if self._end is not None:
-                        self.told.set()
+                        self.end_known.set()
                         raise self._end
                     if self._broken is not None:
                         raise self._broken
                     return b""
-                self._fetched, self._answer = number, pack(self._down.take_answer())
+                frames = self._down.take(limit_frames=WAITING_FRAMES, limit_bytes=ANSWER_BYTES)
+                self._fetched, self._answer = number, pack(frames)
                 self._changed.notify_all()
                 return self._answer
 
@@ -184,9 +153,9 @@ class ServerStream(Generic[_In]):
         return frames
 
     def _refuse(self, error: QuarterdeckError) -> QuarterdeckError:
-        """The stream ends: what is said in it would no longer be what was sent. The lock is held."""
+        """End the stream, whose data would no longer be complete. The lock is held."""
         self._broken = self._broken or error
-        self.told.set()
+        self.end_known.set()
         self._changed.notify_all()
         return error
 
@@ -200,7 +169,7 @@ class ServerStream(Generic[_In]):
 
     @contextmanager
     def _heard(self) -> Generator[None]:
-        """The agent is here while a request of it is served."""
+        """Count the agent as heard while one of its requests is served."""
         self._busy += 1
         try:
             yield

@@ -1,6 +1,6 @@
 """Builds and the bytes of their artefacts, named by hash; scripts are read here too.
 
-Keeps those in use in memory: all nodes ask for the same.
+Owns a cache of those in use, because all nodes fetch the same ones. It never decides who may fetch them: `grants` does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from quarterdeck.link.messages import ARTEFACT_CHUNK_BYTES, ArtefactChunk
+from quarterdeck.link.limits import ARTEFACT_CHUNK_BYTES
+from quarterdeck.link.messages import ArtefactChunk
 from quarterdeck.model.errors import NotFound
 from quarterdeck.model.modules import Build
 from quarterdeck.store.state import artefacts as rows
@@ -34,11 +35,11 @@ class Artefacts:
         self._loading = asyncio.Lock()
 
     async def add(self, transaction: AsyncConnection, build: Build, artefacts: Mapping[str, bytes]) -> None:
-        """Stores a build with its artefacts (by sha256)."""
+        """Store a build with its artefacts (by sha256)."""
         await rows.add(transaction, build, artefacts, now=self._clock())
 
     async def builds(self, transaction: AsyncConnection, digests: Iterable[str]) -> Mapping[str, Build]:
-        """The builds of these digests."""
+        """Return the builds with these digests."""
         wanted = set(digests)
         known = {digest: self._builds[digest] for digest in wanted & self._builds.keys()}
         if wanted - known.keys():
@@ -48,13 +49,13 @@ class Artefacts:
         return known
 
     async def prune(self, transaction: AsyncConnection) -> None:
-        """Forgets builds and artefacts that nothing uses any more."""
+        """Remove builds and artefacts that nothing uses any more."""
         await rows.prune(transaction)
         self._builds.clear()
         self._bodies.clear()
 
     async def chunk(self, sha256: str, offset: int) -> ArtefactChunk:
-        """The bytes from `offset` on, at most one chunk. `NotFound` when there is no such artefact."""
+        """Return the bytes from `offset` on, at most one chunk. Raise `NotFound` when the artefact does not exist."""
         body = await self._body(sha256)
         if body is None:
             raise NotFound(
@@ -67,7 +68,7 @@ class Artefacts:
         )
 
     async def _body(self, sha256: str) -> bytes | None:
-        async with self._loading:  # the first to ask reads it; the others find it
+        async with self._loading:  # the first caller reads it, the others find it in the cache
             body = self._bodies.get(sha256)
             if body is None:
                 async with self._database.read() as transaction:

@@ -1,8 +1,8 @@
-"""Files on their way from nodes to the server: chunk by chunk, as the server asks for them.
+"""Receives files from nodes, chunk by chunk, as the server requests them.
 
-A node may send only what a `get_file` job of it that has no result yet is to send. What has come lies in `Files` under
-its hash and the node, so that a transfer goes on where it stopped, whoever was killed. Owns the transfers of agents
-that are here.
+A node may send only the file of one of its `get_file` jobs that has no result yet. `Files` keeps the bytes received
+under their hash and node, so that a transfer resumes where it stopped, whichever process was killed. Owns the transfers
+of connected agents. It never starts one: the node offers the file.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.files import is_sha256
 from quarterdeck.model.jobs import is_id
 from quarterdeck.model.nodes import AgentIdentity, NodeKey
+from quarterdeck.server.files.eviction import source_of
 from quarterdeck.server.files.files import Arrival, Files
 from quarterdeck.server.files.transfers import Transfers
 from quarterdeck.store.state import jobs as rows
@@ -28,18 +29,18 @@ _Key = tuple[str, str]  # agent id, sha256
 
 
 class Pulls:
-    """Takes files from agents."""
+    """Receives files from agents."""
 
     def __init__(self, database: Database, *, files: Files, transfers: Transfers) -> None:
         self._database = database
         self._files = files
         self._transfers = transfers
         self._arrivals: dict[_Key, Arrival] = {}
-        self._sends: dict[tuple[str, str], str] = {}  # agent id, job → the sha256 of what it sends
+        self._sends: dict[tuple[str, str], str] = {}  # agent id, job → the sha256 of the file that it sends
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by agent id
 
     async def offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored:
-        """A node has a file for us: from where on, or that it is here, or why not."""
+        """Answer a node that offers a file: where to start, that it is stored already, or why it is refused."""
         if not is_sha256(offer.sha256) or not await self._expected(agent, offer.job):
             return FileStored(sha256=offer.sha256, problem="The server did not ask this node for it.")
         async with self._lock(agent):
@@ -51,11 +52,14 @@ class Pulls:
                     return FileStored(sha256=offer.sha256)
             except QuarterdeckError as error:
                 return await self._refuse(agent, offer.sha256, error)
-            async with arrival.busy:  # with bytes that an earlier link of it brought
+            async with arrival.busy:  # bytes received over its earlier link may still be being written
                 return WantFile(sha256=offer.sha256, offset=arrival.part.size)
 
     async def received(self, agent: AgentIdentity, chunk: FileChunk) -> WantFile | FileStored | None:
-        """The next bytes; without any the node has given up. None: they are not what was asked for."""
+        """Store the next bytes and return the answer to the node. A chunk without bytes abandons the transfer.
+
+        Return None when the bytes were not requested.
+        """
         key = (agent.agent_id, chunk.sha256)
         async with self._lock(agent):
             arrival = self._arrivals.get(key)
@@ -75,18 +79,18 @@ class Pulls:
             return WantFile(sha256=chunk.sha256, offset=arrival.part.size)
 
     async def left(self, agent: AgentIdentity) -> None:
-        """The agent's link has ended; what has come stays."""
+        """Close the transfers of an agent whose link has ended; the bytes received are kept."""
         async with self._lock(agent):
             for key in [key for key in self._arrivals if key[0] == agent.agent_id]:
                 await self._leave(key)
 
-    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── internals ────────────────────────────────────────────────────────────────────────────────────────────────────
     def _lock(self, agent: AgentIdentity) -> asyncio.Lock:
-        """What an agent's old link still does ends before its new one begins."""
+        """Return the lock that lets calls of an agent's old link finish before those of its new one."""
         return self._locks.setdefault(agent.agent_id, asyncio.Lock())
 
     async def _one_of(self, agent: AgentIdentity, offer: FileOffer) -> None:
-        """A job sends one file: for another one, that which it began is left."""
+        """Close the file that the job sent before, if it offers another one: a job sends one file at a time."""
         job = (agent.agent_id, offer.job)
         before = self._sends.get(job, offer.sha256)
         self._sends[job] = offer.sha256
@@ -97,14 +101,15 @@ class Pulls:
         return {sha256 for (agent_id, _), sha256 in self._sends.items() if agent_id == agent.agent_id}
 
     async def _arrival(self, agent: AgentIdentity, offer: FileOffer) -> Arrival | None:
-        """What has come of it; None when all of it is here, from whomever."""
+        """Return the content to receive, or None when it is complete, whoever sent it."""
         key = (agent.agent_id, offer.sha256)
         if self._files.has(offer.sha256):
-            await self._files.size(offer.sha256)  # is used, and is not damaged
+            await self._files.size(offer.sha256)  # records the use, and verifies it
             return None
         if key not in self._arrivals:
-            source = f"{agent.gid}-{agent.nid}"
-            self._arrivals[key] = await self._files.begin(offer.sha256, size=offer.size, source=source, name=offer.name)
+            self._arrivals[key] = await self._files.begin(
+                offer.sha256, size=offer.size, source=source_of(agent.key), name=offer.name
+            )
         return self._arrivals[key]
 
     async def _expected(self, agent: AgentIdentity, job_id: str) -> bool:
@@ -126,7 +131,7 @@ class Pulls:
 
 
 async def _is_pulled(transaction: AsyncConnection, job_id: str, key: NodeKey) -> bool:
-    """Whether this is a job of the node that sends a file and is not over."""
+    """Return whether this is a job of the node that sends a file and has no result yet."""
     command = await rows.find_command(transaction, job_id)
     if command is None or command.cmd != COMMAND:
         return False

@@ -1,4 +1,7 @@
-"""How far files are on their way to nodes and from them, for people who wait. In memory only: nothing rests on it."""
+"""Progress of files to nodes and from nodes, shown to users who wait for them.
+
+It is kept in memory only, and no transfer depends on it.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,19 @@ from quarterdeck.model.nodes import AgentIdentity
 TransferList = list[Transfer]
 #: for how long a transfer is shown after its last bytes
 SHOWN_S = 30.0
-#: transfers that are remembered; of more, those that moved last
+#: transfers that are kept: those that moved last
 LIMIT = 10_000
 
 
 class Transfers:
-    """Remembers what moved lately."""
+    """The transfers that moved recently."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._moved: dict[tuple[int, int, str, bool], Transfer] = {}  # that which moved last at the end
+        self._moved: dict[tuple[int, int, str, bool], Transfer] = {}  # in the order of their last bytes
 
     def note(self, agent: AgentIdentity, sha256: str, *, at: int, size: int, to_node: bool) -> None:
-        """So many bytes are through."""
+        """Record that the first `at` of `size` bytes are transferred."""
         key = (agent.gid, agent.nid, sha256, to_node)
         self._moved.pop(key, None)
         self._moved[key] = Transfer(
@@ -33,7 +36,7 @@ class Transfers:
             del self._moved[next(iter(self._moved))]
 
     def list(self) -> TransferList:
-        """Those that moved lately, also those that are through."""
+        """Return the transfers that moved recently, including complete ones."""
         since = self._clock() - SHOWN_S
         self._moved = {key: transfer for key, transfer in self._moved.items() if transfer.moved_at >= since}
         return list(self._moved.values())

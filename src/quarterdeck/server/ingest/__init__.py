@@ -1,1 +1,2 @@
-"""The way of telemetry through the server: taken from agents, gathered into rounds, inserted exactly once."""
+"""Ingest of telemetry: `intake` receives batches from agents, `ingest` gathers them into rounds, and `rounds` sorts a
+round into inserts, which `inserts` stores exactly once."""

@@ -1,9 +1,9 @@
 """Inserts that happen exactly once: each is written into the journal before it starts and after it is done.
 
-An insert has a number, its group, which every row of it carries. When it is unknown whether an insert happened
-(a crash, a lost connection, a full disk), the table is asked for rows of that group: an insert is there as a whole or
-not at all. Only then is anything said about its batches. Owns the journal and what it says of batches; it never decides
-what belongs together, nor when.
+An insert has a number, its group, which all of its rows carry. When it is unknown whether an insert happened (a crash,
+a lost connection, a full disk), the table is searched for rows of that group: an insert is stored as a whole or not at
+all. Its batches are acknowledged only after that. Owns the journal and which batches it has. It never decides which
+batches form an insert, nor when.
 """
 
 from __future__ import annotations
@@ -18,41 +18,43 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quarterdeck.model.errors import BadQuery, QuarterdeckError
+from quarterdeck.model.errors import Conflict, QuarterdeckError, Unavailable
 from quarterdeck.model.ingest import BatchId, PendingInsert
 from quarterdeck.model.tables import Table
+from quarterdeck.store.telemetry.batches import Rows
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
-from quarterdeck.store.telemetry.rows import Rows
 
 log = logging.getLogger(__name__)
 
 Floors = Mapping[tuple[str, str], int]
 
-#: how many servers may share a store; the last digits of a group say whose it is
+#: how many servers may share a store; the last digits of a group identify its server
 SERVERS = 1000
-#: ids are forgotten so many at a time: each forgetting is a statement of the journal
+#: ids are forgotten this many at a time: each time is a statement of the journal
 FORGET_AT = 32
 _REMEMBERED = 20_000  # outboxes whose stored batches are kept in memory
 
 
 class IngestJournal(Protocol):
-    """What survives a crash: inserts that were begun, and batches that are stored."""
+    """The durable record of inserts that were begun, and of batches that are stored."""
 
-    async def begin(self, group: int, table: str, batches: Sequence[BatchId]) -> None: ...
+    async def begin(self, group: int, table: str, batches: Sequence[BatchId]) -> None:
+        """Record an insert as begun; `Conflict` when one of the batches was begun or stored before."""
+        ...
 
     async def commit(self, group: int, floors: Floors) -> None:
-        """`floors`: (agent, epoch) → ids below which are forgotten, because they are never asked for again."""
+        """Record an insert as stored. `floors`: (origin, epoch) → ids below it are forgotten, as none is repeated."""
         ...
 
     async def discard(self, group: int) -> None: ...
 
     async def pending(self) -> Sequence[PendingInsert]: ...
 
-    async def stored(self, agent_id: str, epoch: str) -> set[int]: ...
+    async def stored(self, origin: str, epoch: str) -> set[int]: ...
 
 
 class Inserts:
-    """The inserts of one server. `server` tells servers that share the stores apart. One insert at a time."""
+    """The inserts of one server, one at a time. `server` distinguishes servers that share the stores."""
 
     def __init__(
         self,
@@ -71,15 +73,19 @@ class Inserts:
         self._stored: OrderedDict[tuple[str, str], set[int]] = OrderedDict()
 
     async def recover(self) -> None:
-        """Find out what became of the inserts that were under way when this server last ended."""
+        """Find out whether the inserts happened that were in progress when this server last ended."""
         self._last_us = await asyncio.to_thread(self._store.last_group) // SERVERS
+        await self._look()
+        await self.settle()
+
+    async def _look(self) -> None:
+        """Treat the inserts that the journal shows as begun as unsettled."""
         for insert in await self._journal.pending():
             if insert.group % SERVERS == self._server:
                 self._unsettled[insert.group] = insert
-        await self.settle()
 
     async def settle(self) -> None:
-        """Clear up every insert of which it is unknown whether it happened; `Unavailable` when that must wait."""
+        """Find out whether each unsettled insert happened; raise `Unavailable` to retry later."""
         for insert in list(self._unsettled.values()):
             happened = await asyncio.to_thread(self._store.holds, insert.table, insert.group)
             log.info("insert %d into %s %s", insert.group, insert.table, "happened" if happened else "did not happen")
@@ -90,9 +96,9 @@ class Inserts:
                 del self._unsettled[insert.group]
 
     async def recall(self, *batches: BatchId) -> None:
-        """Read from the journal what `has` is to know of these batches."""
+        """Read from the journal whether these batches are stored, for `has`."""
         for batch in batches:
-            key = (batch.agent_id, batch.epoch)
+            key = (batch.origin, batch.epoch)
             if key not in self._stored:
                 read = await self._journal.stored(*key)
                 self._stored.setdefault(key, read)
@@ -101,8 +107,8 @@ class Inserts:
             self._stored.popitem(last=False)
 
     def has(self, batch: BatchId) -> bool:
-        """Whether the store has this batch; right after `recall`."""
-        return batch.seq in self._stored[batch.agent_id, batch.epoch]
+        """Return whether the store has this batch. Call it right after `recall`."""
+        return batch.seq in self._stored[batch.origin, batch.epoch]
 
     async def insert(
         self,
@@ -114,10 +120,11 @@ class Inserts:
         batches: Sequence[BatchId],
         floors: Floors,
     ) -> int:
-        """Store the rows and remember their batches; the group. On return both are on disk.
+        """Store the rows and record their batches; return the group. On return both are on disk.
 
-        `BadQuery`: the store will never take these rows. `Unavailable`: nothing was stored, or it is not known yet
-        and `settle` must succeed before these batches are offered again.
+        Raise `BadQuery` if the store will never accept these rows, `TooLarge` if it may accept fewer at a time, and
+        `Unavailable` if nothing was stored, or if that is unknown and `settle` must succeed before these batches are
+        offered again.
         """
         group = self._next_group()
         insert = PendingInsert(group=group, table=table.name, batches=tuple(batches))
@@ -125,9 +132,16 @@ class Inserts:
         try:
             await self._journal.begin(group, table.name, batches)
             await asyncio.to_thread(self._store.insert, table, rows, gids=gids, nids=nids, group=group)
+        except Conflict as error:
+            # the journal committed a transaction whose confirmation was lost, perhaps after it was read
+            del self._unsettled[group]
+            for batch in batches:
+                self._stored.pop((batch.origin, batch.epoch), None)
+            await self._look()
+            raise Unavailable("The journal has some of these batches already; they will be looked up.") from error
         except QuarterdeckError as error:
             await self.settle()
-            if isinstance(error, BadQuery) or not await self._all_stored(batches):
+            if not isinstance(error, Unavailable) or not await self._all_stored(batches):
                 raise
             return group  # the connection broke after the rows were stored
         await self._commit(insert, floors)
@@ -143,11 +157,11 @@ class Inserts:
         await self._journal.commit(insert.group, worth)
         self._unsettled.pop(insert.group, None)
         for batch in insert.batches:
-            self._stored.get((batch.agent_id, batch.epoch), set[int]()).add(batch.seq)
+            self._stored.get((batch.origin, batch.epoch), set[int]()).add(batch.seq)
         for key in worth:
             self._stored[key] -= below[key]
 
     def _next_group(self) -> int:
-        """Nanoseconds since the epoch, always growing, whose last digits are the server's."""
+        """Return the next group: nanoseconds since the epoch, always increasing, whose last digits are the server's."""
         self._last_us = max(self._last_us + 1, self._clock_ns() // 1000)
         return self._last_us * SERVERS + self._server

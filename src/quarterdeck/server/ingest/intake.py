@@ -1,7 +1,8 @@
-"""Takes telemetry batches from agents' streams, has them stored, and acknowledges them: several in flight, bounded.
+"""Receives telemetry batches from agents' streams, passes them on to be stored, and acknowledges them.
 
-What is being stored is counted in bytes over all agents. At the limit no stream is read any further, so the wire's flow
-control holds the agents back, and their outboxes keep the rows. It stores nothing itself and looks into no batch.
+Several batches of a stream are in flight. The bytes being stored are counted over all agents: at the limit no stream is
+read any further, so the wire's flow control stops the agents, and their outboxes keep the rows. It never stores or
+decodes a batch.
 """
 
 from __future__ import annotations
@@ -10,64 +11,65 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from quarterdeck.kit.race import until_first
 from quarterdeck.link.messages import TelemetryAck, TelemetryBatch
-from quarterdeck.link.race import until_first
 from quarterdeck.link.wire import Stream
 from quarterdeck.model.errors import QuarterdeckError, Unavailable
 from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.server.ingest.batches import IncomingBatch, from_agent
 
 log = logging.getLogger(__name__)
 
-Store = Callable[[AgentIdentity, TelemetryBatch], Awaitable[None]]
+Store = Callable[[IncomingBatch], Awaitable[None]]
 TelemetryStream = Stream[TelemetryBatch, TelemetryAck]
 
 #: batches being stored, of all agents together
 LIMIT_BYTES = 256 * 1024 * 1024
-#: what a batch weighs beside its body
+#: memory of a batch in addition to its body
 _OVERHEAD_BYTES = 512
 
 
 class Intake:
-    """`store` returns when a batch is on disk, or raises `Unavailable` when the agent should try again later."""
+    """Passes batches to `store`, which returns when a batch is on disk, or raises `Unavailable` to have it repeated."""
 
     def __init__(self, store: Store, *, limit_bytes: int = LIMIT_BYTES) -> None:
         self._store = store
         self._limit = limit_bytes
         self._held = 0
-        self._room = asyncio.Condition()
+        self._space = asyncio.Condition()
         #: a repeat that arrives while its first copy is still being stored waits for that one
         self._storing: dict[tuple[str, str, int], asyncio.Task[None]] = {}
 
     async def serve(self, agent: AgentIdentity, stream: TelemetryStream) -> None:
-        """Until the agent ends the stream, or an error of the store that is not `Unavailable` does."""
+        """Receive batches until the agent ends the stream; raise an error of the store that is not `Unavailable`."""
         acks = _Acks(stream)
         await until_first(acks.send(), self._receive(agent, stream, acks))
 
     async def drain(self) -> None:
-        """Wait for all that is being stored."""
+        """Wait for all batches that are being stored."""
         await asyncio.gather(*self._storing.values(), return_exceptions=True)
 
     async def _receive(self, agent: AgentIdentity, stream: TelemetryStream, acks: _Acks) -> None:
         while (batch := await stream.receive()) is not None:
-            key = (agent.agent_id, batch.epoch, batch.seq)
-            task = self._storing.get(key)
+            incoming = from_agent(agent, batch)
+            task = self._storing.get(incoming.key)
             if task is None:
                 size = len(batch.body) + _OVERHEAD_BYTES
-                async with self._room:
-                    await self._room.wait_for(lambda: not self._held or self._held < self._limit)
+                async with self._space:
+                    await self._space.wait_for(lambda: not self._held or self._held < self._limit)
                 self._held += size
-                task = asyncio.create_task(self._store_one(agent, batch, size))
-                self._storing[key] = task
+                task = asyncio.create_task(self._store_one(incoming, size))
+                self._storing[incoming.key] = task
             acks.expect(batch, task)
 
-    async def _store_one(self, agent: AgentIdentity, batch: TelemetryBatch, size: int) -> None:
+    async def _store_one(self, batch: IncomingBatch, size: int) -> None:
         try:
-            await self._store(agent, batch)
+            await self._store(batch)
         finally:
-            self._storing.pop((agent.agent_id, batch.epoch, batch.seq), None)
+            self._storing.pop(batch.key, None)
             self._held -= size
-            async with self._room:
-                self._room.notify_all()
+            async with self._space:
+                self._space.notify_all()
 
 
 class _Acks:
@@ -94,7 +96,7 @@ class _Acks:
         self._news.set()
 
     async def send(self) -> None:
-        """Forever; raises what the store raised when trying again will not help."""
+        """Send acknowledgements until cancelled; raise the store's error when a repeat of the batch will not help."""
         while True:
             await self._news.wait()
             self._news.clear()

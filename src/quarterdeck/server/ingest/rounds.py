@@ -1,71 +1,78 @@
 """A round of ingest: the batches that came in while the last round was stored, sorted into inserts.
 
-Owns what is done with each batch: its rows go to the pile of their table's version, what it says of losses to the
-pile of losses, and what cannot be stored becomes a loss too. Column-wise, and without I/O: it runs in a thread.
+Owns how each batch is sorted: its rows go to the pile of their table's version, the losses that it reports to the pile
+of losses, and rows that cannot be stored become a loss too. Each pile is tagged before it is inserted.
+It works column-wise, in a thread, and never does I/O.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quarterdeck.link.messages import TelemetryBatch
 from quarterdeck.model.errors import BadFrame
 from quarterdeck.model.ingest import BatchId
 from quarterdeck.model.losses import LOSSES_TABLE, Loss, LossReason
-from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.tables import Table
-from quarterdeck.store.telemetry.rows import Rows, decode, decompressed_bytes, from_lists, joined, kept, times_ns
+from quarterdeck.server.ingest.batches import IncomingBatch
+from quarterdeck.store.telemetry.batches import Rows
+from quarterdeck.store.telemetry.rows import from_lists, joined, kept, times_ns, with_times
 
 _MAX_ROWS = 2**63 - 1
 _DETAIL_LIMIT = 500  # characters
+#: rows with a time this far in the future get the time of their arrival; smaller errors come from a wrong clock, and
+#: such rows keep the node's time
+_FAR_AHEAD_NS = 24 * 3600 * 10**9
 _CLOCK_SKEW_NS = 3600 * 10**9  # a loss noticed further in the future than this was noticed by a wrong clock
+
+
+#: returns the rows of one table with tags as further columns, given the grid and the node of each row
+Tag = Callable[[Table, Rows, NDArray[np.uint32], NDArray[np.uint32]], Rows]
+
+
+def untagged(table: Table, rows: Rows, gids: NDArray[np.uint32], nids: NDArray[np.uint32]) -> Rows:  # noqa: ARG001 (a `Tag`)
+    """Return the rows as they are."""
+    return rows
 
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A batch on its way in. It is done when nothing is open."""
+    """A batch that is being stored. It is done when no part of it is open."""
 
-    agent: AgentIdentity
-    batch: TelemetryBatch
+    batch: IncomingBatch
     table: Table | None
     done: asyncio.Future[None]
     open: set[BatchId] = field(default_factory=set[BatchId])
     losses_stored: bool = False  #: in an earlier attempt
 
     @property
-    def size_bytes(self) -> int:
-        """What it takes in memory: as it came, and decompressed."""
-        return len(self.batch.body) + decompressed_bytes(self.batch.body)
-
-    @property
     def rows_id(self) -> BatchId:
-        """The rows of the batch."""
-        return BatchId(agent_id=self.agent.agent_id, epoch=self.batch.epoch, seq=2 * self.batch.seq)
+        """Return the id of the batch's rows."""
+        return BatchId(origin=self.batch.origin.id, epoch=self.batch.epoch, seq=2 * self.batch.seq)
 
     @property
     def losses_id(self) -> BatchId:
-        """What the batch says of losses, and what the server found wrong with it: stored apart from its rows."""
-        return BatchId(agent_id=self.agent.agent_id, epoch=self.batch.epoch, seq=2 * self.batch.seq + 1)
+        """Return the id of the batch's losses, both reported and found by the server: they are stored separately."""
+        return BatchId(origin=self.batch.origin.id, epoch=self.batch.epoch, seq=2 * self.batch.seq + 1)
 
     @property
     def floor(self) -> int:
-        """Parts below it are never sent again."""
+        """Return the id below which the sender never repeats a part."""
         return 2 * min(self.batch.floor, self.batch.seq)
 
     def lose(self, reason: LossReason, rows: int, detail: str) -> Loss:
-        """Rows of this batch that are not stored, and why."""
+        """Return the loss of rows of this batch that are not stored."""
         module = self.table.module if self.table else self.batch.module
         return Loss(table=self.batch.table, reason=reason, rows=rows, module=module, detail=detail)
 
 
 @dataclass(slots=True)
 class Pile:
-    """Rows that are inserted together, whose they are, and what is stored when they are."""
+    """Rows that are inserted together, their nodes, and the ids of the parts that are stored with them."""
 
     table: Table
     items: list[Item]
@@ -77,14 +84,14 @@ class Pile:
 
 @dataclass(slots=True)
 class Lost:
-    """Losses of one batch, and what is settled when they are stored."""
+    """Losses of one batch, and the ids of the parts that are settled when they are stored."""
 
     item: Item
     losses: list[Loss] = field(default_factory=list[Loss])
     ids: set[BatchId] = field(default_factory=set[BatchId])
 
     def add(self, losses: Iterable[Loss], *ids: BatchId) -> None:
-        """More of them; the batch waits for them."""
+        """Add losses; the batch stays open until they are stored."""
         self.losses += losses
         self.ids.update(ids)
         self.item.open.update(ids)
@@ -92,39 +99,60 @@ class Lost:
 
 @dataclass(slots=True)
 class Round:
-    """The piles of one round: the losses are to be stored first, so that a row is never missing from both."""
+    """The piles of one round. The losses are stored first, so that no row is ever missing from both."""
 
     losses: Pile | None
     tables: list[Pile]
+    ahead: list[Item] = field(default_factory=list[Item])  #: batches with rows in the far future
 
 
-def sort_out(items: Sequence[Item], *, retention_s: Mapping[str, int], now_ns: int) -> Round:
-    """Sort batches into piles."""
+def sort_out(
+    items: Sequence[Item], *, retention_s: Mapping[str, int], now_ns: int, limit_bytes: int, tag: Tag = untagged
+) -> Round:
+    """Sort batches into piles, and tag the rows of each; refuse batches of more than `limit_bytes`."""
     lost: dict[int, Lost] = {}
     decoded: dict[str, list[tuple[Item, Rows]]] = {}
+    ahead: list[Item] = []
     for item in items:
         if item.losses_id in item.open:
             _of(lost, item).add(item.batch.losses, item.losses_id)
         if item.rows_id not in item.open:
             continue
         try:
-            rows = _decoded(item)
-        except BadFrame as error:
-            refuse(_of(lost, item), str(error))
+            rows, changed = _brought_back(_decoded(item, limit_bytes), now_ns=now_ns)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 (the error can only come from this batch)
+            refuse(_of(lost, item), str(error) if isinstance(error, BadFrame) else repr(error))
             continue
+        if changed:
+            ahead.append(item)
         decoded.setdefault(item.batch.fingerprint, []).append((item, rows))
     piles = [_pile(found, lost, retention_s=retention_s, now_ns=now_ns) for found in decoded.values()]
-    return Round(losses=losses_pile(lost.values(), now_ns=now_ns), tables=[pile for pile in piles if pile.ids])
+    piles = [pile for pile in piles if pile.ids]
+    for pile in piles:
+        pile.rows = tag(pile.table, pile.rows, pile.gids, pile.nids)
+    return Round(losses=losses_pile(lost.values(), now_ns=now_ns), tables=piles, ahead=ahead)
 
 
 def refuse(lost: Lost, why: str) -> None:
-    """The rows of a batch will never be stored: they are a loss, and storing that settles them."""
+    """Count the rows of a batch as lost because they can never be stored; storing the loss settles them."""
     item = lost.item
     lost.add([item.lose(LossReason.REJECTED, item.batch.rows, why)], item.rows_id)
 
 
+def refused_alone(item: Item, why: str) -> Lost:
+    """Return the losses that are stored in place of a refused batch: those that it reports, and its own rows."""
+    lost = Lost(item)
+    if item.losses_id in item.open:
+        lost.add(item.batch.losses, item.losses_id)
+    if item.rows_id in item.open:
+        refuse(lost, why)
+    return lost
+
+
 def losses_pile(lost: Iterable[Lost], *, now_ns: int) -> Pile | None:
-    """The losses of some batches as rows; None when there are none."""
+    """Return the losses of some batches as rows, or None without losses."""
     entries = [entry for entry in lost if entry.losses]
     if not entries:
         return None
@@ -143,25 +171,32 @@ def losses_pile(lost: Iterable[Lost], *, now_ns: int) -> Pile | None:
         table=LOSSES_TABLE,
         items=[entry.item for entry in entries],
         rows=from_lists(LOSSES_TABLE, columns),
-        gids=np.repeat(np.array([entry.item.agent.gid for entry in entries], np.uint32), counts),
-        nids=np.repeat(np.array([entry.item.agent.nid for entry in entries], np.uint32), counts),
+        gids=np.repeat(np.array([entry.item.batch.origin.gid for entry in entries], np.uint32), counts),
+        nids=np.repeat(np.array([entry.item.batch.origin.nid for entry in entries], np.uint32), counts),
         ids=[batch for entry in entries for batch in entry.ids],
     )
 
 
-def one_by_one(pile: Pile) -> list[Pile]:
-    """A pile as piles of one batch each, to find the one that the store does not take."""
-    return [_gathered(pile.table, [(item, decode(pile.table, item.batch.body))]) for item in pile.items]
-
-
-def _decoded(item: Item) -> Rows:
+def _decoded(item: Item, limit_bytes: int) -> Rows:
     batch, table = item.batch, item.table
     if table is None or table.name != batch.table:
         raise BadFrame(f"Table '{batch.table}' has no version with the fingerprint '{batch.fingerprint}'.")
-    rows = decode(table, batch.body)
+    rows = batch.content.columns(table, limit_bytes)
     if rows.num_rows != batch.rows:
-        raise BadFrame(f"The batch says it has {batch.rows} rows and has {rows.num_rows}.")
+        raise BadFrame(f"The batch states {batch.rows} rows but contains {rows.num_rows}.")
     return rows
+
+
+def _brought_back(rows: Rows, *, now_ns: int) -> tuple[Rows, bool]:
+    """Return the rows with the time of arrival in place of far-future times, and whether any was replaced.
+
+    No retention would ever remove such rows, and every query for the newest rows would find them first.
+    """
+    times = times_ns(rows)
+    far = times > now_ns + _FAR_AHEAD_NS
+    if not far.any():
+        return rows, False
+    return with_times(rows, np.where(far, np.int64(now_ns), times)), True
 
 
 def _pile(
@@ -182,17 +217,17 @@ def _gathered(table: Table, decoded: Sequence[tuple[Item, Rows]]) -> Pile:
         table=table,
         items=[item for item, _ in decoded],
         rows=joined([rows for _, rows in decoded]),
-        gids=np.repeat(np.array([item.agent.gid for item, _ in decoded], np.uint32), counts),
-        nids=np.repeat(np.array([item.agent.nid for item, _ in decoded], np.uint32), counts),
+        gids=np.repeat(np.array([item.batch.origin.gid for item, _ in decoded], np.uint32), counts),
+        nids=np.repeat(np.array([item.batch.origin.nid for item, _ in decoded], np.uint32), counts),
         ids=[item.rows_id for item, _ in decoded],
     )
 
 
 def _leave_out_old(pile: Pile, counts: list[int], lost: dict[int, Lost], *, oldest_ns: int) -> None:
-    """Rows beyond the retention would vanish at the next merge without a word: they become losses instead.
+    """Remove rows older than the retention and count them as lost: the store would drop them silently at a merge.
 
-    A batch whose losses were stored before (then the server was interrupted) is stored as it is: those of its rows
-    that are counted already are just the ones that vanish.
+    A batch whose losses were stored before the server was interrupted is stored unchanged: the rows that the store
+    will drop are those that were counted then.
     """
     young = times_ns(pile.rows) >= oldest_ns
     if young.all():

@@ -1,14 +1,15 @@
-"""Cron lines of six fields: which moments they mean. Pure: no clock, no I/O.
+"""Cron lines of six fields: parsing, and the times that they match. Pure: no clock, no I/O.
 
     second  minute  hour  day-of-month  month  day-of-week
 
 A field is `*`, a number, a name (`JAN`…`DEC`, `SUN`…`SAT`), a range `a-b`, each of them with a step (`*/5`, `10-40/10`;
-`7/5` counts from 7 to the field's end), or a list of these with commas. Sunday is 0 and 7. `?` is `*`, in the two day
-fields. When both day fields say something else than `*`, a day that either of them means is meant.
+`7/5` counts from 7 to the field's end), or a list of these with commas. Sunday is 0 and 7. A range of months or of days
+of the week may wrap around (`NOV-FEB`, `FRI-MON`, `MON-SUN`). `?` is the same as `*` in the two day fields. When
+neither day field is `*`, a day matches if either field matches it.
 
-Where clocks are turned forward, a time that does not occur is taken in the minute at which the gap ends; where they
-are turned back, a time that occurs twice is taken the first time. With `*` as its hour a line means moments instead of
-times of the day: what does not occur is left out, what occurs twice is taken twice.
+Where clocks are turned forward, a time that does not occur is replaced by the minute at which the gap ends; where they
+are turned back, a time that occurs twice matches only the first time. With `*` as its hour, a line matches absolute
+times instead of times of the day: a time that does not occur is left out, one that occurs twice matches twice.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quarterdeck.model.errors import BadInput
 
-#: February 29 can be eight years away (2096 to 2104); days looked at for the next one
+#: February 29 can be eight years in the future (2096 to 2104); days that are searched for the next time
 SEARCH_DAYS = 9 * 366
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
@@ -37,6 +38,7 @@ class _Field(NamedTuple):
     first: int
     last: int
     names: Mapping[str, int]
+    round: int = 0  #: the number of values after which it wraps around; 0: ranges do not wrap around
 
 
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if number}
@@ -46,14 +48,14 @@ _FIELDS = (
     _Field("minute", 0, 59, {}),
     _Field("hour", 0, 23, {}),
     _Field("day of month", 1, 31, {}),
-    _Field("month", 1, 12, _MONTHS),
-    _Field("day of week", 0, 7, _WEEKDAYS),
+    _Field("month", 1, 12, _MONTHS, round=12),
+    _Field("day of week", 0, 7, _WEEKDAYS, round=7),
 )
 _EVERY = ("*", "?")
 
 
 class Cron(NamedTuple):
-    """A parsed line. Every field is the sorted numbers that it means."""
+    """A parsed line. Each field has the sorted numbers that match."""
 
     seconds: tuple[int, ...]
     minutes: tuple[int, ...]
@@ -65,7 +67,7 @@ class Cron(NamedTuple):
     zone: ZoneInfo
 
     def next_after(self, moment: float) -> float:
-        """The first moment that is meant after `moment`, both in seconds since the epoch."""
+        """Return the first matching time after `moment`, both in seconds since the epoch."""
         after = datetime.fromtimestamp(moment, UTC)
         day = after.astimezone(self.zone).date()
         for _ in range(SEARCH_DAYS):
@@ -74,7 +76,7 @@ class Cron(NamedTuple):
                 if found is not None:
                     return found.timestamp()
             day += _DAY
-        raise BadInput("The cron line means no moment within nine years.")
+        raise BadInput("The cron line matches no time within nine years.")
 
     def _means(self, day: date) -> bool:
         if day.month not in self.months:
@@ -85,7 +87,7 @@ class Cron(NamedTuple):
         return of_month or of_week if both_say else of_month and of_week
 
     def _of_day(self, day: date, after: datetime) -> Iterator[datetime]:
-        """The moments of a day in their order; those long before `after` are left out."""
+        """Yield the matching times of a day in their order, without those long before `after`."""
         midnight = datetime.combine(day, time(), self.zone)
         turned = midnight.utcoffset() != (midnight + _DAY).utcoffset()
         for minute in self._turned_minutes(day) if turned else self._minutes(midnight.astimezone(UTC), after):
@@ -98,7 +100,7 @@ class Cron(NamedTuple):
                 yield from (start + timedelta(minutes=minute) for minute in self.minutes)
 
     def _turned_minutes(self, day: date) -> list[datetime]:
-        """The minutes of a day on which clocks are turned."""
+        """Return the minutes of a day on which clocks are turned."""
         walls = (datetime.combine(day, time(hour, minute), self.zone) for hour in self.hours for minute in self.minutes)
         return sorted({moment for wall in walls for moment in self._occurrences(wall)})
 
@@ -114,7 +116,7 @@ class Cron(NamedTuple):
 
 
 def parse(text: str, zone: str = "UTC") -> Cron:
-    """Reads a line; `BadInput` says which field is wrong, or that no such day exists."""
+    """Parse a line. Raise `BadInput` when a field is wrong or no matching day exists."""
     parts = text.split()
     if len(parts) != len(_FIELDS):
         raise BadInput(
@@ -125,7 +127,7 @@ def parse(text: str, zone: str = "UTC") -> Cron:
     days, months, weekdays = found[3], found[4], sorted({number % 7 for number in found[5]})
     any_day, any_weekday = parts[3] in _EVERY, parts[5] in _EVERY
     if any_weekday and not any(day <= _LONGEST[month] for month in months for day in days):
-        raise BadInput(f"The cron line '{text[:200]}' means days that no month has.")
+        raise BadInput(f"The cron line '{text[:200]}' matches only days that do not exist.")
     return Cron(
         seconds=tuple(found[0]),
         minutes=tuple(found[1]),
@@ -148,17 +150,21 @@ def _read(text: str, field: _Field) -> list[int]:
         if step < 1:
             raise _wrong(part, field)
         numbers.update(range(*_span(span, field, open_ended=bool(slash)), step))
-    return sorted(numbers)
+    return sorted({number - field.round if number > field.last else number for number in numbers})
 
 
 def _span(text: str, field: _Field, *, open_ended: bool) -> tuple[int, int]:
-    """The first number and the one after the last."""
+    """Return the first number of a range, and the one after its last."""
     if text in _EVERY:
         return field.first, field.last + 1
     low_text, dash, high_text = text.partition("-")
     low = _number(low_text, field, field.names)
     high = _number(high_text, field, field.names) if dash else field.last if open_ended else low
-    if not field.first <= low <= high <= field.last:
+    if not (field.first <= low <= field.last and field.first <= high <= field.last):
+        raise _wrong(text, field)
+    if high < low:
+        high += field.round
+    if high < low:
         raise _wrong(text, field)
     return low, high + 1
 
@@ -173,7 +179,7 @@ def _number(text: str, field: _Field, names: Mapping[str, int]) -> int:
 
 def _wrong(text: str, field: _Field) -> BadInput:
     return BadInput(
-        f"'{text[:50]}' is no {field.name} of a cron line.",
+        f"'{text[:50]}' is not a valid {field.name} of a cron line.",
         hint=f"Expected *, {field.first} to {field.last}"
         + (f" or {', '.join(field.names)}" if field.names else "")
         + ", ranges (1-5), steps (*/5) and lists (1,3).",
@@ -185,12 +191,12 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise BadInput(
-            f"There is no time zone '{name[:100]}' here.", hint="Use a name such as UTC or Europe/Brussels."
+            f"There is no time zone '{name[:100]}'.", hint="Use a name such as UTC or Europe/Brussels."
         ) from error
 
 
 def _gap_end(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """The first minute after clocks were turned forward, which they were after `before` and not after `after`."""
+    """Return the first minute after clocks were turned forward, which happened between `before` and `after`."""
     offset = before.astimezone(zone).utcoffset()
     low, high = 0, int((after - before) / _MINUTE)
     while low < high:

@@ -1,20 +1,20 @@
-"""Jobs as the nodes' agents see them: what is offered to a node, and what a node says became of it.
+"""Jobs as agents see them: offers to nodes, and the reports that nodes send about them.
 
-Holds the server's half of decision 0016: nothing is offered before it is on disk that it may have been, nothing an
-agent says is confirmed before it is on disk. Repeats are harmless: of two results the first is kept. What people ask is
-in `commands.py`.
+Implements the server's half of decision 0016: an offer is on disk before it is sent, and a report is on disk before it
+is confirmed. Repeats are harmless: of two results the first is kept. Requests of users are handled in `commands.py`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from quarterdeck.link.limits import in_messages
 from quarterdeck.link.messages import JobOffers, JobResults, JobsStarted, JobsTaken, KillJobs, ToAgent
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.jobs import ID_LIMIT, RESULT_LINES, JobOffer, JobResult, JobState, is_final, is_id
@@ -29,13 +29,13 @@ from quarterdeck.store.state.offers import Named, Offered
 
 log = logging.getLogger(__name__)
 
-#: jobs in one message to an agent: with `COMMAND_LIMIT_BYTES` each, far below what a message may hold
+#: jobs in one message to an agent: with `COMMAND_LIMIT_BYTES` each, far below the limit of a message
 OFFERS = 64
 #: agents whose offers are read in one transaction
 OFFER_ROUND = 200
-#: how long a transaction with reports waits for as many as the last had, for each
-COMPANY_S = 0.002
-#: bytes of a result as it is kept; of a larger one the end of its texts is
+#: how long a transaction may wait for as many reports as the last one had, in seconds per report
+WAIT_PER_CALL_S = 0.002
+#: bytes of a result that are kept; of a larger one the ends of its texts are kept
 RESULT_LIMIT_BYTES = 256 * 1024
 #: characters kept of a reason and of a critical message
 TEXT_LIMIT = 2000
@@ -45,7 +45,7 @@ _Name = tuple[str, NodeKey]
 
 
 class NextJobs(NamedTuple):
-    """What to send to a node, and the number of the last command it has then been offered; `more` may follow."""
+    """The messages to send to a node, the number of the last command offered in them, and whether there are more."""
 
     messages: list[ToAgent]
     number: int
@@ -69,21 +69,21 @@ class _Said(NamedTuple):
 
 
 class Jobs:
-    """Offers jobs and takes their results."""
+    """Offers jobs to agents and stores their results."""
 
     def __init__(self, database: Database, *, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._ledger = ledger
         self._clock = clock
         self._wants = Coalescer[_Want, NextJobs](self._find_next, limit=OFFER_ROUND)
-        self._reports = Coalescer[_Said, tuple[str, ...]](self._store_reports, company_s=COMPANY_S)
+        self._reports = Coalescer[_Said, tuple[str, ...]](self._store_reports, wait_per_call_s=WAIT_PER_CALL_S)
 
     async def next(self, agent: AgentIdentity, number: int) -> NextJobs:
-        """What the node is to be told, after what it was offered over this connection: the commands up to `number`."""
+        """Return the next messages to a node that was offered the commands up to `number` over this connection."""
         return await self._wants(_Want(agent, number))
 
     async def reported(self, agent: AgentIdentity, reports: Sequence[JobReport]) -> tuple[str, ...]:
-        """What an agent says of its jobs. The ids of the results that it may forget: they are on disk."""
+        """Store an agent's reports on its jobs; return the ids of the results that are on disk, which it may forget."""
         return await self._reports(_Said(agent, reports))
 
     # ── offers ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -93,7 +93,7 @@ class Jobs:
             if all(offer.offered for each in upcoming for offer in each.offers):
                 return [self._messages(each) for each in upcoming]
         async with self._database.write() as transaction:
-            # read again: what was not offered yet may have ended since
+            # read again: a job that was not offered yet may have ended in the meantime
             upcoming = [await self._next(transaction, want) for want in wants]
             new = [offer for each in upcoming for offer in each.offers if not offer.offered]
             if new:
@@ -111,8 +111,8 @@ class Jobs:
         if offers:
             now = self._clock()
             messages.append(JobOffers(jobs=tuple(offer(each.command, now=now, taken=each.taken) for each in offers)))
-        if killed:  # those not offered yet over this connection too: the node asks nothing of an id it does not know
-            messages.append(KillJobs(ids=tuple(killed)))
+        # includes jobs not yet offered over this connection: the node ignores unknown ids
+        messages += [KillJobs(ids=ids) for ids in in_messages(killed)]
         number = offers[-1].command.number if offers else want.number
         return NextJobs(messages, number, more=len(offers) == OFFERS)
 
@@ -126,6 +126,7 @@ class Jobs:
                 if not await self._stands(transaction, agent, found):
                     stored.append(())
                     continue
+                _log_unknown(agent, [job_id for job_id in _said_ids(reports) if job_id not in found])
                 for report in reports:
                     self._weigh(agent, report, found=found, changed=changed)
                 results = (each for report in reports if isinstance(report, JobResults) for each in report.results)
@@ -135,7 +136,7 @@ class Jobs:
         return stored
 
     async def _stands(self, transaction: AsyncConnection, agent: AgentIdentity, found: Mapping[str, Named]) -> bool:
-        """Whether it is this agent that stands for its node now: what another says does not count."""
+        """Return whether this is the current agent of its node; reports of a replaced agent are ignored."""
         for named in found.values():
             return named.agent_id == agent.agent_id
         return agent.agent_id in await nodes.find_links(transaction, [agent.agent_id])
@@ -148,14 +149,13 @@ class Jobs:
         found: Mapping[str, Named],
         changed: dict[_Name, JobRow],
     ) -> None:
-        """Adds to `changed` what the report changes: nothing of what is final, nor of another node's jobs."""
+        """Add to `changed` the jobs that the report changes; final jobs and those of other nodes never change."""
         key, now = agent.key, self._clock()
 
         def move(job_id: str, state: JobState, result: JobResult | None = None) -> None:
             name = (job_id, key)
             known = found.get(job_id)
             if known is None:
-                log.warning("node %d/%d speaks of job %r, which it does not have here", *key, job_id[:ID_LIMIT])
                 return
             if result is not None:
                 result = bounded(result, known.cmd)
@@ -178,39 +178,47 @@ class Jobs:
 
 
 def offer(command: StoredCommand, *, now: float, taken: bool = False) -> JobOffer:
-    """The command as a node gets it; `taken`: the node said before that it has it."""
+    """Return the command as it is offered to a node. `taken`: the node has reported before that it accepted it."""
     left = None if command.expires_at is None else max(0.0, command.expires_at - now)
     return JobOffer(
         id=command.id, cmd=command.cmd, args=command.args, data=command.data, expires_in_s=left, taken=taken
     )
 
 
-def _ids(reports: Sequence[JobReport]) -> list[str]:
-    ids: dict[str, None] = {}
+def _said_ids(reports: Sequence[JobReport]) -> Iterator[str]:
     for report in reports:
-        every = (each.id for each in report.results) if isinstance(report, JobResults) else report.ids
-        # what cannot be an id is not looked for: the database may not even take it
-        ids |= dict.fromkeys(job_id for job_id in every if is_id(job_id))
-    return list(ids)
+        yield from (each.id for each in report.results) if isinstance(report, JobResults) else report.ids
+
+
+def _ids(reports: Sequence[JobReport]) -> list[str]:
+    # an invalid id is not looked up: the database may not even accept it
+    return list(dict.fromkeys(job_id for job_id in _said_ids(reports) if is_id(job_id)))
+
+
+def _log_unknown(agent: AgentIdentity, ids: Sequence[str]) -> None:
+    """Log the unknown jobs in one line, however many there are."""
+    if ids:
+        jobs = f"job {ids[0][:ID_LIMIT]!r}" + (f" and {len(ids) - 1} others" if len(ids) > 1 else "")
+        log.warning("node %d/%d refers to %s, which this server has not given it", *agent.key, jobs)
 
 
 def bounded(result: JobResult, cmd: str) -> JobResult:
-    """The result with no more in it than is kept, which its reason then says; it always is a result."""
+    """Return the result, shortened to the limits, with a final state; its reason mentions either change."""
     state, reason = result.state, result.reason[:TEXT_LIMIT]
     if not is_final(state):
-        state, reason = JobState.ERROR, f"The agent sent a result in the state {state}, which is none. {reason}"
+        state, reason = JobState.ERROR, f"The agent sent a result with the state {state}, which is not final. {reason}"
     size = len(msgspec.json.encode(result))
     streams = (_tail(result.streams[0]), _tail(result.streams[1]))
     data, critical = result.data, result.critical[:TEXT_LIMIT]
     if size > RESULT_LIMIT_BYTES:
-        part = RESULT_LIMIT_BYTES // 20  # three texts, of which no character takes more than six bytes
+        part = RESULT_LIMIT_BYTES // 20  # three texts, in which no character takes more than six bytes
         data, streams = data[-part:], (streams[0][-part:], streams[1][-part:])
-        reason = f"{reason} Of {size} bytes of result the end is kept.".lstrip()
+        reason = f"{reason} The result has {size} bytes; the end is kept.".lstrip()
     return msgspec.structs.replace(
         result,
         cmd=cmd,
         state=state,
-        # PostgreSQL takes no NUL in a text
+        # PostgreSQL accepts no NUL in a text
         reason=reason.replace("\0", "\N{REPLACEMENT CHARACTER}"),
         data=data,
         critical=critical,
@@ -219,6 +227,6 @@ def bounded(result: JobResult, cmd: str) -> JobResult:
 
 
 def _tail(stream: str) -> str:
-    """The last lines of a stream."""
+    """Return the last lines of a stream."""
     lines = stream.splitlines(keepends=True)
     return stream if len(lines) <= RESULT_LINES else "".join(lines[-RESULT_LINES:])

@@ -1,7 +1,7 @@
-"""The server's ledger of jobs: the one place where a job's row changes, and where followers hear of it.
+"""The server's ledger of jobs: the only place where a job's row changes.
 
-Owns the rule that a job gets one result and never changes after (`JOB_TRANSITIONS`), and that a command ends, with an
-entry in the audit log, in the transaction that stores the last result. Never talks to an agent.
+Owns the rule that a job gets one result and never changes after it (`JOB_TRANSITIONS`), and that a command ends, with
+an entry in the audit log, in the transaction that stores the last result. It never talks to an agent.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from quarterdeck.model.jobs import JOB_TRANSITIONS, Job, JobResult, JobState, is_final
 from quarterdeck.model.nodes import NodeKey
 from quarterdeck.server.audit import Audit
+from quarterdeck.server.signals import Signal, Signals
 from quarterdeck.store.state import jobs as rows
 from quarterdeck.store.state.audit import Entry
 from quarterdeck.store.state.jobs import JobRow, StoredCommand
+
+#: numbers of commands of which a job has changed
+COMMANDS = Signal("commands", int)
 
 
 def moved(
     row: JobRow, state: JobState, *, reason: str = "", result: JobResult | None = None, accepted_at: float = 0.0
 ) -> JobRow | None:
-    """The job in another state; None where it may not follow, or already is there."""
+    """Return the job in another state, or None if it is in that state already or the transition is not allowed."""
     if row.state is state or not JOB_TRANSITIONS.allows(row.state, state):
         return None
     accept_time = row.accept_time or accepted_at
@@ -34,7 +38,7 @@ def moved(
 
 
 class Changes(NamedTuple):
-    """Jobs as they are now, to be told of when it is on disk."""
+    """Changed jobs, to be published when the transaction is on disk."""
 
     rows: Sequence[JobRow]
     time: float
@@ -44,21 +48,21 @@ NOTHING = Changes((), 0.0)
 
 
 class Watch:
-    """One command's jobs, kept in memory as they are stored; `over` is set when each has its result."""
+    """The jobs of one command, updated in memory as they are stored; `finished` is set when all have a result."""
 
     def __init__(self) -> None:
         self.jobs: dict[NodeKey, Job] = {}
-        self.over = asyncio.Event()
-        self.number = 0  #: of the command; 0 until it is stored
-        self.ended = False  #: nobody watches any more
+        self.finished = asyncio.Event()
+        self.number = 0  #: number of the command; 0 until it is stored
+        self.ended = False  #: its caller has stopped watching
         self._open = 0
 
     def begin(self, number: int, jobs: Mapping[NodeKey, Job]) -> None:
-        """The command was stored with these jobs, none of which has a result."""
+        """Start with the jobs of a command that was stored; none of them has a result."""
         self.number, self.jobs, self._open = number, dict(jobs), len(jobs)
 
     def changed(self, row: JobRow, time: float) -> None:
-        """It was stored that this job changed."""
+        """Update a job whose change was stored."""
         before = self.jobs[row.key]
         self.jobs[row.key] = msgspec.structs.replace(
             before,
@@ -70,21 +74,20 @@ class Watch:
         )
         self._open -= is_final(row.state) and not is_final(before.state)
         if not self._open:
-            self.over.set()
+            self.finished.set()
 
 
 class Ledger:
-    """Stores changes of jobs. After each transaction the caller says `tell`."""
+    """Stores changes of jobs. The caller publishes them with `tell` after each transaction."""
 
-    def __init__(self, audit: Audit, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, audit: Audit, *, signals: Signals, clock: Callable[[], float] = time.time) -> None:
         self.audit = audit
+        self._signals = signals
         self._clock = clock
-        self._followers: dict[int, set[asyncio.Event]] = {}
         self._watches: dict[int, Watch] = {}
-        self._listeners: list[Callable[[Iterable[int]], None]] = []
 
     async def store(self, transaction: AsyncConnection, changed: Sequence[JobRow]) -> Changes:
-        """Jobs as they are now; what is to be told after the transaction."""
+        """Store changed jobs; return what to pass to `tell` after the transaction."""
         now = self._clock()
         await rows.save(transaction, changed, now=now)
         if any(is_final(row.state) for row in changed):
@@ -94,7 +97,10 @@ class Ledger:
     async def end_node(
         self, transaction: AsyncConnection, key: NodeKey, *, reason: str, only_offered: bool = False
     ) -> Changes:
-        """The node, or the agent that may have taken its jobs, is no more: they are LOST. As `store`."""
+        """Set the jobs of a removed node or a replaced agent to LOST; return what `store` returns.
+
+        With `only_offered`, jobs that were never offered to the agent stay open.
+        """
         lost = [
             ended
             for row in await rows.find_unfinished(transaction, key=key)
@@ -109,23 +115,10 @@ class Ledger:
         states = await rows.count_states(transaction, [command.number for command in ended])
         await self.audit.add(transaction, [_entry(command, states[command.number]) for command in ended])
 
-    # ── who follows ──────────────────────────────────────────────────────────────────────────────────────────────────
-    @contextmanager
-    def follow(self, number: int) -> Generator[asyncio.Event]:
-        """An event that is set whenever a job of this command has changed."""
-        news = asyncio.Event()
-        followers = self._followers.setdefault(number, set())
-        followers.add(news)
-        try:
-            yield news
-        finally:
-            followers.discard(news)
-            if not followers:
-                self._followers.pop(number, None)
-
+    # ── who waits for changes ────────────────────────────────────────────────────────────────────────────────────────
     @contextmanager
     def watch(self) -> Generator[Watch]:
-        """For the jobs of a command that is to be stored, by a caller who then says `begin`."""
+        """Return a watch for a command that is about to be stored; start it with `begin`."""
         watch = Watch()
         try:
             yield watch
@@ -134,30 +127,21 @@ class Ledger:
             self._watches.pop(watch.number, None)
 
     def begin(self, watch: Watch, number: int, jobs: Mapping[NodeKey, Job]) -> None:
-        """The command that is watched was stored. To be said before anybody else can speak of its jobs."""
+        """Start a watch when its command was stored, before any other task can change the command's jobs."""
         if not watch.ended:
             watch.begin(number, jobs)
             self._watches[number] = watch
 
-    def listen(self, listener: Callable[[Iterable[int]], None]) -> None:
-        """Have `listener` told of the commands whose jobs have changed."""
-        self._listeners.append(listener)
-
     def tell(self, changes: Changes) -> None:
-        """It is on disk that these jobs changed."""
-        numbers = {row.command for row in changes.rows}
+        """Update the watches with changes that are on disk, and signal them."""
         for row in changes.rows:
             if watch := self._watches.get(row.command):
                 watch.changed(row, changes.time)
-        for listener in self._listeners:
-            listener(numbers)
-        for number in numbers:
-            for news in self._followers.get(number, ()):
-                news.set()
+        self._signals.send(COMMANDS, (row.command for row in changes.rows))
 
 
 def _entry(command: StoredCommand, counts: Mapping[JobState, int]) -> Entry:
-    """What the audit log says of a command that has ended."""
+    """Return the audit entry of a command that has ended."""
     result = "ok" if set(counts) == {JobState.OK} else "failed"
     detail = f"{command.cmd}: " + ", ".join(f"{state} {counts[state]}" for state in sorted(counts))
     return Entry(command.actor, command.role, "endCommand", command.id, result, detail)

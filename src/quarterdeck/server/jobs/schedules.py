@@ -1,7 +1,8 @@
-"""Schedules: asks for each command when its time has come, once for each due time.
+"""Schedules: each issues its command once for each due time.
 
-Owns when a schedule is due. The id of a command is made of the schedule's name and the due time, and it is asked for
-before the schedule moves on: after a kill in between the same id is asked for again, and refused as used.
+Owns when a schedule is due. The id of a command consists of the schedule's name and the due time, and the command is
+created before the schedule advances: after a kill in between, the same id is created again, and refused as used. It
+never sends a job to a node: `commands` does.
 """
 
 from __future__ import annotations
@@ -14,48 +15,57 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.errors import AlreadyExists, BadInput, NotFound, QuarterdeckError, Unavailable
 from quarterdeck.model.jobs import CommandWithJobs, CreateCommand
 from quarterdeck.model.schedules import NAME_LIMIT, CreateSchedule, MissedRuns, Schedule
+from quarterdeck.model.selection import no_such
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.jobs import cron
 from quarterdeck.server.scripts import keep, take_script
+from quarterdeck.server.selection import check_names, without_gone
+from quarterdeck.store.state import jobs, nodes, scripts
 from quarterdeck.store.state import schedules as rows
-from quarterdeck.store.state import scripts
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.schedules import StoredSchedule
 
 log = logging.getLogger(__name__)
 
 ScheduleList = list[Schedule]
-#: a run this late was missed; before, it is only late
+#: a run that is later than this counts as missed
 LATE_S = 60.0
-#: how often it is looked whether one is due: the clock may jump, another server may change schedules
+#: the longest interval between looks for due schedules: the clock may jump, another server may change schedules
 LOOK_S = 1.0
+#: the most missed runs of a cron line that are counted after one absence
+COUNT_LIMIT = 1000
 #: the longest period, ten years
 PERIOD_LIMIT_S = 10 * 366 * 86400
 
 
 class Asks(Protocol):
-    """What asks nodes for a command: `Commands.create`."""
+    """Creates commands: `Commands.create`."""
 
     async def create(self, request: CreateCommand, actor: ApiToken) -> CommandWithJobs:
-        """The command; `AlreadyExists` when its id was used."""
+        """Create a command; raise `AlreadyExists` when its id was used."""
         ...
 
 
 class Schedules:
-    """Asks for commands at their times."""
+    """Issues commands at the times of their schedules."""
 
     def __init__(self, database: Database, *, commands: Asks, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._commands = commands
         self._clock = clock
 
-    # ── what people ask ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── requests of users ────────────────────────────────────────────────────────────────────────────────────────────
     async def create(self, request: CreateSchedule, actor: ApiToken) -> Schedule:
-        """A new schedule. `AlreadyExists` (the name), `BadInput` (when, what or its name), `NotFound` (its script)."""
+        """Create a schedule. Raise `AlreadyExists` (its name), `BadInput` (time, command or name), `NotFound` (its
+        script).
+
+        Raise `NoSuchNodes` when it names a node that does not exist; its labels need not match a node now.
+        """
         _check(request)
         now = self._clock()
         command, script = take_script(request.command)
@@ -65,54 +75,58 @@ class Schedules:
         due = _next(new, now)
         new = msgspec.structs.replace(new, next_time=due if new.enabled else None)
         async with self._database.write() as transaction:
+            check_names(await nodes.find_targets(transaction), command.selector)
             if await rows.find(transaction, new.name) is not None:
                 raise AlreadyExists(f"There is already a schedule '{new.name}'.")
             if script is not None:
                 await keep(transaction, script)
             await rows.add(transaction, new)
-        return rows.shown(new)
+        return rows.to_schedule(new, {})
 
     async def list(self) -> ScheduleList:
-        """All schedules by name."""
+        """Return all schedules, by name."""
         async with self._database.read() as transaction:
-            return [rows.shown(stored) for stored in await rows.find_all(transaction)]
+            return [await _with_states(transaction, stored) for stored in await rows.find_all(transaction)]
+
+    async def show(self, name: str) -> Schedule:
+        """Return one schedule; raise `NotFound`."""
+        async with self._database.read() as transaction:
+            return await _with_states(transaction, await _find(transaction, name))
 
     async def enable(self, name: str, *, enabled: bool) -> Schedule:
-        """Enables or disables a schedule; enabled, it is due next after now. `NotFound`."""
+        """Enable or disable a schedule; one that is enabled is next due after now. Raise `NotFound`."""
         async with self._database.write() as transaction:
-            found = await rows.find(transaction, name) if _is_name(name) else None
-            if found is None:
-                raise _unknown(name)
+            found = await _find(transaction, name)
             if found.enabled != enabled:
                 due = _next(found, self._clock()) if enabled else None
                 await rows.save(transaction, found, enabled=enabled, next_time=due)
                 found = msgspec.structs.replace(found, enabled=enabled, next_time=due)
-        return rows.shown(found)
+            return await _with_states(transaction, found)
 
     async def delete(self, name: str) -> None:
-        """Forgets a schedule; what it asked for goes on. `NotFound`."""
+        """Delete a schedule; commands that it has issued continue. Raise `NotFound`."""
         async with self._database.write() as transaction:
             if not (_is_name(name) and await rows.remove(transaction, name)):
                 raise _unknown(name)
             await scripts.prune(transaction)
 
-    # ── what time does ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     async def watch(self) -> None:
-        """Runs for ever: asks for what is due."""
+        """Run until cancelled: issue the commands of due schedules."""
         while True:
             wait_s = LOOK_S
             try:
                 wait_s = await self.run_due()
             except Unavailable as error:
-                log.warning("what is due cannot be asked for now: %s", error)
+                log.warning("due schedules cannot be run now: %s", error)
             except Exception:
-                log.exception("what is due cannot be asked for; it is tried again")
+                log.exception("running due schedules failed; it will be retried")
             await asyncio.sleep(wait_s)
 
     async def run_due(self) -> float:
-        """Asks for everything that is due now, and says in how many seconds to look again.
+        """Run every schedule that is due now; return in how many seconds to look again.
 
-        A fault in one schedule leaves it due, to be tried again, and holds up no other. `Unavailable`: none can be run.
+        A failed schedule stays due and is retried; the others run. Raise `Unavailable` when none can be run.
         """
         async with self._database.read() as transaction:
             due = await rows.find_due(transaction, self._clock())
@@ -124,10 +138,10 @@ class Schedules:
                 raise
             except Exception:
                 faults += 1
-                log.exception("the schedule '%s' cannot be run; it is tried again", stored.name)
+                log.exception("the schedule '%s' cannot be run; it will be retried", stored.name)
         async with self._database.read() as transaction:
             upcoming = await rows.find_next(transaction)
-        if faults or upcoming is None:  # one that stays due is not tried again at once
+        if faults or upcoming is None:  # a schedule that stays due is not retried immediately
             return LOOK_S
         return min(LOOK_S, max(0.0, upcoming - self._clock()))
 
@@ -135,42 +149,85 @@ class Schedules:
         due, now = stored.next_time, self._clock()
         if due is None:
             return
-        if now - due > LATE_S and stored.missed is MissedRuns.SKIP:
-            changes = {"reason": f"No server was there at {_text(due)}: that run was left out."}
+        passed = _count(stored, due, now)
+        skips = now - due > LATE_S and stored.missed is MissedRuns.SKIP
+        if skips and not await self._was_asked(stored, due):
+            missed, changes = passed, {"reason": f"No server was running at {_text(due)}: {_left_out(passed)}."}
         else:
             changes = await self._ask(stored, due)
+            missed = passed - 1 if "last_time" in changes else passed
+        if missed:
+            changes |= {"missed_runs": stored.missed_runs + missed, "missed_time": due if missed == 1 else now}
         following = _next(stored, max(due, now))
         async with self._database.write() as transaction:
             await rows.save(transaction, stored, next_time=following, **changes)
 
+    async def _was_asked(self, stored: StoredSchedule, due: float) -> bool:
+        """Return whether a server issued the command of this due time, and was killed before the schedule advanced."""
+        async with self._database.read() as transaction:
+            return bool(await jobs.find_ids(transaction, [_command_id(stored, due)]))
+
     async def _ask(self, stored: StoredSchedule, due: float) -> dict[str, object]:
-        """Asks for the command of a due time, and says what changes in the schedule. `Unavailable`: later again."""
-        command_id = f"{stored.name}@{_text(due)}"
-        request = msgspec.structs.replace(stored.command, id=command_id)
+        """Issue the command of a due time; return the changes of the schedule. Raise `Unavailable` to retry later."""
+        command_id = _command_id(stored, due)
+        async with self._database.read() as transaction:
+            selector, gone = without_gone(await nodes.find_targets(transaction), stored.command.selector)
+        request = msgspec.structs.replace(stored.command, id=command_id, selector=selector)
         try:
             await self._commands.create(request, ApiToken(id="", name=stored.actor, role=stored.role))
         except AlreadyExists:
-            log.info("'%s' was asked for before", command_id)
+            log.info("the command '%s' was issued before", command_id)
         except Unavailable:
             raise
         except QuarterdeckError as error:
-            log.warning("the schedule '%s' asked for nothing at %s: %s", stored.name, _text(due), error)
+            log.warning("the schedule '%s' issued no command at %s: %s", stored.name, _text(due), error)
             return {"reason": f"{_text(due)}: {error}"}
-        return {"last_time": due, "last_command": command_id, "reason": ""}
+        left_out = f"{_text(due)}: {no_such(gone, ()).message} The others were asked." if gone else ""
+        return {"last_time": due, "last_command": command_id, "reason": left_out}
+
+
+def _command_id(schedule: Schedule, due: float) -> str:
+    return f"{schedule.name}@{_text(due)}"
 
 
 def _next(schedule: Schedule, after: float) -> float:
-    """The first due time after `after`."""
+    """Return the first due time after `after`."""
     if schedule.cron:
         return cron.parse(schedule.cron, schedule.timezone).next_after(after)
     start = int(schedule.create_time)
     return float(start + (int(after - start) // schedule.period_s + 1) * schedule.period_s)
 
 
+def _count(schedule: Schedule, due: float, now: float) -> int:
+    """Return the number of due times from `due` to `now`, inclusive; for a cron line at most `COUNT_LIMIT`."""
+    if schedule.period_s:
+        return max(1, int(now - due) // schedule.period_s + 1)
+    count, at = 1, due
+    while count < COUNT_LIMIT and (at := _next(schedule, at)) <= now:
+        count += 1
+    return count
+
+
+def _left_out(runs: int) -> str:
+    return "that run was left out" if runs == 1 else f"{runs} runs were left out"
+
+
+async def _find(transaction: AsyncConnection, name: str) -> StoredSchedule:
+    found = await rows.find(transaction, name) if _is_name(name) else None
+    if found is None:
+        raise _unknown(name)
+    return found
+
+
+async def _with_states(transaction: AsyncConnection, stored: StoredSchedule) -> Schedule:
+    return rows.to_schedule(stored, await rows.count_states(transaction, stored.name))
+
+
 def _check(request: CreateSchedule) -> None:
-    if not _is_name(request.name):
+    if not _is_name(request.name) or not request.name[0].isalnum():
         raise BadInput(
-            f"A schedule's name is 1 to {NAME_LIMIT} letters, digits, '-', '_' and '.'; found '{request.name[:100]}'."
+            f"A schedule's name is 1 to {NAME_LIMIT} letters, digits, '-', '_' and '.', the first a letter or digit; "
+            f"found '{request.name[:100]}'."
         )
     if bool(request.cron) == bool(request.period_s):
         raise BadInput("A schedule has either a cron line or a period.", hint="Give one of the two.")
@@ -178,7 +235,7 @@ def _check(request: CreateSchedule) -> None:
         cron.parse(request.cron, request.timezone)
     elif request.timezone != "UTC":
         raise BadInput(
-            f"A period knows no timezone; found '{request.timezone}'.", hint="Give a cron line, or no timezone."
+            f"A period has no timezone; found '{request.timezone}'.", hint="Give a cron line, or no timezone."
         )
     elif not 1 <= request.period_s <= PERIOD_LIMIT_S:
         raise BadInput(f"A period is 1 to {PERIOD_LIMIT_S} s; found {request.period_s}.")

@@ -1,7 +1,7 @@
-"""Cursors over the messages of several nodes, as people and programs pass them around: opaque, and checked when read.
+"""Cursors over the messages of several nodes, as opaque tokens for clients, checked when they are read.
 
-A token holds how far each node was read, by the node's own cursor, and how far the table was. It is small, and grows
-with the nodes; it owns nothing.
+A token contains how far each node was read, by the node's own cursor, and how far the table was read. Its size grows
+with the number of nodes. This module never reads messages.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from quarterdeck.model.errors import BadInput
 from quarterdeck.model.nodes import NodeKey
 from quarterdeck.store.telemetry.messages import RowPlace
 
-#: characters of a token that is looked at; that of 2,000 nodes is shorter
+#: characters of the longest accepted token; that of 2,000 nodes is shorter
 TOKEN_LIMIT = 64 * 1024
 
 
 class Reached(msgspec.Struct, frozen=True, array_like=True):
-    """How far messages were read."""
+    """The position up to which messages were read."""
 
     newest_first: bool
     since_ms: int  #: a node that is not in `nodes` is read from this time on
     nodes: tuple[tuple[int, int, int], ...]  #: gid, nid, cursor
-    table: RowPlace | None = None  #: None: it has no more, or was not read
+    table: RowPlace | None = None  #: None: the table has no more messages, or was not read
 
     @property
     def cursors(self) -> dict[NodeKey, str]:
-        """The nodes' cursors."""
+        """Return the nodes' cursors."""
         return {NodeKey(gid, nid): str(cursor) for gid, nid, cursor in self.nodes}
 
 
 def write(reached: Reached) -> str:
-    """As a token."""
+    """Return the token of a position."""
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(reached)).decode().rstrip("=")
 
 
 def read(token: str) -> Reached:
-    """From a token; `BadInput` when it is none."""
+    """Return the position in a token; raise `BadInput` when the token is invalid."""
     try:
         if len(token) > TOKEN_LIMIT or not token.isascii():
             raise ValueError(token)
@@ -53,7 +53,7 @@ def read(token: str) -> Reached:
             raise ValueError(token)
     except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError) as error:
         raise BadInput(
-            f"'{token[:100]}' is no cursor.", hint="Use the cursor of the answer before, as it is."
+            f"'{token[:100]}' is not a cursor.", hint="Use the unchanged cursor of the previous answer."
         ) from error
     return reached
 

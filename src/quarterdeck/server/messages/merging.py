@@ -1,7 +1,7 @@
-"""Messages from many sources as one list: each gives pages in its own order, and what two of them have comes once.
+"""Merging of messages from many sources into one list, in order and without duplicates.
 
-Owns the order (time, node, id), what is a duplicate, and how much is read ahead of each source: little of each
-while there are many, more of one that turns out to have most. Knows nothing of links and tables.
+Owns the order (time, node, id), the rule for duplicates, and how far each source is read ahead: a small page at first,
+larger ones from a source that is exhausted sooner than the others. This module does not depend on links or tables.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from quarterdeck.store.telemetry.messages import RowPlace, place_of
 
 #: messages of a source's first page, when there are many sources
 FIRST_MESSAGES = 16
-#: texts of one answer, in characters; the first message is in it however long it is
+#: characters of all texts in one answer; the first message is always in it
 ANSWER_CHARACTERS = 8 * 1024 * 1024
 
 
 class Source(ABC):
-    """Where messages are, in an order. Keeps those that were read ahead."""
+    """A source of messages in order, with those that were read ahead."""
 
     def __init__(self) -> None:
         self._ahead: deque[NodeMessage] = deque()
@@ -31,46 +31,49 @@ class Source(ABC):
 
     @abstractmethod
     async def read(self, limit: int) -> tuple[Sequence[NodeMessage], bool]:
-        """The next messages, `limit` at most, and whether there may be more behind them."""
+        """Return the next messages, at most `limit`, and whether there may be more after them."""
 
     @abstractmethod
     def taken(self, message: NodeMessage) -> None:
-        """This one is in the answer, or was found to be there already: the next answer begins behind it."""
+        """Record that the answer contains this message or its duplicate: the next answer starts after it."""
 
     @property
     def head(self) -> NodeMessage | None:
-        """The next message, after `fill`."""
+        """Return the next message. Call `fill` first."""
         return self._ahead[0] if self._ahead else None
 
     @property
     def exhausted(self) -> bool:
-        """Whether there is nothing more."""
+        """Return whether the source has no more messages."""
         return not self._ahead and not self._more
 
     async def fill(self, most: int) -> None:
-        """Read ahead, unless something is."""
+        """Read ahead if no message is waiting."""
         while self._more and not self._ahead:
             found, self._more = await self.read(min(self._limit, most))
             self._ahead.extend(found)
             self._limit *= 4
 
     def start_with(self, limit: int) -> None:
-        """How many messages the first page has."""
+        """Set the size of the first page, in messages."""
         self._limit = limit
 
     def take(self) -> NodeMessage:
-        """The head, which is then another."""
+        """Remove the head and return it."""
         message = self._ahead.popleft()
         self.taken(message)
         return message
 
 
-#: the key of a source's head, turned round where the newest come first, and which source it is
+#: the key of a source's head, negated where the newest come first, and the index of the source
 _Entry = tuple[tuple[int, ...], int]
 
 
 async def merge(sources: Sequence[Source], *, limit: int, newest_first: bool) -> tuple[list[NodeMessage], bool]:
-    """The next `limit` messages of all sources, and whether there are more. Of duplicates that of the earlier one."""
+    """Return the next `limit` messages of all sources, and whether there are more.
+
+    Of duplicates, the one of the earlier source in `sources` is kept.
+    """
     found: list[NodeMessage] = []
     seen: set[RowPlace] = set()
     size = 0

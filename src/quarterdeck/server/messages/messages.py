@@ -1,8 +1,8 @@
-"""Messages of the fleet: what processes printed, as the nodes have it, together with what they forwarded.
+"""Search of the fleet's messages: those that the nodes store, together with those that they forwarded.
 
-A node is asked over its live session; of one that is away there is only the table `messages`. Owns which nodes are
-asked and the words about those that do not answer; nothing of what they say is kept here. Following is in
-`following.py`, the order of many nodes in `merging.py`.
+A node is asked over its session; of one that is offline, only the table `messages` is read. Owns which nodes are asked
+and the problems reported about those that do not answer. It never stores messages. `following.py` streams new ones, and
+`merging.py` orders those of many nodes.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ import msgspec
 from quarterdeck.model.errors import BadInput, NoSuchNodes, QuarterdeckError, TimedOut
 from quarterdeck.model.jobs import is_id
 from quarterdeck.model.messages import FoundMessages, MessageFilter, MessagePage, NodeMessage
-from quarterdeck.model.nodes import Node, NodeKey, Selector
+from quarterdeck.model.nodes import NodeKey, Selector
 from quarterdeck.server.messages import cursors as tokens
 from quarterdeck.server.messages.cursors import Reached
 from quarterdeck.server.messages.following import Followed, Start, follow, of_node, trouble
+from quarterdeck.server.messages.links import MessageLinks
 from quarterdeck.server.messages.merging import Source, merge
-from quarterdeck.server.selection import no_match
-from quarterdeck.server.sessions.links import Links
+from quarterdeck.server.messages.pacing import Paced
+from quarterdeck.server.selection import check_names, matching, no_match
 from quarterdeck.store.state import jobs, nodes
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
 from quarterdeck.store.telemetry.messages import RowPlace, find_messages, place_of
 
-#: nodes that are asked at one time, for all who look
+#: nodes that are asked at a time, for all searches together
 CONCURRENT = 64
-#: how long one node may take to answer somebody who looks at many
+#: how long one node may take to answer in a search of many
 NODE_S = 10.0
 #: how long all of them may take
 NODES_S = 30.0
-#: nodes that one follower follows
+#: the most nodes that one follower may follow
 FOLLOW_NODES = 500
-#: nodes that are named one by one when they cannot be asked
+#: nodes that are named individually when they cannot be asked
 NAMED = 10
 _LATEST_MS = 1 << 53
 _LAST = (1 << 32) - 1
@@ -46,30 +47,50 @@ class Messages:
     """Finds messages. `clock`: seconds since the epoch."""
 
     def __init__(
-        self, database: Database, *, links: Links, store: TelemetryStore, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        *,
+        links: MessageLinks,
+        store: TelemetryStore,
+        clock: Callable[[], float] = time.time,
+        node_s: float = NODE_S,
+        follow_nodes: int = FOLLOW_NODES,
     ) -> None:
         self._database = database
         self._links = links
         self._store = store
         self._clock = clock
+        self._node_s = node_s
+        self._follow_nodes = follow_nodes
         self._turns = asyncio.Semaphore(CONCURRENT)
 
     async def read(self, key: NodeKey, wanted: MessageFilter, wait_s: float = 0.0) -> MessagePage:
-        """The next page of what the node itself has; with `wait_s` as soon as there is a message behind the cursor.
+        """Return the next page of messages that the node stores; with `wait_s`, wait for a message after the cursor.
 
-        `Unavailable` when the node is not connected or goes away, `TimedOut`, `Forbidden` by its allow-list.
+        Raise `Unavailable` when the node is not connected or disconnects, `TimedOut`, or `Forbidden` (its allow-list).
         """
-        return await self._links.ask_messages(key, wanted, wait_s)
+        return await self._links.ask(key, wanted, wait_s)
+
+    async def skip(self, key: NodeKey, wanted: MessageFilter) -> MessagePage:
+        """Return the newest page after the cursor, and how many messages it skips. Raise as `read` does."""
+        return await self._links.ask(key, wanted, 0.0, skip=True)
+
+    def paced(self) -> Paced:
+        """Return a reader for one follower, for which the programs that it reads wait until it leaves."""
+        return Paced(self._links)
 
     async def select(self, selector: Selector, wanted: MessageFilter, *, cursor: str = "") -> FoundMessages:
-        """The next page of what nodes have and what they forwarded; `cursor` is that of the page before.
+        """Return the next page of stored and forwarded messages; `cursor` is that of the previous page.
 
-        `NoSuchNodes`, `BadInput`, and what the table's store raises. A node that does not answer is a problem in words.
+        Raise `NoSuchNodes`, `BadInput` or an error of the telemetry store. Report a node that does not answer as a
+        problem of the page.
         """
         before = tokens.read(cursor) if cursor else None
         if before is not None and before.newest_first != wanted.newest_first:
-            raise BadInput("This cursor is of the other direction.", hint="Ask for its page as for the one before.")
-        chosen = await self._choose(selector, wanted)
+            raise BadInput(
+                "This cursor is of the other direction.", hint="Use the same order as for the previous page."
+            )
+        chosen = await self._choose(selector, wanted, first=before is None)
         asked = _NodeQuestion(self, wanted, self._links.here(chosen.keys))
         reached = before.cursors if before is not None else {}
         on_nodes = [
@@ -90,19 +111,19 @@ class Messages:
         )
 
     async def follow(self, selector: Selector, wanted: MessageFilter, token: str = "") -> AsyncIterator[Followed]:
-        """What is printed from now on, or behind a `resume` of `select` or of this; from each node as it comes.
+        """Stream new messages, or those after a token (`resume` of `select`, or of an earlier stream), as they arrive.
 
-        `NoSuchNodes`, `BadInput`.
+        Raise `NoSuchNodes` or `BadInput`.
         """
         before = tokens.read(token) if token else None
-        chosen = await self._choose(selector, wanted)
+        chosen = await self._choose(selector, wanted, first=before is None)
         if not chosen.names:
             raise NoSuchNodes(
                 "There is no node to follow.", hint="See `qd node ls`, and `qd job show` for a job's nodes."
             )
-        if len(chosen.names) > FOLLOW_NODES:
+        if len(chosen.names) > self._follow_nodes:
             raise BadInput(
-                f"At most {FOLLOW_NODES} nodes can be followed; these are {len(chosen.names)}.",
+                f"At most {self._follow_nodes} nodes can be followed; these are {len(chosen.names)}.",
                 hint="Name fewer: by job, label or node.",
             )
         since_ms = int(self._clock() * 1000) if before is None else before.since_ms
@@ -110,38 +131,43 @@ class Messages:
         start = Start(wanted=wanted, since_ms=since_ms, names=chosen.names, cursors=cursors)
 
         async def look() -> Mapping[NodeKey, str]:
-            names = (await self._choose(selector, wanted)).names
-            return names if len(names) <= FOLLOW_NODES else {}
+            names = (await self._choose(selector, wanted, first=False)).names
+            return names if len(names) <= self._follow_nodes else {}
 
         return follow(self, self._links, start, look)
 
     async def ask(self, key: NodeKey, wanted: MessageFilter, *, deadline: float) -> MessagePage:
-        """As `read` does, in its turn among all who look at many nodes, within a short time and before `deadline`."""
+        """Read a node as part of a search of many: wait for a slot, with a short time limit and before `deadline`."""
         try:
-            async with asyncio.timeout_at(deadline), self._turns, asyncio.timeout(NODE_S):
+            async with asyncio.timeout_at(deadline), self._turns, asyncio.timeout(self._node_s):
                 return await self.read(key, wanted)
         except TimeoutError as error:
-            raise TimedOut(f"It did not answer within {NODE_S:g} s.") from error
+            raise TimedOut(f"It did not answer within {self._node_s:g} s.") from error
 
-    async def _choose(self, selector: Selector, wanted: MessageFilter) -> _Chosen:
-        """The nodes that are meant; where a command is named, those of its jobs."""
+    async def _choose(self, selector: Selector, wanted: MessageFilter, *, first: bool) -> _Chosen:
+        """Return the selected nodes; for a command, the nodes of its jobs.
+
+        At the `first` call each name in the selector must be a node; later that node may have been removed.
+        """
         async with self._database.read() as transaction:
             every = await nodes.find_all(transaction)
             id_ = wanted.job_id or ""
             command = await jobs.find_command(transaction, id_) if is_id(id_) else None
             ran = None if command is None else await jobs.find(transaction, number=command.number)
-        fits = [node for node in every if _fits(selector, node)]
+        if first:
+            check_names(every, selector)
+        fits = matching(every, selector)
         if not fits and selector != Selector():
             raise no_match(selector, joined=len(every))
         names = {node.key: node.name for node in fits}
         if ran is not None:
-            there = {shown.job.key for shown in ran}
+            there = {each.job.key for each in ran}
             names = {key: name for key, name in names.items() if key in there}
         return _Chosen(names, known={n.key: n.name for n in every}, everywhere=selector == Selector())
 
 
 class _Chosen:
-    """Nodes that are meant, with their names. `everywhere`: whatever node a message is from, as long as it matches."""
+    """The selected nodes with their names. `everywhere`: include matching messages of any node, also removed ones."""
 
     def __init__(self, names: Mapping[NodeKey, str], *, known: Mapping[NodeKey, str], everywhere: bool) -> None:
         self.names = names
@@ -151,7 +177,7 @@ class _Chosen:
 
 
 class _NodeQuestion:
-    """One look at many nodes: what is wanted, who is here, and why some do not answer."""
+    """One search of many nodes: its filter, the connected nodes, and why some do not answer."""
 
     def __init__(self, messages: Messages, wanted: MessageFilter, here: set[NodeKey]) -> None:
         self.wanted = wanted
@@ -162,7 +188,7 @@ class _NodeQuestion:
         self._said: dict[str, None] = {}
 
     async def ask(self, key: NodeKey, name: str, *, cursor: str, limit: int) -> MessagePage | None:
-        """The node's next page; None, and a problem, when there is none to be had."""
+        """Return the node's next page, or None when it cannot be read, which adds a problem."""
         if key not in self._here:
             self._away.append(name)
             return None
@@ -176,7 +202,7 @@ class _NodeQuestion:
         return page
 
     def problems(self) -> list[str]:
-        """Why messages may be missing."""
+        """Return the reasons why messages may be missing."""
         away = sorted(self._away)
         named = [f"{name} is offline; only what it forwarded is shown." for name in away[:NAMED]]
         if len(away) > NAMED:
@@ -185,13 +211,13 @@ class _NodeQuestion:
 
 
 class _OnNode(Source):
-    """The messages that one node has."""
+    """The messages that one node stores."""
 
     def __init__(self, question: _NodeQuestion, key: NodeKey, name: str, cursor: str) -> None:
         super().__init__()
         self.key = key
-        self.reached = cursor  #: behind what was taken
-        self.resume = "" if question.wanted.newest_first else cursor  #: for what is printed later
+        self.reached = cursor  #: after the messages that were taken
+        self.resume = "" if question.wanted.newest_first else cursor  #: for messages that are printed later
         self._question = question
         self._name = name
         self._next = cursor
@@ -227,7 +253,7 @@ class _Forwarded(Source):
         self._chosen = chosen
 
     def go_on(self, after: RowPlace | None) -> None:
-        """From here; None: there is nothing more."""
+        """Continue after this row; None means that no rows are left."""
         if after is None:
             self._more = False
         else:
@@ -264,7 +290,3 @@ def _cursor(on_nodes: Sequence[_OnNode], table: _Forwarded, *, newest_first: boo
 def _resume(on_nodes: Sequence[_OnNode], since_ms: int) -> str:
     behind = tuple((each.key.gid, each.key.nid, int(each.resume)) for each in on_nodes if each.resume)
     return tokens.write(Reached(newest_first=False, since_ms=since_ms, nodes=behind))
-
-
-def _fits(selector: Selector, node: Node) -> bool:
-    return selector.matches(node.key, name=node.name, labels=node.labels)

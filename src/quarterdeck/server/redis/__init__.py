@@ -1,4 +1,5 @@
-"""The way in through Redis: commands are taken from a list, results and messages are put into lists.
+"""The Redis interface: commands are taken from a list, results and messages are put into lists.
 
-`gateway` puts the others together. Imported only where a Redis is configured.
+`queue` takes commands, which `requests` parses; `results` and `messages` fill the lists; `connection` talks to Redis.
+`gateway` puts them together. This package is imported only where a Redis is configured.
 """

@@ -1,7 +1,7 @@
-"""The server's connection to Redis: made again for ever, and what is wrong with it is said once.
+"""The server's connection to Redis: reconnected without limit, with each problem logged once.
 
-Owns the client and the waiting between tries. A command is never repeated by the client itself, because Redis may have
-done it although the answer was lost: whoever sent it looks again at what is there.
+Owns the client and the pauses between attempts. It never repeats a command, because Redis may have executed it although
+the answer was lost: the caller checks what Redis has.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, TimeoutError  # noqa: A004
 
+from quarterdeck.kit.backoff import Backoff
 from quarterdeck.model.errors import BadConfig, Unavailable
 
 log = logging.getLogger(__name__)
 
-#: the longest time that a command waits in Redis for something to come, in seconds
+#: the longest time that a command blocks in Redis, in seconds
 BLOCK_S = 5
-#: seconds for an answer, on top of that
+#: seconds for an answer, in addition
 _ANSWER_S = 10
-#: seconds between tries: the first time, and at most
-_BACKOFF_S, _BACKOFF_LIMIT_S = 0.1, 5.0
-#: until what was cancelled and goes on is cancelled again
+#: seconds between attempts: at first, and at most
+_BACKOFF = Backoff(0.1, 5.0)
+#: seconds after which a task that ignored its cancellation is cancelled again
 _CANCEL_AGAIN_S = 0.5
 
 #: one command with its arguments
@@ -36,26 +37,28 @@ _AWAY = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
 
 
 class Connection:
-    """One Redis by its URL, or by host:port. `BadConfig` when the URL is none."""
+    """A connection to one Redis by its URL, or by host:port. Raise `BadConfig` when the URL is invalid."""
 
     def __init__(self, url: str) -> None:
         self._client = _client(url)
         self.address = _address(self._client)  #: without a password
-        self._troubles: dict[str, str] = {}  # who cannot go on → why; "" is everybody, because Redis is away
+        self._troubles: dict[
+            str, str
+        ] = {}  # task → why it cannot continue; "" is all tasks, because Redis is unreachable
         self._scripts: dict[str, str] = {}  # source → its hash in Redis
 
     async def close(self) -> None:
-        """Lets go of Redis."""
+        """Close the connection."""
         await self._client.aclose()
 
     async def say(self, *words: str | bytes | float) -> Any:
-        """One command, and what Redis answers."""
+        """Send one command and return the answer of Redis."""
         answer = await cast("Any", self._client).execute_command(*words)
         self._answered()
         return answer
 
     async def say_all(self, commands: Sequence[Said]) -> list[Any]:
-        """These commands, all of them or none; an answer may be a `RedisError`."""
+        """Send commands that are executed all or not at all; return their answers, which may be a `RedisError`."""
         async with self._client.pipeline(transaction=True) as pipeline:
             for words in commands:
                 cast("Any", pipeline).execute_command(*words)
@@ -64,7 +67,7 @@ class Connection:
         return answers
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
-        """A script, which happens as a whole or not at all."""
+        """Run a script, which is executed as a whole or not at all."""
         if script not in self._scripts:
             self._scripts[script] = await self.say("SCRIPT", "LOAD", script)
         words = (len(keys), *keys, *arguments)
@@ -73,11 +76,11 @@ class Connection:
         except RedisError as error:
             if not str(error).startswith(("NOSCRIPT", "No matching script")):
                 raise
-            return await self.say("EVAL", script, *words)  # it was started again: this loads it too
+            return await self.say("EVAL", script, *words)  # Redis was restarted: this loads the script too
 
-    # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── retrying ─────────────────────────────────────────────────────────────────────────────────────────────────────
     async def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs `work` again and again, for ever; after a failure with a pause that grows."""
+        """Run `work` repeatedly until cancelled; pause after a failure, longer each time."""
         failures = 0
         while True:
             try:
@@ -85,23 +88,22 @@ class Connection:
             except (RedisError, OSError, Unavailable) as error:
                 self._failed(name, error)
             except Exception:
-                log.exception("%s through Redis failed; it is tried again", name)
+                log.exception("%s through Redis failed; it will be retried", name)
             else:
                 failures = 0
                 self._went_well(name)
                 continue
             failures += 1
-            pause_s = min(_BACKOFF_LIMIT_S, _BACKOFF_S * 2 ** min(failures, 10))
-            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311
+            await asyncio.sleep(_BACKOFF.pause_s(failures, random.random()))  # noqa: S311
 
     def _failed(self, name: str, error: Exception) -> None:
         who = "" if isinstance(error, _AWAY) else name
         words = str(error) or type(error).__name__
         if who not in self._troubles:
             if who == "":
-                log.warning("Redis at %s does not answer; what is for it waits: %s", self.address, words)
+                log.warning("Redis at %s does not answer; data for it waits: %s", self.address, words)
             else:
-                log.warning("%s through Redis at %s cannot go on now: %s", name, self.address, words)
+                log.warning("%s through Redis at %s cannot continue now: %s", name, self.address, words)
         self._troubles[who] = words
 
     def _answered(self) -> None:
@@ -110,11 +112,11 @@ class Connection:
 
     def _went_well(self, name: str) -> None:
         if self._troubles.pop(name, ""):
-            log.info("%s through Redis at %s go on", name, self.address)
+            log.info("%s through Redis at %s continue", name, self.address)
 
 
 async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancels tasks that talk to Redis until they have ended: its client may lose a cancellation to an answer."""
+    """Cancel tasks that talk to Redis until they have ended: the client may lose a cancellation to an answer."""
     left = set(tasks)
     while left:
         for task in left:
@@ -132,8 +134,8 @@ def _client(url: str) -> Redis:
             socket_connect_timeout=_ANSWER_S,
             decode_responses=False,
         )
-    except (ValueError, TypeError) as error:  # its words may hold the URL
-        raise BadConfig("The URL of Redis (server.redis, QD_REDIS) is none.", hint=hint) from error
+    except (ValueError, TypeError) as error:  # its text may contain the URL with the password
+        raise BadConfig("The URL of Redis (server.redis, QD_REDIS) is invalid.", hint=hint) from error
     return client
 
 

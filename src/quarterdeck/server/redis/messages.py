@@ -1,17 +1,20 @@
 """Puts forwarded messages into the lists of Redis, one for each domain and name, of which the newest are kept.
 
-Reads the table `messages` behind a cursor that lies in Redis and moves together with what is put there: after a kill or
-a restart of either it goes on where it was. The store makes the JSON, so that nothing here sees a single row.
+It reads the table `messages` after a cursor that is stored in Redis and advances in the same transaction as the lists,
+so that it resumes there after a kill or a restart of either. The telemetry store writes the JSON; this module never
+handles a single row.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+from collections.abc import Iterable
 
 import msgspec
 
+from quarterdeck.kit.race import within
+from quarterdeck.model.ingest import StoredInsert
 from quarterdeck.model.messages import MESSAGES_TABLE
 from quarterdeck.model.queue import COMMANDS, UNKNOWN
 from quarterdeck.server.redis.connection import Connection, Said
@@ -21,11 +24,11 @@ from quarterdeck.store.telemetry.readers import Limits
 
 log = logging.getLogger(__name__)
 
-#: how often it is looked for messages of which nobody told
+#: interval of looking for messages of which this server was not notified
 LOOK_S = 30.0
-#: inserts that are read at one time; of a longer backlog the newest
+#: inserts that are read at a time; of a longer backlog the newest
 GROUPS = 1000
-_LIMITS = Limits(rows=100_000, time_s=60, memory_bytes=500_000_000)
+_LIMITS = Limits(rows=100_000, time_s=60, memory_bytes=500_000_000, answer_bytes=50_000_000)
 _FIELDS = (
     "Tuple(jobdomain String, jobname String, epoch Int64, level UInt8, id UInt32, data String,"
     " gid UInt32, nid UInt32, jobid String)"
@@ -38,7 +41,7 @@ class _Lists(msgspec.Struct):
 
 
 class Messages:
-    """`arrived` is to listen to ingest. Each list holds the newest `kept`, and goes when it got none for `keep_s`."""
+    """Fills the lists, which keep the newest `kept` messages and expire `keep_s` after their last one."""
 
     def __init__(self, connection: Connection, store: TelemetryStore, *, server: str, kept: int, keep_s: float) -> None:
         self._redis = connection
@@ -49,26 +52,23 @@ class Messages:
         self._news = asyncio.Event()
         self._statement: Statement | None = None
 
-    def arrived(self, table: str, group: int) -> None:
-        """Rows were stored: a listener of ingest."""
-        del group
-        if table == MESSAGES_TABLE.name:
+    def arrived(self, inserts: Iterable[StoredInsert]) -> None:
+        """Note that messages may have been stored."""
+        if any(insert.table == MESSAGES_TABLE.name for insert in inserts):
             self._news.set()
 
     async def work(self) -> None:
-        """Puts what there is, then waits until there may be more."""
+        """Deliver new messages, then wait until there may be more."""
         self._news.clear()
         found = await self._redis.say("GET", self._cursor)
-        if found is None or not found.isdigit():  # from now on: what was before is in the table
+        if found is None or not found.isdigit():  # start now: earlier messages are in the table
             last = await asyncio.to_thread(self._store.last_group, MESSAGES_TABLE.name)
             await self._redis.say("SET", self._cursor, last)
         else:
             while groups := await asyncio.to_thread(self._store.groups_after, MESSAGES_TABLE.name, int(found)):
                 await self._put(groups[-GROUPS:])
                 found = groups[-1]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_S):
-                await self._news.wait()
+        await within(LOOK_S, self._news.wait())
 
     async def _put(self, groups: list[int]) -> None:
         said: list[Said] = []
@@ -77,10 +77,10 @@ class Messages:
         said.append(("SET", self._cursor, groups[-1]))
         for answer in await self._redis.say_all(said):
             if isinstance(answer, Exception):
-                log.warning("Redis did not take messages: %s", answer)
+                log.warning("Redis did not accept messages: %s", answer)
 
     def _read(self, first: int, last: int) -> list[tuple[str, list[str]]]:
-        """Each list's name, and what is to be added to it: no more than it keeps."""
+        """Return the name of each list, and the messages to add to it: at most as many as it keeps."""
         if self._statement is None:
             self._statement = self._store.parse(self._sql())
         body = self._store.query(

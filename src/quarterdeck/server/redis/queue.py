@@ -1,8 +1,8 @@
-"""Takes commands from the list in Redis, so that each runs once, whatever ends in between.
+"""Takes commands from the list in Redis, so that each runs once, even if a process is killed in between.
 
-Commands move from `cmds_queue` into a list of this server's own, become commands in the state store, and leave that
-list only then. A server that is started again finds there what it had taken: what is a command already is known by its
-digest. Owns that list; what comes of commands is the business of `results.py`.
+Commands move from `cmds_queue` into this server's own list, are stored as commands in the state store, and are removed
+from that list only then. A restarted server finds there the commands it had taken, and recognises those already stored
+by their digests. Owns that list. It never delivers results: `results.py` does.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from quarterdeck.model.jobs import JobState
 from quarterdeck.model.queue import COMMANDS, REJECTED, REJECTED_KEPT, QueuedResult, RejectedCommand, results_of
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.audit import Audit
-from quarterdeck.server.jobs.asking import Made
 from quarterdeck.server.jobs.commands import Commands
+from quarterdeck.server.jobs.creator import Created
 from quarterdeck.server.redis.connection import BLOCK_S, Connection, Said
 from quarterdeck.server.redis.requests import Mistake, Request, read
 from quarterdeck.store.state import redis as rows
@@ -30,15 +30,15 @@ from quarterdeck.store.state.database import Database
 
 log = logging.getLogger(__name__)
 
-#: what was asked, in the audit log as of the API, and who asks: whoever may write to that Redis
+#: the action in the audit log, as of the API, and the actor: any client that may write to that Redis
 ACTION = "createCommand"
 ACTOR = ApiToken(id="", name="redis", role=Role.OPERATOR)
-#: commands and bytes that are taken at one time
+#: commands and bytes that are taken at a time
 BATCH, BATCH_BYTES = 500, 8 * 1024 * 1024
-#: bytes kept of something that is no command
+#: bytes that are kept of an invalid command
 _KEPT_BYTES = 2000
 
-#: moves commands from the queue to those taken, up to a number and a size, and answers all that are taken
+#: moves commands from the queue to the taken ones, up to a number and a size, and returns all taken ones
 _TAKE = """
 local size = 0
 for _, found in ipairs(redis.call('LRANGE', KEYS[2], 0, ARGV[1] - 1)) do size = size + #found end
@@ -53,7 +53,7 @@ return redis.call('LRANGE', KEYS[2], 0, ARGV[1] - 1)
 
 
 class _Refusal(NamedTuple):
-    """Something found that becomes no command. Without an id nobody can be told but in the list of rejected ones."""
+    """An entry that is refused. Without an id it can only be reported in the list of rejected commands."""
 
     id: str
     cmd: str
@@ -62,7 +62,7 @@ class _Refusal(NamedTuple):
 
 
 class CommandQueue:
-    """`server` names this one among those that use the same Redis; `results_s` is how long an answer waits there."""
+    """Takes commands as `server`, its name among those that use the same Redis; answers are kept for `results_s`."""
 
     def __init__(
         self,
@@ -84,17 +84,17 @@ class CommandQueue:
         self._clock = clock
 
     async def work(self) -> None:
-        """Takes what there is, or waits for a moment until there is something."""
+        """Take the waiting commands, or block for a short time until there is one."""
         found: list[bytes] = await self._redis.run(_TAKE, (COMMANDS, self._taken), (BATCH, BATCH_BYTES))
         if found:
             for answer in await self._redis.say_all(await self._settle(found)):
                 if isinstance(answer, Exception):
-                    log.warning("Redis did not take an answer to a command: %s", answer)
+                    log.warning("Redis did not accept an answer to a command: %s", answer)
         else:
             await self._redis.say("BLMOVE", COMMANDS, self._taken, "LEFT", "RIGHT", BLOCK_S)
 
     async def _settle(self, found: Sequence[bytes]) -> list[Said]:
-        """Makes commands of these; what is then to be said to Redis, all of it or nothing."""
+        """Create commands from these entries; return the Redis commands that then follow, all of them or none."""
         parsed = [read(each) for each in found]
         requests = [each for each in parsed if isinstance(each, Request)]
         answers = iter(await self._create(requests))
@@ -111,7 +111,7 @@ class CommandQueue:
             said.append(("LREM", self._taken, 1, raw))
         return said
 
-    # ── what becomes a command ───────────────────────────────────────────────────────────────────────────────────────
+    # ── valid commands ───────────────────────────────────────────────────────────────────────────────────────────────
     async def _create(self, requests: Sequence[Request]) -> Sequence[_Refusal | None]:
         if not requests:
             return ()
@@ -122,8 +122,8 @@ class CommandQueue:
         except Exception as error:
             log.exception("%d commands from Redis could not be stored", len(requests))
             if len(requests) == 1:
-                errors = [QuarterdeckError(f"The command could not be stored, by a fault of ours: {error}.")]
-            else:  # all but the one with the fault
+                errors = [QuarterdeckError(f"The command could not be stored because of an internal error: {error}.")]
+            else:  # create all but the one that fails
                 return [answer for request in requests for answer in await self._create([request])]
         return [
             None if error is None else _Refusal(request.create.id, request.create.cmd, error.code, str(error))
@@ -131,21 +131,21 @@ class CommandQueue:
         ]
 
     async def _store(self, requests: Sequence[Request]) -> Sequence[QuarterdeckError | None]:
-        async def beside(transaction: AsyncConnection, made: Sequence[Made]) -> None:
+        async def store_more(transaction: AsyncConnection, created: Sequence[Created]) -> None:
             await rows.add_all(
                 transaction,
                 {
                     number: rows.Queued(requests[position].digest, requests[position].tags, jobs)
-                    for position, number, jobs in made
+                    for position, number, jobs in created
                 },
             )
 
         asked = [request.create for request in requests]
-        return await self._commands.create_all(asked, ACTOR, action=ACTION, beside=beside)
+        return await self._commands.create_all(asked, ACTOR, action=ACTION, store_more=store_more)
 
-    # ── what does not ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── refused entries ──────────────────────────────────────────────────────────────────────────────────────────────
     async def _record(self, refusals: Sequence[_Refusal]) -> Mapping[str, str]:
-        """Notes them; the digests of the commands whose ids they name."""
+        """Write audit entries of refusals; return the digests of the existing commands whose ids they name."""
         if not refusals:
             return {}
         ids = [refusal.id for refusal in refusals if refusal.id]
@@ -156,7 +156,7 @@ class CommandQueue:
             return await rows.find_digests(transaction, ids)
 
     def _answer(self, raw: bytes, refusal: _Refusal) -> list[Said]:
-        """The one result of what cannot be a command; without an id nobody can be answered."""
+        """Return the Redis commands for the result of a refused command, or for its rejection if it has no id."""
         if not refusal.id:
             return self._reject(raw, refusal.reason)
         result = QueuedResult(id=refusal.id, cmd=refusal.cmd, state=JobState.ERROR, reason=refusal.reason)
@@ -165,7 +165,7 @@ class CommandQueue:
 
     def _reject(self, raw: bytes, reason: str) -> list[Said]:
         found = raw[:_KEPT_BYTES].decode(errors="replace")
-        log.warning("what was found in %s of Redis is not carried out: %s", COMMANDS, reason)
+        log.warning("an entry in %s of Redis was rejected: %s", COMMANDS, reason)
         entry = msgspec.json.encode(RejectedCommand(time=self._clock(), reason=reason, command=found))
         return [("RPUSH", REJECTED, entry), ("LTRIM", REJECTED, -REJECTED_KEPT, -1)]
 

@@ -1,6 +1,6 @@
-"""What is found in the queue of commands, read: bytes of anybody become a request, or a mistake in words.
+"""Parser of the entries in the queue of commands: bytes become a request, or a mistake with its reason.
 
-The one parser of foreign bytes on this way in. Knows nothing of Redis and asks nobody.
+It is the only parser of foreign bytes in the Redis interface. It does no I/O and never creates a command.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ TAGS_LIMIT = 1000
 
 
 class Request(NamedTuple):
-    """A command that was found."""
+    """An entry that requests a command."""
 
     create: CreateCommand
     tags: str
-    digest: str  #: of the bytes: the same found once more is the same command
+    digest: str  #: of the entry's bytes: an entry with the same digest is the same command
 
 
 class Mistake(NamedTuple):
-    """Something that cannot be a command; `id` is "" where none can be read."""
+    """An entry that is not a valid command; `id` is "" where none can be read."""
 
     id: str
     reason: str
 
 
 def read(found: bytes) -> Request | Mistake:
-    """What these bytes ask for."""
+    """Parse an entry."""
     try:
         queued = msgspec.json.decode(found, type=QueuedCommand)
         if not is_id(queued.id):
@@ -71,7 +71,7 @@ def _request(queued: QueuedCommand) -> CreateCommand:
 
 
 def _data(data: Any) -> str:
-    """The text that it is, or the JSON of anything else."""
+    """Return a text unchanged, and the JSON of any other value."""
     if data is None:
         return ""
     return data if isinstance(data, str) else msgspec.json.encode(data).decode()
@@ -85,7 +85,7 @@ def _tags(queued: QueuedCommand) -> str:
 
 
 def _id(found: bytes) -> str:
-    """The id in what is not a command, where there is one."""
+    """Return the id in an invalid command, or "" if it has none."""
     try:
         fields = msgspec.json.decode(found, type=dict[str, msgspec.Raw])
         command_id = msgspec.json.decode(fields["id"], type=str)

@@ -1,19 +1,20 @@
 """Puts each result of a command that came through Redis into the list of that command, once.
 
-What Redis has is kept in the state store; what was put there by a server that was killed before it could note it, Redis
-itself knows by a mark that is set together with the result. So a result is there once, as long as Redis keeps what it
-was given. While Redis is away, results wait in the state store.
+The state store records which results were delivered. A result that was delivered by a server that was killed before it
+recorded this is recognised by a mark in Redis, which is set together with the result. So each result is delivered once,
+as long as Redis does not lose data. While Redis is unreachable, results wait in the state store. This module never
+changes a job.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from quarterdeck.kit.race import within
 from quarterdeck.model.jobs import JobResult
 from quarterdeck.model.queue import COMMANDS, QueuedResult, results_of
 from quarterdeck.server.redis.connection import Connection
@@ -24,12 +25,12 @@ from quarterdeck.store.state.redis import Undelivered
 
 log = logging.getLogger(__name__)
 
-#: results that are put there at one time
+#: results that are delivered at a time
 BATCH = 200
-#: how often it is looked for results of which nobody told, in seconds: of other servers, or after a restart
+#: seconds between looks for results of which this server was not notified: of other servers, or after a restart
 LOOK_S = 30.0
 
-#: for each result its list and its mark; answers how many there was no place for
+#: takes a list and a mark for each result; returns how many could not be stored because their keys have other types
 _PUT = """
 local refused = 0
 for i = 1, #KEYS, 2 do
@@ -47,7 +48,7 @@ return refused
 
 
 class Results:
-    """`told` is to listen to the ledger; `results_s` is how long a result waits in Redis."""
+    """Delivers results, which Redis keeps for `results_s`."""
 
     def __init__(self, connection: Connection, database: Database, *, results_s: float) -> None:
         self._redis = connection
@@ -55,10 +56,10 @@ class Results:
         self._results_s = max(1, int(results_s))
         self._news = asyncio.Event()
         self._numbers: set[int] = set()
-        self._all = True  # whether there may be results of other commands than these
+        self._all = True  # whether other commands than these may have results
 
     def told(self, numbers: Iterable[int]) -> None:
-        """Jobs of these commands have changed: a listener of the ledger."""
+        """Note that jobs of these commands have changed."""
         self._numbers.update(numbers)
         if len(self._numbers) > LOOKUP_ROWS:
             self._all = True
@@ -67,11 +68,9 @@ class Results:
         self._news.set()
 
     async def work(self) -> None:
-        """Delivers what there is, or waits until there is something."""
+        """Deliver the waiting results, or wait until there is one."""
         if not (self._all or self._numbers):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._news.wait()
+            await within(LOOK_S, self._news.wait())
             self._all = self._all or not self._numbers
         self._news.clear()
         numbers, self._numbers, every, self._all = self._numbers, set(), self._all, False
@@ -92,8 +91,8 @@ class Results:
         values = [value for each in found for value in (f"{each.gid}/{each.nid}", _encode(each))]
         refused = await self._redis.run(_PUT, keys, (self._results_s, *values))
         if refused:
-            log.warning("%d results have no place in Redis: under the name of their list is something else", refused)
-        changes = {each.command: each.change for each in found}  # the last of each: they are in this order
+            log.warning("%d results cannot be stored in Redis: the keys of their lists have another type", refused)
+        changes = {each.command: each.change for each in found}  # the last change of each, as they are in order
         async with self._database.write() as transaction:
             await rows.set_delivered(transaction, changes)
         return len(found) == BATCH

@@ -1,1 +1,1 @@
-"""The server's end of the link: who is connected, what each is told, and how services reach them."""
+"""The server's end of the link: the connected agents, what each is sent, and how services reach them."""

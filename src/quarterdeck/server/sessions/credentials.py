@@ -1,7 +1,7 @@
 """The TLS material of the server's end of every wire, kept current: the leaf, the CA, the certificates of join tokens.
 
-Read by TLS handshakes on foreign threads, replaced whole by the event loop; so a renewed leaf or a new token counts at
-the next handshake, without a restart.
+TLS handshakes read it on threads of their own, and the event loop replaces it as a whole. A renewed leaf or a new token
+therefore takes effect at the next handshake, without a restart.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class LinkCredentials:
         return self._generation
 
     def server_chain(self) -> Credentials:
-        """The leaf and the CA that signed it."""
+        """Return the leaf and the CA that signed it."""
         return self._chain
 
     def client_roots(self) -> bytes:
-        """The CA and the certificates of listed join tokens, PEM."""
+        """Return the CA and the certificates of listed join tokens, PEM."""
         return self._roots
 
     def list_tokens(self, certificates_pem: Sequence[bytes]) -> None:
@@ -49,7 +49,7 @@ class LinkCredentials:
             self._generation += 1
 
     def token_of(self, certificate: x509.Certificate) -> str | None:
-        """The id of the listed token whose certificate this is, byte for byte; None when it is none."""
+        """Return the id of the listed token whose certificate this is, byte for byte; None when it is none."""
         token_id = token_id_of(certificate)
         return token_id if token_id and self._tokens.get(token_id) == certificate else None
 

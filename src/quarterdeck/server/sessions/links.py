@@ -1,37 +1,26 @@
-"""Where the services reach the agents that are connected now: to wake a node, to cut one off.
+"""Links to the agents that are connected now: whether one is there, its conversation on a topic, and its disconnection.
 
-Owns nothing but the way there. Until the sessions are attached, as while the server starts, nobody is connected and
-there is nobody to tell: whatever changed is in the state store, and every agent gets it when it comes.
+This module only passes calls on. Until the sessions are attached, as while the server starts, no agent is connected and
+nobody needs to be told: every change is in the state store, and each agent receives it when it connects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
 
-from quarterdeck.model.errors import QuarterdeckError, Unavailable
-from quarterdeck.model.jobs import JobOffer
-from quarterdeck.model.messages import MessageFilter, MessagePage
+from quarterdeck.link.conversation import Conversation, Topic
+from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.nodes import NodeKey
+from quarterdeck.server.sessions.session import Session
 
-
-class NewJob(NamedTuple):
-    """A job that was just stored, as offered to its node."""
-
-    number: int  #: of its command
-    offer: JobOffer
+C = TypeVar("C", bound=Conversation)
 
 
 class LiveSessions(Protocol):
     """The connected agents of this server."""
 
-    async def push_desired(self, key: NodeKey) -> None: ...
-
-    def push_jobs(self, key: NodeKey) -> None: ...
-
-    def offer_jobs(self, key: NodeKey, new: Sequence[NewJob]) -> None: ...
-
-    async def ask_messages(self, key: NodeKey, wanted: MessageFilter, wait_s: float) -> MessagePage: ...
+    def conversation(self, key: NodeKey, topic: Topic[Session, C]) -> C | None: ...
 
     def connected(self, key: NodeKey) -> bool: ...
 
@@ -41,50 +30,30 @@ class LiveSessions(Protocol):
 
 
 class Links:
-    """Passes on to the sessions, once there are any."""
+    """Passes calls on to the sessions, once they are attached."""
 
     def __init__(self) -> None:
         self._sessions: LiveSessions | None = None
 
     def attach(self, sessions: LiveSessions | None) -> None:
-        """From now on these are the connected agents."""
+        """Use these sessions from now on."""
         self._sessions = sessions
 
-    async def wake(self, keys: Iterable[NodeKey]) -> None:
-        """The desired sets of these nodes changed."""
-        if self._sessions is not None:
-            for key in keys:
-                await self._sessions.push_desired(key)
-
-    def wake_for_jobs(self, keys: Iterable[NodeKey]) -> None:
-        """These nodes have new jobs, or jobs to kill."""
-        if self._sessions is not None:
-            for key in keys:
-                self._sessions.push_jobs(key)
-
-    def offer_jobs(self, new: Mapping[NodeKey, Sequence[NewJob]]) -> None:
-        """These nodes have these new jobs, which are on disk as offered."""
-        if self._sessions is not None:
-            for key, jobs in new.items():
-                self._sessions.offer_jobs(key, jobs)
+    def find(self, key: NodeKey, topic: Topic[Session, C]) -> C | None:
+        """Return the conversation that `topic` has with the node; None if the node is not connected."""
+        return None if self._sessions is None else self._sessions.conversation(key, topic)
 
     def here(self, keys: Iterable[NodeKey]) -> set[NodeKey]:
-        """Which of these nodes are connected now."""
+        """Return which of these nodes are connected now."""
         sessions = self._sessions
         return set() if sessions is None else {key for key in keys if sessions.connected(key)}
 
-    async def ask_messages(self, key: NodeKey, wanted: MessageFilter, wait_s: float) -> MessagePage:
-        """What the node has of these messages; `Unavailable` when it is not connected, or leaves."""
-        if self._sessions is None:
-            raise Unavailable(f"The node {key} is not connected.")
-        return await self._sessions.ask_messages(key, wanted, wait_s)
-
     async def cut(self, agent_id: str, error: QuarterdeckError) -> None:
-        """This agent may not stay."""
+        """End the link of this agent, if it is connected, because of `error`."""
         if self._sessions is not None:
             await self._sessions.disconnect(agent_id, error)
 
     async def tokens_changed(self) -> None:
-        """Who may join changed."""
+        """Have the handshake know who may join now."""
         if self._sessions is not None:
             await self._sessions.tokens_changed()

@@ -1,8 +1,8 @@
-"""The server's side of the link for the whole fleet: authenticates, dispatches, tracks live sessions, pushes.
+"""The server's side of the link for the whole fleet: authenticates agents, dispatches messages, tracks live sessions.
 
 Identity comes from the peer's certificate alone. A call is served only when that certificate is one of this fleet's
-nodes (control, telemetry) or of a listed join token (join); everything else is refused. What nodes are and should run
-is the fleet's knowledge, asked for through `AgentHandler`; nothing is remembered here beyond the live connections.
+nodes (control, telemetry) or of a listed join token (join); everything else is refused. The `Members` decide who may be
+on the link, and the topics handle the messages. This module keeps nothing but the live connections.
 """
 
 from __future__ import annotations
@@ -10,33 +10,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from cryptography import x509
 
+from quarterdeck.kit.parts import Parts
+from quarterdeck.kit.race import until_first
 from quarterdeck.link.certificates import certificates_from_pem
+from quarterdeck.link.conversation import Conversation, Topic, Topics
 from quarterdeck.link.messages import (
     PROTOCOL_VERSION,
-    ArtefactChunk,
-    FileChunk,
-    FileOffer,
-    FileStored,
     FromAgent,
     Hello,
     JoinReply,
     JoinRequest,
-    NewCertificate,
     Refused,
     TelemetryAck,
     TelemetryBatch,
     ToAgent,
-    WantFile,
     Welcome,
 )
-from quarterdeck.link.race import until_first
 from quarterdeck.link.wire import Peer, ServerWire, Stream
-from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import (
     BadFrame,
     Conflict,
@@ -46,14 +41,11 @@ from quarterdeck.model.errors import (
     Unauthenticated,
     Unavailable,
 )
-from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.model.nodes import AgentIdentity, NodeKey
 from quarterdeck.server.ca import CertificateAuthority
-from quarterdeck.server.ingest.intake import Intake
-from quarterdeck.server.jobs.jobs import JobReport, NextJobs
+from quarterdeck.server.ingest.intake import Intake, Store
 from quarterdeck.server.sessions.credentials import LinkCredentials
-from quarterdeck.server.sessions.links import NewJob
-from quarterdeck.server.sessions.session import Session
+from quarterdeck.server.sessions.session import TOPIC_MESSAGES, Session
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +54,14 @@ HELLO_TIMEOUT_S = 10.0
 SEEN_INTERVAL_S = 3.0
 #: how often the server's own leaf is looked at
 LEAF_INTERVAL_S = 3600.0
-#: connects and desired sets asked of the fleet at one time; after a restart all agents arrive together
-_FLEET_CONCURRENCY = 32
+#: agents that the fleet takes note of at one time; after a restart all agents arrive together
+_CONNECTING = 32
+
+C = TypeVar("C", bound=Conversation)
 
 
-class AgentHandler(Protocol):
-    """What the link asks of the fleet. Errors of model/errors reach the agent as they are."""
+class Members(Protocol):
+    """The members of the fleet: who may be on the link. Errors of model/errors reach the agent as they are."""
 
     async def join(self, token_id: str, request: JoinRequest) -> JoinReply:
         """Accept a new node; `TokenUsed`, `TokenExpired`."""
@@ -78,66 +72,42 @@ class AgentHandler(Protocol):
         ...
 
     async def connected(self, agent: AgentIdentity, hello: Hello) -> Welcome:
-        """An agent is here; `Revoked` when its certificate (serial) is not the valid one."""
+        """Record that an agent connected; `Revoked` when it was removed, `UnknownNode` when nothing is known of it."""
         ...
 
     async def disconnected(self, agent: AgentIdentity) -> None:
-        """The agent's last connection is gone."""
+        """Note that the last connection of an agent has ended."""
         ...
 
     async def seen(self, agents: Sequence[AgentIdentity]) -> None:
-        """These agents were heard since the last call."""
-        ...
-
-    async def received(self, agent: AgentIdentity, message: FromAgent) -> None:
-        """An InstanceReport, ServiceReport, StatsReport or FactsChanged."""
-        ...
-
-    async def renew(self, agent: AgentIdentity, csr_pem: bytes) -> NewCertificate: ...
-
-    async def desired(self, key: NodeKey) -> DesiredSet: ...
-
-    async def artefact(self, agent: AgentIdentity, sha256: str, offset: int) -> ArtefactChunk:
-        """A chunk of the artefact or file, for this agent; `NotFound` when there is none."""
-        ...
-
-    async def file_offered(self, agent: AgentIdentity, offer: FileOffer) -> WantFile | FileStored:
-        """The node has a file for the server: from where on, or that it is there, or why not."""
-        ...
-
-    async def file_received(self, agent: AgentIdentity, chunk: FileChunk) -> WantFile | FileStored | None:
-        """The next bytes of a file of the node; None when they are not what was asked for."""
-        ...
-
-    async def next_jobs(self, agent: AgentIdentity, number: int) -> NextJobs:
-        """What the node is to be told of its jobs, after those of the commands up to `number`."""
-        ...
-
-    async def jobs_reported(self, agent: AgentIdentity, reports: Sequence[JobReport]) -> tuple[str, ...]:
-        """What an agent says of its jobs; the ids of the results that it may forget."""
-        ...
-
-    async def telemetry(self, agent: AgentIdentity, batch: TelemetryBatch) -> None:
-        """Returns when the batch is stored, or refused for good; `Unavailable` to have it sent again later."""
+        """Note the agents that were heard since the last call."""
         ...
 
 
 class Sessions:
-    """Serves the link over `wires`. `names` are further host names for the server's certificate."""
+    """Serves the link over `wires`, with a conversation of each of `topics` on every link.
+
+    `store` stores a batch of telemetry, or refuses it for good; it raises `Unavailable` to have it sent again later.
+    `names` are further host names for the server's certificate.
+    """
 
     def __init__(
         self,
-        handler: AgentHandler,
+        members: Members,
         *,
         authority: CertificateAuthority,
         wires: Sequence[ServerWire],
+        topics: Iterable[Topic[Session, Conversation]],
+        store: Store,
         names: Sequence[str] = (),
+        seen_interval_s: float = SEEN_INTERVAL_S,
     ) -> None:
-        self._handler = handler
+        self._members = members
         self._authority = authority
         self._wires = tuple(wires)
         self._credentials = LinkCredentials(authority, names=names)
-        self._intake = Intake(handler.telemetry)
+        self._topics = Topics(topics, messages=TOPIC_MESSAGES)
+        self._intake = Intake(store)
         self._live: dict[str, Session] = {}
         self._nodes: dict[NodeKey, Session] = {}
         self._streams: Counter[str] = Counter()  # control streams by agent id, those not yet welcomed too
@@ -145,15 +115,18 @@ class Sessions:
         self._quiet = asyncio.Event()  # no control stream is open
         self._quiet.set()
         self._seen: dict[str, AgentIdentity] = {}
-        self._fleet = asyncio.Semaphore(_FLEET_CONCURRENCY)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._seen_interval_s = seen_interval_s
+        self._connecting = asyncio.Semaphore(_CONNECTING)
+        self._parts = Parts()
+        self._parts.add("who is seen", run=self._report_seen)
+        self._parts.add("the server's own certificate", run=self._renew_leaf)
         self.addresses: tuple[str, ...] = ()  #: where the wires listen, once started
 
     async def start(self) -> None:
         """Listen. Agents may arrive before this returns."""
         await self.tokens_changed()
         self.addresses = tuple([await wire.start(self, self._credentials) for wire in self._wires])
-        self._tasks = [asyncio.create_task(self._report_seen()), asyncio.create_task(self._renew_leaf())]
+        await self._parts.start()
 
     async def stop(self) -> None:
         """End every session, wait for what is being stored, stop listening."""
@@ -162,42 +135,20 @@ class Sessions:
         for wire in self._wires:
             await wire.stop()
         await self._quiet.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._parts.close()
         await self._intake.drain()
 
     def online(self) -> set[str]:
-        """The agent ids with a live session."""
+        """Return the agent ids with a live session."""
         return set(self._live)
 
-    async def push_desired(self, key: NodeKey) -> None:
-        """Send that node its desired set, if it is here; pushes that overlap become one, with the latest set."""
+    def conversation(self, key: NodeKey, topic: Topic[Session, C]) -> C | None:
+        """Return the conversation of `topic` with that node; None if the node is not here."""
         session = self._nodes.get(key)
-        if session is not None:
-            session.push()
-
-    def push_jobs(self, key: NodeKey) -> None:
-        """Offer that node its new jobs and tell it what to kill, if it is here."""
-        session = self._nodes.get(key)
-        if session is not None:
-            session.jobs.changed()
-
-    def offer_jobs(self, key: NodeKey, new: Sequence[NewJob]) -> None:
-        """Offer that node these jobs, if it is here."""
-        session = self._nodes.get(key)
-        if session is not None:
-            session.jobs.add(new)
-
-    async def ask_messages(self, key: NodeKey, wanted: MessageFilter, wait_s: float) -> MessagePage:
-        """What that node has of these messages; `Unavailable` when it is not here or leaves, `TimedOut`."""
-        session = self._nodes.get(key)
-        if session is None:
-            raise Unavailable(f"The node {key} is not connected.")
-        return await session.ask_messages(wanted, wait_s)
+        return None if session is None else session.conversation(topic)
 
     def connected(self, key: NodeKey) -> bool:
-        """Whether that node has a live session."""
+        """Return whether that node has a live session."""
         return key in self._nodes
 
     async def disconnect(self, agent_id: str, error: QuarterdeckError | None = None) -> None:
@@ -208,20 +159,20 @@ class Sessions:
 
     async def tokens_changed(self) -> None:
         """Join tokens were created, used or forgotten: from now on the handshake knows."""
-        self._credentials.list_tokens(await self._handler.join_certificates())
+        self._credentials.list_tokens(await self._members.join_certificates())
 
     # ── what wires call (LinkService) ────────────────────────────────────────────────────────────────────────────────
     async def join(self, peer: Peer, request: JoinRequest) -> JoinReply:
-        """A new node, with a join token as its credential."""
+        """Serve a new node that has a join token as its credential."""
         token_id = self._credentials.token_of(_certificate(peer))
         if token_id is None:
             raise Unauthenticated("Joining needs a join token as the credential.", hint="Use `qd token create`.")
-        reply = await self._handler.join(token_id, request)
+        reply = await self._members.join(token_id, request)
         log.info("agent %s joined as node %d/%d from %s", reply.agent_id, reply.gid, reply.nid, peer.address)
         return reply
 
     async def control(self, peer: Peer, stream: Stream[FromAgent, ToAgent]) -> None:
-        """One agent's control stream, from Hello to its end."""
+        """Serve the control stream of an agent, from Hello to its end."""
         agent = self._authority.identify(_certificate(peer))
         hello = await _expect_hello(stream)
         self._streams[agent.agent_id] += 1
@@ -229,8 +180,8 @@ class Sessions:
         session: Session | None = None
         try:
             try:
-                async with self._fleet:
-                    welcome = await self._handler.connected(agent, hello)
+                async with self._connecting:
+                    welcome = await self._members.connected(agent, hello)
             except Unauthenticated as error:
                 await stream.send(Refused(code=error.code, reason=str(error)))
                 raise
@@ -241,7 +192,7 @@ class Sessions:
             await self._leave(agent, session)
 
     async def telemetry(self, peer: Peer, stream: Stream[TelemetryBatch, TelemetryAck]) -> None:
-        """One agent's batches; accepted only beside its live control stream, and ended with it."""
+        """Serve the batches of an agent, only while its control stream is open."""
         agent = self._authority.identify(_certificate(peer))
         session = self._live.get(agent.agent_id)
         if session is None or session.agent != agent:
@@ -252,16 +203,13 @@ class Sessions:
     def _admit(self, agent: AgentIdentity, stream: Stream[FromAgent, ToAgent]) -> Session:
         """Register a welcomed agent; an older connection of it ends."""
 
-        async def desired() -> DesiredSet:
-            async with self._fleet:
-                return await self._handler.desired(agent.key)
-
         def seen() -> None:
             self._seen[agent.agent_id] = agent
 
-        session = Session(agent, stream, handler=self._handler, desired=desired, seen=seen)
+        session = Session(agent, stream, topics=self._topics, seen=seen)
         previous = self._live.get(agent.agent_id)
         if previous is not None:
+            previous.replaced = True
             previous.end(Conflict("Another connection of this agent took over."))
         self._welcomed.add(agent.agent_id)
         self._live[agent.agent_id] = self._nodes[agent.key] = session
@@ -284,19 +232,19 @@ class Sessions:
         try:
             if agent.agent_id in self._welcomed:
                 self._welcomed.discard(agent.agent_id)
-                await self._handler.disconnected(agent)
+                await self._members.disconnected(agent)
         finally:
             if not self._streams:
                 self._quiet.set()
 
     async def _report_seen(self) -> None:
         while True:
-            await asyncio.sleep(SEEN_INTERVAL_S)
+            await asyncio.sleep(self._seen_interval_s)
             seen, self._seen = self._seen, {}
             if not seen:
                 continue
             try:
-                await self._handler.seen(list(seen.values()))
+                await self._members.seen(list(seen.values()))
             except QuarterdeckError as error:
                 log.warning("the fleet was not told which agents are here: %s", error)
 

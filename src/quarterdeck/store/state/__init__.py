@@ -1,5 +1,6 @@
 """The state store: rows that must not be lost. SQLite below the home by default, PostgreSQL by URL.
 
-`Database` owns the connections and hands out transactions; beside it stands one module for each noun, whose
-functions take a transaction. What a change means for the fleet is decided above, in `quarterdeck.server`.
+`Database` owns the connections and provides transactions. Each noun has one module, whose functions take a transaction
+and hold the noun's statements; `schema` has the tables. The effects of a change on the fleet are decided in
+`quarterdeck.server`.
 """

@@ -1,4 +1,4 @@
-"""Rows of the audit log. They are added and read, never changed; the oldest make room for new ones."""
+"""Rows of the audit log. They are added and read, never changed; the oldest are removed for new ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quarterdeck.store.state.schema import audit
 
 
 class Entry(NamedTuple):
-    """One change that was asked for."""
+    """One requested change."""
 
     actor: str
     role: str
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
 
 async def add(connection: AsyncConnection, entries: Sequence[Entry], *, time: float, kept: int) -> None:
-    """New entries. Of all entries the newest `kept` stay."""
+    """Add entries, and keep only the newest `kept` of all entries."""
     await _ADD.run(connection, [{"time": time, **entry._asdict()} for entry in entries])
     ((newest,),) = await _NEWEST.find(connection, {})
     surplus = newest - kept
@@ -37,7 +37,8 @@ _ADD = Direct(insert(audit))
 _NEWEST = Direct(select(func.max(audit.c.id)))
 
 
-async def find_newest(connection: AsyncConnection, limit: int) -> list[AuditEntry]:
-    """The last `limit` entries, the newest first."""
-    rows = await connection.execute(select(audit).order_by(audit.c.id.desc()).limit(limit))
+async def find_newest(connection: AsyncConnection, limit: int, *, since: float | None = None) -> list[AuditEntry]:
+    """Return the last `limit` entries, the newest first; with `since` those from then on."""
+    query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+    rows = await connection.execute(query if since is None else query.where(audit.c.time >= since))
     return [AuditEntry(**row) for row in rows.mappings()]

@@ -1,7 +1,7 @@
-"""The database of the state store: transactions to read and to write in, and its faults as errors of ours.
+"""The database of the state store: its transactions, and its faults as errors of `model/errors`.
 
 Owns the connections, the migrations at start and the check that an existing SQLite file is sound. Never repairs or
-replaces a damaged file: that is a person's decision.
+replaces a damaged file: an administrator must decide that.
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL, Connection, false, update
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from quarterdeck.kit.sqlite import Fault, code_of, fault_of
 from quarterdeck.model.errors import QuarterdeckError, StorageCorrupt, StorageFull, Unavailable
 from quarterdeck.store.state.engines import WRITE_WAIT_S, Engines, create_engines, parse_url
+from quarterdeck.store.state.schema import ingest_group
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-_SQLITE_FAULTS: dict[int, type[QuarterdeckError]] = {
-    sqlite3.SQLITE_FULL: StorageFull,
-    sqlite3.SQLITE_CORRUPT: StorageCorrupt,
-    sqlite3.SQLITE_NOTADB: StorageCorrupt,
-    sqlite3.SQLITE_BUSY: Unavailable,
-    sqlite3.SQLITE_IOERR: Unavailable,
-    sqlite3.SQLITE_CANTOPEN: Unavailable,
-    sqlite3.SQLITE_READONLY: Unavailable,
+_SQLITE_FAULTS: dict[Fault | None, type[QuarterdeckError] | None] = {
+    Fault.FULL: StorageFull,
+    Fault.DAMAGED: StorageCorrupt,
+    Fault.UNUSABLE: Unavailable,
+    None: None,
 }
 #: classes of SQLSTATE: the disk or memory is used up; no connection; the server is stopping; a lock took too long
 _POSTGRESQL_FAULTS: dict[str, type[QuarterdeckError]] = {
@@ -40,6 +39,7 @@ _POSTGRESQL_FAULTS: dict[str, type[QuarterdeckError]] = {
     "08": Unavailable,
     "53": Unavailable,
     "57P": Unavailable,
+    "25006": Unavailable,  # a standby, or a database that was made read-only
     "55P03": Unavailable,
     "3D000": Unavailable,
     "28": Unavailable,
@@ -49,7 +49,7 @@ _POSTGRESQL_FAULTS: dict[str, type[QuarterdeckError]] = {
 
 
 class Database:
-    """One state store, open. Use `read()` and `write()`; everything in one block is one transaction."""
+    """An open state store. Everything in one block of `read()` or `write()` is one transaction."""
 
     def __init__(self, url: URL, engines: Engines) -> None:
         self._url = url
@@ -58,10 +58,10 @@ class Database:
 
     @classmethod
     async def open(cls, url: str) -> Database:
-        """Opens the store at `url`, checks it, and brings its tables to this version.
+        """Open the store at `url`, check it, and migrate its tables to this version.
 
-        Raises `BadConfig` (the URL), `StorageCorrupt` (a damaged file), `Unavailable` (no connection, or a store that
-        a newer version wrote).
+        Raise `BadConfig` for a wrong URL, `StorageCorrupt` for a damaged file, `Unavailable` for a failed connection or
+        a store that a newer version wrote.
         """
         parsed = parse_url(url)
         database = cls(parsed, create_engines(parsed))
@@ -75,33 +75,38 @@ class Database:
 
     @property
     def kind(self) -> str:
-        """ "sqlite" or "postgresql"."""
+        """Return "sqlite" or "postgresql"."""
         return self._url.get_backend_name()
 
     @property
     def name(self) -> str:
-        """Where the store is, without its password."""
+        """Return the location of the store, without its password."""
         return self._url.database or "" if self.kind == "sqlite" else self._url.render_as_string()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction that sees one state of the store and changes nothing."""
+        """Open a transaction that sees one state of the store and changes nothing."""
         self._check_open()
         with _faults(self.name):
             async with self._engines.read.connect() as connection:
-                await connection.begin()  # also for what goes straight to the driver; undone when it is closed
+                await connection.begin()  # for direct statements too; undone when it is closed
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection]:
-        """The one transaction that may change the store now. On disk when the block ends; undone when it raises."""
+        """Open the only transaction that may change the store now. It is committed to disk at the end, or undone."""
         self._check_open()
         with _faults(self.name):
             async with self._engines.write.begin() as connection:
                 yield connection
 
+    async def check_writable(self) -> None:
+        """Write without a change; raise `Unavailable`, `StorageFull` or `StorageCorrupt` when no write is possible."""
+        async with self.write() as transaction:
+            await transaction.execute(update(ingest_group).where(false()).values(group=ingest_group.c.group))
+
     async def close(self) -> None:
-        """Closes every connection. Whoever comes later gets `Unavailable`."""
+        """Close every connection. Later calls raise `Unavailable`."""
         self._closed = True
         await self._engines.read.dispose()
         await self._engines.write.dispose()
@@ -131,7 +136,8 @@ def _check_and_migrate(connection: Connection, name: str) -> None:
 
 _RESTORE = (
     "Nothing was changed. Stop the server, keep a copy of the file, and restore it from a backup or recover what can "
-    "be read with `sqlite3 FILE .recover`; or move the file away to start empty (every node must then join anew)."
+    "be read with `sqlite3 FILE .recover`. To begin a new fleet, move the file and the folder ca/ away; every node "
+    "must then join anew."
 )
 
 
@@ -141,7 +147,7 @@ def _corrupt(name: str, found: str) -> str:
 
 @contextmanager
 def _faults(name: str) -> Generator[None]:
-    """The database's own errors as ours. A fault of our SQL stays what it is."""
+    """Raise the database's errors as errors of `model/errors`. An error of our SQL is raised unchanged."""
     try:
         yield
     except PoolTimeout as error:
@@ -162,10 +168,10 @@ def _faults(name: str) -> Generator[None]:
 
 
 def _fault(error: DBAPIError | sqlite3.Error) -> type[QuarterdeckError] | None:
-    """Which of our errors a database's error is, or None when the statement was wrong."""
-    code = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlite_errorcode", None)
-    if isinstance(code, int):
-        return _SQLITE_FAULTS.get(code & 0xFF)
+    """Return our error class for a database's error, or None when the statement was wrong."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if code_of(original) is not None:
+        return _SQLITE_FAULTS[fault_of(original)]
     if isinstance(error, sqlite3.Error):
         return None
     state = getattr(error.orig, "sqlstate", None)

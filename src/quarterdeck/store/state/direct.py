@@ -1,8 +1,8 @@
-"""Statements on a short way: what each job needs is compiled once, and on SQLite handed straight to the driver.
+"""Statements with little overhead: compiled once, and on SQLite passed straight to the driver.
 
-SQLite looks a row up in some microseconds; SQLAlchemy takes a hundred around it, most of them to learn anew what the
-statement and its columns are. Elsewhere, where the way to the database takes longer, the statement goes SQLAlchemy's
-way. Both give the same rows.
+SQLite finds a row in a few microseconds; SQLAlchemy adds about a hundred, mostly to analyse the statement and its
+columns again. On other databases, where the round trip takes longer, the statement runs through SQLAlchemy. Both return
+the same rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
 _Process = Callable[[Any], Any] | None
 
-#: how SQLAlchemy writes a parameter that stands for a list
+#: how SQLAlchemy writes a parameter that holds a list
 _LIST = re.compile(r"__\[POSTCOMPILE_(\w+)\]")
 
 
@@ -33,7 +33,7 @@ class _Bind(NamedTuple):
 
 
 class Direct:
-    """A statement. For an insert the names of the columns are those of the first parameters it is run with."""
+    """A statement. An insert takes the names of its columns from the first parameters it is run with."""
 
     def __init__(self, statement: Select[*tuple[Any, ...]] | Insert | Update) -> None:
         self._statement = statement.inline() if isinstance(statement, Insert) else statement
@@ -46,7 +46,7 @@ class Direct:
         self._processes: tuple[tuple[int, Callable[[Any], Any]], ...] = ()
 
     async def find(self, connection: AsyncConnection, parameters: Parameters) -> Sequence[Row]:
-        """The rows."""
+        """Return the rows."""
         driver = self._driver(connection, parameters)
         if driver is None:
             return [tuple(row) for row in await connection.execute(self._statement, parameters)]
@@ -58,11 +58,11 @@ class Direct:
         return self._rows(cursor)
 
     async def find_named(self, connection: AsyncConnection, parameters: Parameters) -> list[dict[str, Any]]:
-        """The rows, by the names of the columns."""
+        """Return the rows, by the names of the columns."""
         return [dict(zip(self._names, row, strict=True)) for row in await self.find(connection, parameters)]
 
     async def run(self, connection: AsyncConnection, every: Sequence[Parameters]) -> None:
-        """Once with each of these parameters."""
+        """Run the statement once with each of these parameters."""
         if not every:
             return
         driver = self._driver(connection, every[0])

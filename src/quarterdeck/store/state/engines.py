@@ -1,8 +1,8 @@
 """The engines under the state store: how each database is opened so that what it acknowledges is on disk.
 
-Two engines a database: one for reading, one for writing, of which one transaction at a time runs in the whole fleet
-(SQLite by its one writing connection, PostgreSQL by an advisory lock). A fleet changes a few times a second; in return
-a writer never meets another's half-made change, and SQLite never says "database is locked".
+Each database has two engines: one for reading, and one for writing, which runs one transaction at a time in the whole
+fleet (SQLite by its only writing connection, PostgreSQL by an advisory lock). A fleet changes a few times per second;
+in return a writer never sees an unfinished change of another, and SQLite never reports "database is locked".
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Engines(NamedTuple):
 
 
 def parse_url(text: str) -> URL:
-    """The SQLAlchemy URL of a configured one, with the driver we use; `BadConfig` for a database we do not know."""
+    """Return the SQLAlchemy URL of a configured one, with our driver; raise `BadConfig` for an unknown database."""
     hint = "Write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE."
     try:
         url = sqlalchemy.make_url(text)
@@ -55,34 +55,34 @@ def parse_url(text: str) -> URL:
     return url.set(drivername=DRIVERS[backend])
 
 
-def create_engines(url: URL) -> Engines:
-    """Both engines of `url`; nothing is opened yet."""
+def create_engines(url: URL, *, sqlite_busy_s: float = SQLITE_BUSY_S) -> Engines:
+    """Return both engines of `url`; nothing is opened yet."""
     try:
-        return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+        return _sqlite(url, sqlite_busy_s) if url.get_backend_name() == "sqlite" else _postgresql(url)
     except (NoSuchModuleError, ImportError) as error:
         raise BadConfig(f"The driver of '{url.drivername}' cannot be loaded: {error}.") from error
 
 
-def _sqlite(url: URL) -> Engines:
-    """WAL and synchronous=FULL: a commit has reached the disk when it returns, and readers do not wait for it."""
+def _sqlite(url: URL, busy_s: float) -> Engines:
+    """Return engines with WAL and synchronous=FULL: a commit is on disk when it returns and delays no reader."""
     assert url.database is not None
     folder = Path(url.database).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"The folder {folder} of the state store cannot be made: {error.strerror}.") from error
-    with suppress(OSError):  # who opens it then says why it cannot
-        os.close(os.open(url.database, os.O_RDWR | os.O_CREAT, 0o600))  # it holds what was asked; its WAL has its mode
+    with suppress(OSError):  # opening the database then reports the reason
+        os.close(os.open(url.database, os.O_RDWR | os.O_CREAT, 0o600))  # private, and its WAL gets the same mode
     return Engines(
-        _sqlite_engine(url, "BEGIN", connections=READERS, read_only=True),
-        _sqlite_engine(url, "BEGIN IMMEDIATE", connections=1, read_only=False),
+        _sqlite_engine(url, "BEGIN", connections=READERS, read_only=True, busy_s=busy_s),
+        _sqlite_engine(url, "BEGIN IMMEDIATE", connections=1, read_only=False, busy_s=busy_s),
     )
 
 
-def _sqlite_engine(url: URL, begin: str, *, connections: int, read_only: bool) -> AsyncEngine:
+def _sqlite_engine(url: URL, begin: str, *, connections: int, read_only: bool, busy_s: float) -> AsyncEngine:
     async def connect(*_: object, **__: object) -> SqliteConnection:
         assert url.database is not None
-        return SqliteConnection(url.database, settings=_SETTINGS, read_only=read_only, busy_s=SQLITE_BUSY_S)
+        return SqliteConnection(url.database, settings=_SETTINGS, read_only=read_only, busy_s=busy_s)
 
     engine = create_async_engine(
         url, async_creator=connect, pool_size=connections, max_overflow=0, pool_timeout=WRITE_WAIT_S
@@ -90,13 +90,13 @@ def _sqlite_engine(url: URL, begin: str, *, connections: int, read_only: bool) -
 
     @event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
-        connection.exec_driver_sql(begin)  # the driver's own comes too late: before the first change only
+        connection.exec_driver_sql(begin)  # the driver begins only before the first change
 
     return engine
 
 
 def _postgresql(url: URL) -> Engines:
-    """Reads see one snapshot; writes take the lock first and see all that was committed before."""
+    """Return engines whose reads see one snapshot, and whose writes take the lock first and see all earlier commits."""
     server_settings = {"application_name": "quarterdeck", "lock_timeout": f"{int(WRITE_WAIT_S)}s"}
     write = create_async_engine(
         url,

@@ -1,4 +1,4 @@
-"""Rows of commands and of their jobs. Which change of a job is right is decided in `server/jobs/ledger.py`."""
+"""Rows of commands and of their jobs. `server/jobs/ledger.py` decides which change of a job is right."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Integer,
+    and_,
     bindparam,
     delete,
     exists,
+    false,
     func,
     insert,
     or_,
@@ -31,7 +34,7 @@ LOOKUP_ROWS = 2000
 
 
 class StoredCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command as it lies here."""
+    """A command as it is stored."""
 
     number: int = 0  #: 0 until it is stored
     id: str
@@ -48,7 +51,7 @@ class StoredCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a change of a job needs to know of it, and what it may change."""
+    """The columns of a job that a change reads or writes."""
 
     command: int
     gid: int
@@ -62,12 +65,12 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> NodeKey:
-        """On which node."""
+        """Return the key of the job's node."""
         return NodeKey(self.gid, self.nid)
 
 
-class Shown(NamedTuple):
-    """A job with what its node's agent is doing; None when there is no such node any more."""
+class JobOnNode(NamedTuple):
+    """A job with the state of its node's agent, which is None when the node was removed."""
 
     job: Job
     change: int
@@ -75,6 +78,7 @@ class Shown(NamedTuple):
     agent_state: AgentState | None
     seen_at: float
     ended: bool  #: every job of its command has its result
+    expires_at: float | None  #: when its command expires
 
 
 ROW = [job.c[name] for name in JobRow.__struct_fields__]
@@ -86,15 +90,15 @@ _NUMBERS = bindparam("numbers", type_=Integer(), expanding=True)
 async def add(
     connection: AsyncConnection, new: StoredCommand, jobs: Mapping[NodeKey, str], *, here: set[NodeKey]
 ) -> int:
-    """A new command with a job on each node (by its name); those `here` count as offered. The command's number."""
+    """Add a command with a job on each node (by its name); jobs in `here` count as offered. Return its number."""
     return (await add_all(connection, [(new, jobs)], here=here))[0]
 
 
 async def add_all(
     connection: AsyncConnection, new: Sequence[tuple[StoredCommand, Mapping[NodeKey, str]]], *, here: set[NodeKey]
 ) -> list[int]:
-    """Many at a time, each as `add` would; their numbers."""
-    ((newest, change),) = await _NEWEST.find(connection, {})  # nobody else writes until this transaction ends
+    """Add many commands at once, as `add` does; return their numbers."""
+    ((newest, change),) = await _NEWEST.find(connection, {})  # no other transaction writes until this one ends
     numbers = [newest + at for at in range(1, len(new) + 1)]
     await _ADD_COMMANDS.run(
         connection,
@@ -122,7 +126,7 @@ async def add_all(
     return numbers
 
 
-#: the last command's number, and the last change of a job that is still here; 0 for none
+#: the last command's number, and the last change of an existing job; 0 for none
 _NEWEST = Direct(
     select(
         select(func.coalesce(func.max(command.c.number), 0)).scalar_subquery(),
@@ -133,7 +137,7 @@ _ADD_COMMANDS, _ADD_JOBS = Direct(insert(command)), Direct(insert(job))
 
 
 async def find_command(connection: AsyncConnection, command_id: str) -> StoredCommand | None:
-    """One command by its id."""
+    """Return one command by its id."""
     found = await _BY_ID.find_named(connection, {"id": command_id})
     return StoredCommand(**found[0]) if found else None
 
@@ -143,29 +147,31 @@ _BY_ID = Direct(select(*COMMAND).where(command.c.id == bindparam("id")))
 
 
 async def find_ids(connection: AsyncConnection, ids: Sequence[str]) -> set[str]:
-    """Which of these ids are those of commands."""
+    """Return those of these ids that belong to commands."""
     return set((await connection.execute(select(command.c.id).where(command.c.id.in_(ids)))).scalars())
 
 
 async def has_ended(connection: AsyncConnection, number: int) -> bool:
-    """Whether all jobs of a command have their results; also when it is forgotten."""
+    """Return whether all jobs of a command have results, or the command was removed."""
     return not await _OPEN.find(connection, {"number": number})
 
 
 _OPEN = Direct(select(command.c.number).where(command.c.number == bindparam("number"), command.c.ended_at.is_(None)))
 
 
-async def find_newest(connection: AsyncConnection, limit: int) -> list[Command]:
-    """The last `limit` commands, the newest first."""
+async def find_newest(connection: AsyncConnection, limit: int, *, since: float | None = None) -> list[Command]:
+    """Return the last `limit` commands, the newest first; with `since` those from then on."""
     fields = ("number", "id", "cmd", "args", "selector", "actor", "create_time", "expires_at")
     query = select(*(command.c[name] for name in fields)).order_by(command.c.number.desc()).limit(limit)
+    if since is not None:
+        query = query.where(command.c.create_time >= since)
     rows = [dict(row) for row in (await connection.execute(query)).mappings()]
     states = await count_states(connection, [row["number"] for row in rows])
     return [Command(states=states.get(row.pop("number"), {}), **row) for row in rows]
 
 
 async def count_states(connection: AsyncConnection, numbers: Sequence[int]) -> dict[int, dict[JobState, int]]:
-    """How many jobs of each of these commands are in each state."""
+    """Return how many jobs of each of these commands are in each state."""
     found: dict[int, dict[JobState, int]] = {}
     for number, state, count in await _STATES.find(connection, {"numbers": list(numbers)}):
         found.setdefault(number, {})[state] = count
@@ -180,7 +186,7 @@ _STATES = Direct(
 
 
 async def end(connection: AsyncConnection, numbers: Sequence[int], *, now: float) -> list[StoredCommand]:
-    """Those of these commands whose last job has got its result now."""
+    """Mark those of these commands whose jobs all have results as ended; return them."""
     return [StoredCommand(**row) for row in await _END.find_named(connection, {"numbers": list(numbers), "now": now})]
 
 
@@ -197,9 +203,9 @@ _END = Direct(
 
 
 async def prune(connection: AsyncConnection, kept: int) -> int:
-    """Forgets the oldest commands that have ended, but for the newest `kept` of them; how many.
+    """Remove the oldest ended commands, except the newest `kept` of them; return how many were removed.
 
-    One whose results Redis is still to get stays.
+    Commands whose results Redis has not received yet stay.
     """
     ended = command.c.ended_at.is_not(None)
     newest = select(command.c.number).where(ended).order_by(command.c.number.desc()).offset(kept).limit(1)
@@ -215,7 +221,7 @@ async def prune(connection: AsyncConnection, kept: int) -> int:
 
 
 async def has_more_than(connection: AsyncConnection, kept: int) -> bool:
-    """Whether more than `kept` commands have ended."""
+    """Return whether more than `kept` commands have ended."""
     query = select(command.c.number).where(command.c.ended_at.is_not(None)).offset(kept).limit(1)
     return (await connection.execute(query)).first() is not None
 
@@ -225,31 +231,53 @@ async def find(
     connection: AsyncConnection,
     *,
     number: int | None = None,
-    key: NodeKey | None = None,
+    keys: Sequence[NodeKey] | None = None,
     state: JobState | None = None,
+    since: float | None = None,
     limit: int | None = None,
-) -> list[Shown]:
-    """Jobs of one command, of one node, in one state, or all: the newest command first, by node within it."""
-    query = _SHOWN.order_by(job.c.command.desc(), job.c.gid, job.c.nid).limit(limit)
+) -> list[JobOnNode]:
+    """Return jobs of one command, of some nodes, in one state, since a moment, or all.
+
+    The newest command comes first, and within it the jobs by node.
+    """
+    query = _WITH_AGENT.order_by(job.c.command.desc(), job.c.gid, job.c.nid).limit(limit)
     if number is not None:
         query = query.where(job.c.command == number)
-    if key is not None:
-        query = query.where(job.c.gid == key.gid, job.c.nid == key.nid)
+    if keys is not None:
+        query = query.where(_is_one_of(keys))
+    if since is not None:
+        query = query.where(job.c.create_time >= since)
     if state is not None:
         query = query.where(job.c.state == state)
-    return [_to_shown(row) for row in (await connection.execute(query)).mappings()]
+    return [_to_job_on_node(row) for row in (await connection.execute(query)).mappings()]
 
 
-async def find_changed(connection: AsyncConnection, number: int, *, after: int, limit: int) -> list[Shown]:
-    """The jobs of a command that changed after `after`, in the order of their changes."""
+def _is_one_of(keys: Sequence[NodeKey]) -> ColumnElement[bool]:
+    """Return the condition that a job is on one of these nodes.
+
+    Their numbers are inlined, since a fleet may have more nodes than a statement has parameters.
+    """
+    grids: dict[int, list[int]] = {}
+    for key in keys:
+        grids.setdefault(key.gid, []).append(key.nid)
+    conditions = [and_(job.c.gid == gid, job.c.nid.in_(_inlined(gid, nids))) for gid, nids in grids.items()]
+    return or_(false(), *conditions)
+
+
+def _inlined(gid: int, nids: Sequence[int]) -> BindParameter[int]:
+    return BindParameter(f"nids_{gid}", nids, type_=Integer(), expanding=True, literal_execute=True)
+
+
+async def find_changed(connection: AsyncConnection, number: int, *, after: int, limit: int) -> list[JobOnNode]:
+    """Return the jobs of a command that changed after `after`, in the order of their changes."""
     found = await _CHANGED.find_named(connection, {"number": number, "after": after, "limit": limit})
-    return [_to_shown(row) for row in found]
+    return [_to_job_on_node(row) for row in found]
 
 
 async def find_unfinished(
     connection: AsyncConnection, *, number: int | None = None, key: NodeKey | None = None
 ) -> list[JobRow]:
-    """The jobs of a command or of a node that have no result yet."""
+    """Return the jobs of a command or of a node that have no result yet."""
     where: list[ColumnElement[bool]] = [IS_UNFINISHED]
     if number is not None:
         where.append(job.c.command == number)
@@ -259,7 +287,7 @@ async def find_unfinished(
 
 
 async def find_expired(connection: AsyncConnection, *, now: float, limit: int) -> list[JobRow]:
-    """Jobs that no node was offered and whose command has expired."""
+    """Return jobs that were not offered to a node and whose command has expired."""
     query = (
         select(*ROW)
         .join_from(job, command, command.c.number == job.c.command)
@@ -270,7 +298,7 @@ async def find_expired(connection: AsyncConnection, *, now: float, limit: int) -
 
 
 async def save(connection: AsyncConnection, rows: Sequence[JobRow], *, now: float) -> None:
-    """Jobs as they are now. Each is a change of its own."""
+    """Save the current state of jobs. Each counts as one change."""
     await _SAVE.run(
         connection,
         [
@@ -299,7 +327,7 @@ _JOB = (
     "gid", "nid", "node_name", "state", "reason", "create_time", "accept_time", "last_update_time", "result",
     "change", "killed",
 )  # fmt: skip
-_SHOWN = (
+_WITH_AGENT = (
     select(
         command.c.id,
         command.c.cmd,
@@ -307,26 +335,28 @@ _SHOWN = (
         agent.c.state.label("agent_state"),
         func.coalesce(agent.c.seen_at, 0.0).label("seen_at"),
         command.c.ended_at.is_not(None).label("ended"),
+        command.c.expires_at,
     )
     .join_from(job, command, command.c.number == job.c.command)
     .join(node, (node.c.gid == job.c.gid) & (node.c.nid == job.c.nid), isouter=True)
     .join(agent, agent.c.agent_id == node.c.agent_id, isouter=True)
 )
 _CHANGED = Direct(
-    _SHOWN.where(job.c.command == bindparam("number"), job.c.change > bindparam("after"))
+    _WITH_AGENT.where(job.c.command == bindparam("number"), job.c.change > bindparam("after"))
     .order_by(job.c.change)
     .limit(bindparam("limit"))
 )
 
 
-def _to_shown(row: Mapping[Any, Any]) -> Shown:
+def _to_job_on_node(row: Mapping[Any, Any]) -> JobOnNode:
     fields = dict(row)
-    return Shown(
+    return JobOnNode(
         change=fields.pop("change"),
         killed=fields.pop("killed"),
         agent_state=fields.pop("agent_state"),
         seen_at=fields.pop("seen_at"),
         ended=fields.pop("ended"),
+        expires_at=fields.pop("expires_at"),
         job=Job(**fields),
     )
 

@@ -1,4 +1,4 @@
-"""Rows of modules. A module's build stands in its own row (`artefacts.py`), so that it is read once."""
+"""Rows of modules. A module's build is in a row of its own (`artefacts.py`), so that it is read once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quarterdeck.store.state.schema import module
 
 
 class StoredModule(NamedTuple):
-    """A module, with its build named instead of included. The names are those of the table's columns."""
+    """A module, with its build named instead of included. The fields have the names of the table's columns."""
 
     id: str
     name: str
@@ -31,13 +31,13 @@ _MODULES = select(*(module.c[name] for name in StoredModule._fields))
 
 
 async def find_all(connection: AsyncConnection) -> list[StoredModule]:
-    """Every module, in the order of their names."""
+    """Return every module, in the order of their names."""
     return [StoredModule(*row) for row in await connection.execute(_MODULES.order_by(module.c.name))]
 
 
 async def find(connection: AsyncConnection, reference: str) -> StoredModule | None:
-    """One module by name or id."""
-    if not reference.isprintable():  # no name is; and PostgreSQL takes no NUL
+    """Return one module by name or id."""
+    if not reference.isprintable():  # names are printable, and PostgreSQL refuses NUL
         return None
     query = _MODULES.where(or_(module.c.name == reference, module.c.id == reference))
     row = (await connection.execute(query)).first()
@@ -45,15 +45,15 @@ async def find(connection: AsyncConnection, reference: str) -> StoredModule | No
 
 
 async def add(connection: AsyncConnection, new: StoredModule) -> None:
-    """A new module."""
+    """Add a module."""
     await connection.execute(insert(module).values(**new._asdict()))
 
 
 async def change(connection: AsyncConnection, changed: StoredModule) -> None:
-    """The module of this id is now like this."""
+    """Replace the module of this id."""
     await connection.execute(update(module).where(module.c.id == changed.id).values(**changed._asdict()))
 
 
 async def remove(connection: AsyncConnection, module_id: str) -> None:
-    """The module and its instances are gone."""
+    """Remove the module and its instances."""
     await connection.execute(delete(module).where(module.c.id == module_id))

@@ -1,11 +1,11 @@
-"""Jobs as their node is told of them and speaks of them: those it is to have, and those it names."""
+"""Jobs as their node sees them: those to offer to it, and those that it names."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import String, bindparam, select, update
+from sqlalchemy import String, Text, bindparam, or_, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.nodes import NodeKey
@@ -24,7 +24,7 @@ class Offered(NamedTuple):
 
 
 class Named(NamedTuple):
-    """A job with its command's word, and which agent stands for its node now."""
+    """A job with its command's name, and the agent that represents its node now."""
 
     row: JobRow
     cmd: str
@@ -35,7 +35,7 @@ _IDS = bindparam("ids", type_=String(), expanding=True)
 
 
 async def find_named(connection: AsyncConnection, key: NodeKey, ids: Collection[str]) -> dict[str, Named]:
-    """A node's jobs by the ids of their commands."""
+    """Return a node's jobs by the ids of their commands."""
     found: dict[str, Named] = {}
     for part in _parts(list(ids)):
         for fields in await _NAMED.find_named(connection, {"gid": key.gid, "nid": key.nid, "ids": part}):
@@ -45,7 +45,7 @@ async def find_named(connection: AsyncConnection, key: NodeKey, ids: Collection[
 
 
 _named = command.alias()
-#: the numbers come from a query of their own: joined alone, SQLite would go through every job that the node ever had
+#: the numbers come from a separate query: in a single join, SQLite would read every job that the node ever had
 _NAMED = Direct(
     select(command.c.id, command.c.cmd, node.c.agent_id, *ROW)
     .join_from(job, command, command.c.number == job.c.command)
@@ -59,7 +59,7 @@ _NAMED = Direct(
 
 
 async def find_offers(connection: AsyncConnection, key: NodeKey, *, after: int, limit: int) -> list[Offered]:
-    """The first `limit` jobs of a node without a result whose command's number is above `after`."""
+    """Return the first `limit` jobs of a node that have no result and whose command's number is above `after`."""
     wanted = {"gid": key.gid, "nid": key.nid, "after": after, "limit": limit}
     return [_offered(key, fields) for fields in await _OFFERS.find_named(connection, wanted)]
 
@@ -84,7 +84,7 @@ _OFFERS = Direct(
 
 
 async def find_killed(connection: AsyncConnection, key: NodeKey) -> list[str]:
-    """The ids of a node's jobs whose end somebody asked for and that have no result yet."""
+    """Return the ids of a node's jobs that are to be killed and have no result yet."""
     return [id_ for (id_,) in await _KILLED.find(connection, {"gid": key.gid, "nid": key.nid})]
 
 
@@ -96,8 +96,33 @@ _KILLED = Direct(
 )
 
 
+async def names_content(connection: AsyncConnection, key: NodeKey, sha256: str) -> bool:
+    """Return whether an open job of the node names this content: as its file, its script, or its input."""
+    wanted = {"gid": key.gid, "nid": key.nid, "sha256": sha256, "text": f"%{sha256}%"}
+    found = await _NAMING.find_named(connection, wanted)
+    return any(
+        sha256 in (row["script"], row["args"].get("sha256" if row["cmd"] == "put_file" else "stdin_sha256"))
+        for row in found
+    )
+
+
+_NAMING = Direct(
+    select(command.c.cmd, command.c.script, command.c.args)
+    .join_from(job, command, command.c.number == job.c.command)
+    .where(
+        IS_UNFINISHED,
+        job.c.gid == bindparam("gid"),
+        job.c.nid == bindparam("nid"),
+        or_(
+            command.c.script == bindparam("sha256"),
+            type_coerce(command.c.args, Text).like(bindparam("text", type_=Text)),
+        ),
+    )
+)
+
+
 async def set_offered(connection: AsyncConnection, offers: Sequence[Offered]) -> None:
-    """These jobs are about to be offered to their nodes."""
+    """Record that these jobs are about to be offered to their nodes."""
     keys = [{"b_command": each.command.number, "b_gid": each.key.gid, "b_nid": each.key.nid} for each in offers]
     await _SET_OFFERED.run(connection, keys)
 
@@ -106,6 +131,6 @@ _SET_OFFERED = Direct(update(job).where(THIS).values(offered=True))
 
 
 def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """As many at a time as one statement may name."""
+    """Yield the ids in groups that one statement may name."""
     for start in range(0, len(ids), LOOKUP_ROWS):
         yield ids[start : start + LOOKUP_ROWS]

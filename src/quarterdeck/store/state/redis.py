@@ -1,4 +1,4 @@
-"""Rows of commands that came through Redis: what is kept beside the command, and which of its results are there."""
+"""Rows of commands that came through Redis: additional columns of the command, and which results were delivered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quarterdeck.store.state.schema import command, job, redis_command
 
 
 class Queued(NamedTuple):
-    """What came with a command."""
+    """The additional columns of a command."""
 
     digest: str
     tags: str
@@ -22,7 +22,7 @@ class Queued(NamedTuple):
 
 
 class Undelivered(NamedTuple):
-    """A job that has its result, with what the result says of its command."""
+    """A job that has its result, with the values that the delivered result states about its command."""
 
     command: int
     change: int
@@ -39,14 +39,14 @@ class Undelivered(NamedTuple):
 
 
 async def add_all(connection: AsyncConnection, queued: Mapping[int, Queued]) -> None:
-    """New commands, by their numbers."""
+    """Add rows for new commands, by their numbers."""
     if queued:
         rows = [{"command": number, "delivered": 0, **each._asdict()} for number, each in queued.items()]
         await connection.execute(insert(redis_command), rows)
 
 
 async def find_digests(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, str]:
-    """The digests of those of these commands that there are; "" of one that came another way."""
+    """Return the digests of those of these commands that exist; "" for one that came another way."""
     query = (
         select(command.c.id, redis_command.c.digest)
         .join_from(command, redis_command, redis_command.c.command == command.c.number, isouter=True)
@@ -58,7 +58,7 @@ async def find_digests(connection: AsyncConnection, ids: Sequence[str]) -> dict[
 async def find_undelivered(
     connection: AsyncConnection, *, numbers: Sequence[int] | None, limit: int
 ) -> list[Undelivered]:
-    """The first `limit` results that are not delivered, of these commands or of all, in the order they came."""
+    """Return the first `limit` results that are not delivered, of these commands or of all, in the order they came."""
     query = (
         select(
             job.c.command,
@@ -86,7 +86,7 @@ async def find_undelivered(
 
 
 async def set_delivered(connection: AsyncConnection, changes: Mapping[int, int]) -> None:
-    """Command → the last of its changes whose result was delivered."""
+    """Store, by command, the last of its changes whose result was delivered."""
     await connection.execute(
         update(redis_command)
         .where(redis_command.c.command == bindparam("b_command"))

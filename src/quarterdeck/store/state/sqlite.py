@@ -1,9 +1,10 @@
-"""A SQLite connection for SQLAlchemy's asyncio engine: brief things are done where they are asked for.
+"""A SQLite connection for SQLAlchemy's asyncio engine that runs short statements in the event loop's thread.
 
-A lookup in SQLite takes some microseconds, a thread that is woken for it and wakes the event loop again a hundred times
-that. So a statement runs at once, in the event loop's thread; a read that is not done within a moment is begun anew in
-a thread of the connection's own, and so is what finds the file locked by another process. Commits, which wait for
-the disk, always run there. Owns one connection; has the shape of aiosqlite's, for which SQLAlchemy has an adapter.
+A lookup in SQLite takes a few microseconds; waking a thread for it, and the event loop again, takes a hundred times as
+long. So a statement runs at once, in the event loop's thread; a read that takes longer than `BRIEF_S` is restarted in
+the connection's own thread, and so is a statement that finds the file locked by another process. Commits, which wait
+for the disk, always run there. Owns one connection; has the interface of aiosqlite's, which SQLAlchemy has an adapter
+for.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 Parameters = Sequence[Any]
 
-#: how long a statement that only reads may keep the event loop
+#: how long a statement that only reads may block the event loop
 BRIEF_S = 0.003
 #: instructions of SQLite's machine between two looks at the clock: about 50 µs
 _INSTRUCTIONS = 2000
@@ -26,25 +27,26 @@ _ELSEWHERE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_INTERRUPT})
 
 
 class Connection:
-    """One connection to the file at `path`. `settings` are pragmas; with `read_only` it changes nothing.
+    """One connection to the file at `path`. `settings` are pragmas; with `read_only` it refuses changes.
 
-    `busy_s`: how long it waits, in its thread, for another process to let go of the file.
+    `busy_s`: how long it waits, in its thread, for another process to unlock the file.
     """
 
     def __init__(self, path: str, *, settings: Sequence[str], read_only: bool, busy_s: float) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state-store")
-        # one thing at a time is the caller's promise, whichever thread does it
+        # the caller guarantees one statement at a time, whichever thread runs it
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
         self._busy_ms = int(1000 * busy_s)
         self._deadline = float("inf")
         self._elsewhere: asyncio.Future[Any] | None = None
+        self._closing, self._closed = False, Future[None]()
         for setting in (*settings, *(("query_only=ON",) if read_only else ())):
             self._patiently(lambda setting=setting: self._connection.execute(f"PRAGMA {setting}"))
-        if read_only:  # of what changes the store, half would be undone
+        if read_only:  # an interrupted change would be half undone
             self._connection.set_progress_handler(lambda: time.monotonic() > self._deadline, _INSTRUCTIONS)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """The result of `work`: at once if it is brief, else from the thread."""
+        """Return the result of `work`: at once if it is brief, else from the thread."""
         await self._settled()
         self._deadline = time.monotonic() + BRIEF_S
         try:
@@ -57,35 +59,43 @@ class Connection:
         return await self._aside(lambda: self._patiently(work))
 
     def cursor(self) -> Cursor:
-        """A cursor."""
+        """Return a cursor."""
         return Cursor(self, self._connection.cursor())
 
     async def commit(self) -> None:
-        """On disk when it returns."""
+        """Commit; return when the commit is on disk."""
         if self._connection.in_transaction:
-            await self._aside(self._connection.commit)  # never for another process: it has the write lock
+            await self._aside(self._connection.commit)  # waits for no other process: this one has the write lock
 
     async def rollback(self) -> None:
-        """As it was before the transaction."""
+        """Undo the transaction."""
         await self._settled()
         self._connection.rollback()
 
     async def close(self) -> None:
-        """Let go of the file."""
-        await self._aside(self._connection.close)
-        self._thread.shutdown(wait=False)
+        """Close the file, after the statement that runs now."""
+        self.stop()
+        await asyncio.shield(asyncio.wrap_future(self._closed))
 
     def stop(self) -> None:
-        """The same where nobody can wait."""
-        self._thread.submit(self._connection.close)
-        self._thread.shutdown(wait=False)
+        """Close the file where nothing can be awaited. A second call changes nothing: SQLAlchemy tries both ways."""
+        if not self._closing:
+            self._closing = True
+            self._thread.submit(self._close)
+            self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
+        try:
+            self._connection.close()
+        finally:
+            self._closed.set_result(None)
 
     async def create_function(self, *arguments: Any, **named: Any) -> None:
-        """A function for statements."""
+        """Create a SQL function for statements."""
         self._connection.create_function(*arguments, **named)
 
     async def _aside(self, work: Callable[[], T]) -> T:
-        """In the thread. Whoever gives up waiting does not end it: what comes next waits for its end."""
+        """Run `work` in the thread. A cancelled caller does not end it: the next call waits for its end."""
         await self._settled()
         done = self._elsewhere = asyncio.get_running_loop().run_in_executor(self._thread, work)
         return await asyncio.shield(done)
@@ -107,7 +117,7 @@ class Connection:
 
 
 class Cursor:
-    """What a statement found, all of it."""
+    """All rows that a statement found."""
 
     def __init__(self, connection: Connection, cursor: sqlite3.Cursor) -> None:
         self._connection = connection
@@ -129,36 +139,36 @@ class Cursor:
         return self
 
     async def executemany(self, statement: str, parameters: Iterable[Parameters]) -> Self:
-        """Run one statement for each of these."""
+        """Run one statement for each of these parameters."""
         every = list(parameters)
         await self._connection.run(lambda: self._cursor.executemany(statement, every))
         return self
 
     async def fetchall(self) -> list[Any]:
-        """The rows."""
+        """Return the rows."""
         return self._rows
 
     @property
     def rows(self) -> list[Any]:
-        """The rows."""
+        """Return the rows."""
         return self._rows
 
     async def close(self) -> None:
-        """Forget the rows."""
+        """Discard the rows."""
         self._cursor.close()
         self._rows = []
 
     @property
     def description(self) -> Any:
-        """The columns, or None when the statement finds nothing."""
+        """Return the columns, or None when the statement returns none."""
         return self._cursor.description
 
     @property
     def rowcount(self) -> int:
-        """Rows changed."""
+        """Return the number of changed rows."""
         return self._cursor.rowcount
 
     @property
     def lastrowid(self) -> int | None:
-        """The last row added."""
+        """Return the id of the last added row."""
         return self._cursor.lastrowid

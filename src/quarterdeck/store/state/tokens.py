@@ -1,14 +1,16 @@
-"""Rows of join tokens and API tokens. No secret is ever among them."""
+"""Rows of join tokens and API tokens. They never contain a secret."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from quarterdeck.model.tokens import ApiToken, JoinToken
+from quarterdeck.store.state import logins
 from quarterdeck.store.state.schema import api_token, join_token
 
 _JOIN = select(*(join_token.c[name] for name in JoinToken.__struct_fields__))
@@ -22,13 +24,13 @@ class StoredApiToken(NamedTuple):
 
 
 async def add_join(connection: AsyncConnection, new: JoinToken, *, certificate_pem: bytes) -> None:
-    """A new join token."""
+    """Add a join token."""
     fields = msgspec.structs.asdict(new)
     await connection.execute(insert(join_token).values(**fields, certificate_pem=certificate_pem, key_sha256=""))
 
 
 async def find_join(connection: AsyncConnection, token_id: str) -> tuple[JoinToken, str] | None:
-    """A join token, and the SHA-256 of the public key it was used with ("" when it was not)."""
+    """Return a join token, and the SHA-256 of the public key it was used with ("" when it is unused)."""
     query = _JOIN.add_columns(join_token.c.key_sha256).where(join_token.c.id == token_id)
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
@@ -39,19 +41,19 @@ async def find_join(connection: AsyncConnection, token_id: str) -> tuple[JoinTok
 
 
 async def find_all_join(connection: AsyncConnection) -> list[JoinToken]:
-    """Every join token, the newest first."""
+    """Return every join token, the newest first."""
     rows = await connection.execute(_JOIN.order_by(join_token.c.created_at.desc(), join_token.c.id))
     return [JoinToken(**row) for row in rows.mappings()]
 
 
 async def join_certificates(connection: AsyncConnection, *, expired_after: float) -> list[bytes]:
-    """The certificates of tokens that expire (or did) after that moment, used ones too."""
+    """Return the certificates of tokens that expire after that moment, used ones included."""
     query = select(join_token.c.certificate_pem).where(join_token.c.expires_at > expired_after)
     return list((await connection.execute(query)).scalars())
 
 
 async def use_join(connection: AsyncConnection, token_id: str, *, agent_id: str, key_sha256: str, now: float) -> None:
-    """The token has joined a node."""
+    """Record that the token was used to join a node."""
     await connection.execute(
         update(join_token)
         .where(join_token.c.id == token_id)
@@ -60,19 +62,19 @@ async def use_join(connection: AsyncConnection, token_id: str, *, agent_id: str,
 
 
 async def remove_join(connection: AsyncConnection, token_id: str) -> bool:
-    """Whether there was such a token."""
-    if not token_id.isprintable():  # no id is; and PostgreSQL takes no NUL
+    """Remove a join token; return whether it existed."""
+    if not token_id.isprintable():  # ids are printable, and PostgreSQL refuses NUL
         return False
     return (await connection.execute(delete(join_token).where(join_token.c.id == token_id))).rowcount > 0
 
 
 async def add_api(connection: AsyncConnection, new: ApiToken, *, secret_sha256: str) -> None:
-    """A new API token."""
+    """Add an API token."""
     await connection.execute(insert(api_token).values(**msgspec.structs.asdict(new), secret_sha256=secret_sha256))
 
 
 async def find_all_api(connection: AsyncConnection) -> list[StoredApiToken]:
-    """Every API token with its hash, in the order of their names."""
+    """Return every API token with its hash, in the order of their names."""
     rows = await connection.execute(select(api_token).order_by(api_token.c.name))
     found: list[StoredApiToken] = []
     for row in rows.mappings():
@@ -82,8 +84,19 @@ async def find_all_api(connection: AsyncConnection) -> list[StoredApiToken]:
     return found
 
 
+async def set_used_api(connection: AsyncConnection, used: Mapping[str, float]) -> None:
+    """Set the time of the last use of these tokens, unless a later one is stored. Ids of removed tokens are ignored."""
+    statement = (
+        update(api_token)
+        .where(api_token.c.id == bindparam("token"), func.coalesce(api_token.c.used_at, 0.0) < bindparam("at"))
+        .values(used_at=bindparam("at"))
+    )
+    await connection.execute(statement, [{"token": id_, "at": at} for id_, at in used.items()])
+
+
 async def remove_api(connection: AsyncConnection, token_id: str) -> bool:
-    """Whether there was such a token."""
-    if not token_id.isprintable():  # no id is; and PostgreSQL takes no NUL
+    """Remove an API token with its logins; return whether it existed."""
+    if not token_id.isprintable():  # ids are printable, and PostgreSQL refuses NUL
         return False
+    await logins.remove_of_token(connection, token_id)
     return (await connection.execute(delete(api_token).where(api_token.c.id == token_id))).rowcount > 0

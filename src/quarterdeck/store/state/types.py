@@ -1,7 +1,7 @@
-"""Column types: how a word of the model is kept in a row. Nothing here knows a table.
+"""Column types: how a value of the model is stored in a row. They do not depend on any table.
 
-A struct that no query looks into is one JSON text (`Json`); an enum is its own word (`Word`). Both read back as the
-model's type, so that no row class stands beside the struct.
+A struct that no query searches is stored as JSON text (`Json`); an enum as its value (`Word`). Both are read back as
+the model's type, so that no separate row class is needed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Json(TypeDecorator[T]):
         self.kind = kind
 
     def process_bind_param(self, value: T | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """The JSON text of `value`."""
+        """Return the JSON text of `value`."""
         return None if value is None else msgspec.json.encode(value).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> T | None:  # noqa: ARG002
-        """The value that was stored."""
+        """Return the value that was stored."""
         return None if value is None else msgspec.json.decode(value, type=self.kind)
 
 
 class Word(TypeDecorator[E]):
-    """A member of a `StrEnum`, kept as its value."""
+    """A member of a `StrEnum`, stored as its value."""
 
     impl = String
     cache_ok = True
@@ -47,9 +47,9 @@ class Word(TypeDecorator[E]):
         self.kind = kind
 
     def process_bind_param(self, value: E | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """The member's value."""
+        """Return the member's value."""
         return None if value is None else value.value
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:  # noqa: ARG002
-        """The member."""
+        """Return the member."""
         return None if value is None else self.kind(value)

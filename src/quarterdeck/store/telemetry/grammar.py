@@ -1,4 +1,4 @@
-"""What a statement reads: the engine's own parser says it, and this decides whether it may run.
+"""Decides whether a statement may run, from the syntax tree of the engine's own parser.
 
 Three things make a query read-only, none of which is a pattern matched against its text. The session it runs in has
 `readonly = 1`, which no statement in it can lift (`readers`). The engine's parser turns the text into exactly one
@@ -14,21 +14,8 @@ from typing import Any, cast
 
 from quarterdeck.model.errors import BadQuery
 from quarterdeck.model.struct import Struct
+from quarterdeck.store.telemetry.functions import TABLE_FUNCTIONS
 
-#: functions that reach beyond their arguments: files, the network, the server's own settings
-FORBIDDEN_FUNCTIONS = frozenset(
-    {
-        *("file", "filesystemavailable", "filesystemcapacity", "filesystemunreserved", "catboostevaluate"),
-        *("joinget", "joingetornull", "hascolumnintable", "getserversetting", "getclienthttpheader", "getmacro"),
-        *("showcertificate", "generateserialid", "aiclassify", "aiembed", "aiextract", "aifilter", "aigenerate"),
-        *("airedact", "aisimilarity", "aitranslate"),
-    }
-)
-#: functions that may stand where a table stands: they make rows from their arguments
-TABLE_FUNCTIONS = frozenset(
-    {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "generaterandom", "primes"}
-    | {"values", "sqlstandardvalues", "view", "null"}
-)
 ONLY_SELECT = "Only SELECT and EXPLAIN can be run here; tables and their columns are listed by `qd tables`."
 _FORMAT_HINT = "Ask for the format with the request: json, csv or arrow."
 
@@ -37,25 +24,29 @@ class Statement(Struct, frozen=True, kw_only=True):
     """A statement that may run: its text written out from the tree, and what it refers to."""
 
     sql: str
-    tables: tuple[str, ...]  #: what it reads, but for what it defines itself
-    mentioned: tuple[str, ...]  #: names to the right of IN: read too where they are tables
+    tables: tuple[str, ...]  #: the tables that it reads, except those that it defines itself
+    mentioned: tuple[str, ...]  #: names to the right of IN, which are read too where they are tables
     parameters: tuple[str, ...]
 
 
 class Grammar:
-    """What may be said to one engine: `database` is ours, `foreign` are its others; `higher_order` functions call
-    functions by name."""
+    """The rules for statements to one engine. `database` is ours, `foreign` are the engine's other databases; `refused`
+    functions may not be called (see `functions`), and `higher_order` ones call functions by name.
+    """
 
-    def __init__(self, *, database: str, foreign: Iterable[str], higher_order: Iterable[str]) -> None:
+    def __init__(
+        self, *, database: str, foreign: Iterable[str], refused: Iterable[str], higher_order: Iterable[str]
+    ) -> None:
         self._database = database
         self._foreign = frozenset(name.lower() for name in foreign)
+        self._refused = frozenset(refused)
         self._higher_order = frozenset(name.lower() for name in higher_order)
 
     def statement(self, tree: dict[str, Any], sql: str) -> Statement:
-        """The statement of the tree, or `BadQuery` with what is wrong."""
+        """Return the statement of the tree; raise `BadQuery` with the reason when it may not run."""
         _check_root(tree)
         found: dict[str, dict[str, None]] = {"table": {}, "own": {}, "mentioned": {}, "parameter": {}}
-        for node in _nodes(tree):
+        for node in nodes(tree):
             match node.get("type"):
                 case "SetQuery":
                     raise BadQuery("SETTINGS cannot be part of the query.", hint="Limits come with the request.")
@@ -68,7 +59,7 @@ class Grammar:
                 case "QueryParameter":
                     found["parameter"][_parameter(node)] = None
                 case "ColumnsApplyTransformer":
-                    _check_function(str(node.get("func_name", "")))
+                    self._check_function(str(node.get("func_name", "")))
                 case "Function":
                     found["mentioned"] |= dict.fromkeys(self._called(node))
                 case _:
@@ -81,7 +72,7 @@ class Grammar:
         )
 
     def expression(self, tree: dict[str, Any]) -> None:
-        """Checks that the tree is `SELECT (…)` with one expression in it and nothing around it, or `BadQuery`."""
+        """Check that the tree is `SELECT (…)` with exactly one expression, or raise `BadQuery`."""
         self.statement(tree, "")
         selects = tree["list_of_selects"]["children"]
         select = selects[0]
@@ -99,24 +90,34 @@ class Grammar:
         return parts[-1]
 
     def _called(self, node: dict[str, Any]) -> list[str]:
-        """Checks a call; the names in it that the engine takes for tables if there are such: those right of IN."""
+        """Check a call; return the names in it that the engine would take for tables: those to the right of IN."""
         name = str(node["name"]).lower()
-        _check_function(name)
+        self._check_function(name)
         arguments = cast("list[dict[str, Any]]", node.get("arguments", {}).get("children", []))
         names = [argument for argument in arguments if argument.get("type") == "Identifier"]
         if name in self._higher_order:
             for argument in names:
-                _check_function(argument["name"])
+                self._check_function(argument["name"])
+        for argument in names:
+            self._check_place(argument)
         if not name.endswith("in") or not names or names[-1] is not arguments[-1]:
             return []
         parts: list[str] = names[-1].get("name_parts", [names[-1]["name"]])
-        if len(parts) > 1 and parts[0].lower() in self._foreign:
-            raise _not_ours(parts)
         return [parts[-1]] if len(parts) == 1 or parts[0] == self._database else []
 
+    def _check_place(self, identifier: dict[str, Any]) -> None:
+        """Raise if an argument names something in another database, whatever the function would do with it."""
+        parts: list[str] = identifier.get("name_parts", [identifier["name"]])
+        if len(parts) > 1 and parts[0].lower() in self._foreign:
+            raise _not_ours(parts)
 
-def _nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every node of the tree, parents before their children."""
+    def _check_function(self, name: str) -> None:
+        if name.lower() in self._refused:
+            raise BadQuery(f"The function {name} cannot be used here: it reads more than tables.")
+
+
+def nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every node of the tree, parents before their children."""
     waiting: list[Any] = [tree]
     while waiting:
         node = waiting.pop()
@@ -138,11 +139,6 @@ def _check_root(tree: dict[str, Any]) -> None:
             raise BadQuery("INTO OUTFILE would write on the server.", hint=_FORMAT_HINT)
         if "format_ast" in part:
             raise BadQuery("FORMAT cannot be part of the query.", hint=_FORMAT_HINT)
-
-
-def _check_function(name: str) -> None:
-    if name.lower() in FORBIDDEN_FUNCTIONS:
-        raise BadQuery(f"The function {name} cannot be used here: it reads more than tables.")
 
 
 def _check_table_function(name: str) -> None:

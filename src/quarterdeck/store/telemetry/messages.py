@@ -1,7 +1,7 @@
-"""Messages that were forwarded: the table `messages`, read with the filters that nodes know too.
+"""Reads forwarded messages from the table `messages`, with the same filters as nodes.
 
-Owns the SQL and the way from a row back to a message. Rows are read in the order of their time, node and id, a page at
-a time; a row's bytes that were not UTF-8 are not there any more. It blocks.
+Owns the SQL and the conversion of a row to a message. Rows are read in the order of their time, node and id, one page
+at a time; bytes that were not UTF-8 are lost in a row. It blocks.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from quarterdeck.store.telemetry.clickhouse import TelemetryStore
 from quarterdeck.store.telemetry.readers import Limits
 from quarterdeck.store.telemetry.schema import quoted
 
-_LIMITS = Limits(rows=100_000, time_s=30, memory_bytes=500_000_000)
+_LIMITS = Limits(rows=100_000, time_s=30, memory_bytes=200_000_000, answer_bytes=50_000_000)
 _MILLISECONDS = "toUnixTimestamp64Milli(time)"
 #: times the engine's type can hold, in milliseconds; 64 bits of nanoseconds
 _FIRST_MS, _LAST_MS = 0, 9_200_000_000_000
 
 
 class RowPlace(NamedTuple):
-    """Where a row is in the order."""
+    """The place of a row in the order."""
 
     epoch: int
     gid: int
@@ -32,7 +32,7 @@ class RowPlace(NamedTuple):
 
 
 def place_of(message: NodeMessage) -> RowPlace:
-    """Its place among the rows, which also tells it from every other message."""
+    """Return the message's place among the rows, which also identifies it."""
     return RowPlace(message.epoch, message.gid, message.nid, message.id)
 
 
@@ -61,7 +61,7 @@ def find_messages(
     after: RowPlace | None,
     limit: int,
 ) -> Sequence[NodeMessage]:
-    """The next `limit` rows that match, after `after`, of these nodes or, without any named, of all."""
+    """Return the next `limit` matching rows after `after`, of these nodes, or of all when none is named."""
     where, parameters = _conditions(wanted)
     if nodes is not None:
         named = sorted(set(nodes))
@@ -79,7 +79,7 @@ def find_messages(
         f" FROM {quoted(MESSAGES_TABLE.name)} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT {int(limit)}"
     )
     body = store.query(statement, shape="JSONCompact", limits=_LIMITS, parameters=parameters)
-    # numbers of 64 bits come as texts from some engines
+    # some engines return 64-bit numbers as texts
     found = msgspec.json.decode(body, type=_Rows, strict=False).data
     return [NodeMessage(**msgspec.structs.asdict(row)) for row in found]
 

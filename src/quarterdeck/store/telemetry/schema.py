@@ -1,18 +1,18 @@
-"""How a table is stored: the engine's types, and the statements that make a table or change it to a newer version.
+"""The storage of a table: the engine's types, and the statements that create a table or change it to a newer version.
 
 Columns come and go with module versions while their rows stay, so a change never drops anything:
 
     a new column          is added; old rows have its type's zero value
-    a column gone         stays; new rows have its type's zero value
+    a removed column      stays; new rows have its type's zero value
     a wider type          changes the column in place
     a narrower type       keeps the column: what is stored is wide enough
     any other type        renames the old column to `<name>__<old type>` and adds the new one
-    the same, in the key  renames the whole table to `<table>__<n>` and begins a new one: a key cannot be changed
+    the same, in the key  renames the whole table to `<table>__<n>` and creates a new one: a key cannot be changed
 
-Going back to a version renames its columns back. Every table also has `_insert`: the insert that wrote the row, by
+Going back to a version renames its columns back. Every table also has `_insert`, the insert that wrote the row, by
 which inserts are recognised after a crash. It is computed from the ephemeral `_group`, so `SELECT *` leaves it out.
-It is the moment of the insert in nanoseconds, and tables are partitioned by its day: an insert is always one part
-and so happens as a whole, and rows with wild clocks cannot scatter over thousands of partitions.
+Its value is the time of the insert in nanoseconds, and tables are partitioned by its day: an insert is always one part
+and so is atomic, and rows with wrong clocks cannot scatter over thousands of partitions.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ _TYPES = {
     ColumnType.DURATION: "Int64",
     ColumnType.IPV4: "IPv4",
     ColumnType.IPV6: "IPv6",
+    ColumnType.IP: "String",
     ColumnType.MAC: "String",
     ColumnType.ENUM: "LowCardinality(String)",
     ColumnType.JSON: "String",
@@ -60,7 +61,7 @@ _MANTISSA_BITS = {32: 24, 64: 53}
 
 
 class StoredColumn(Struct, frozen=True, kw_only=True):
-    """A column as the engine has it."""
+    """A column as the engine stores it."""
 
     type: str
     comment: str = ""
@@ -68,15 +69,15 @@ class StoredColumn(Struct, frozen=True, kw_only=True):
 
 
 class StoredTable(Struct, frozen=True, kw_only=True):
-    """A table as the engine has it."""
+    """A table as the engine stores it."""
 
     columns: dict[str, StoredColumn]
-    definition: str  #: the engine's own words for engine, keys and TTL
+    definition: str  #: the engine's definition of engine, keys and TTL
     comment: str = ""
 
 
 def check(table: Table) -> Table:
-    """The table, or `BadManifest` when it cannot be stored."""
+    """Return the table; raise `BadManifest` when it cannot be stored."""
     names = [column.name for column in table.columns]
     if not NAME_PATTERN.fullmatch(table.name):
         raise BadManifest(f"'{table.name}' cannot be a table: names match {NAME_PATTERN.pattern}.")
@@ -97,17 +98,17 @@ def check(table: Table) -> Table:
 
 
 def quoted(name: str) -> str:
-    """A name as the engine reads it."""
+    """Return a name quoted for the engine."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 def literal(text: str) -> str:
-    """A text as the engine reads it."""
+    """Return a text as a literal of the engine."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def store_type(column: Column) -> str:
-    """The engine's type of a column."""
+    """Return the engine's type of a column."""
     if column.type is ColumnType.LIST:
         return f"Array({_item_type(column)})"
     if column.type is ColumnType.MAP:
@@ -118,13 +119,13 @@ def store_type(column: Column) -> str:
 
 
 def all_columns(table: Table) -> tuple[Column, ...]:
-    """The columns of a stored row: those of the table, and those the server adds, after `time`."""
+    """Return the columns of a stored row: those of the table, with those that the server adds after `time`."""
     first = [column for column in table.columns if column.name == TIME_COLUMN]
     return (*first, *SERVER_COLUMNS, *(column for column in table.columns if column.name != TIME_COLUMN))
 
 
 def create_statement(table: Table) -> str:
-    """The statement that makes the table; it must have passed `check`."""
+    """Return the statement that creates the table, which must have passed `check`."""
     lines = [_definition(column) for column in all_columns(table)]
     lines += [
         f"{GROUP_COLUMN} UInt64 EPHEMERAL",
@@ -144,12 +145,12 @@ def create_statement(table: Table) -> str:
 
 
 def ttl_expression(table: Table) -> str:
-    """When a row's time is over. In seconds, because nanoseconds overflow for times far in the future."""
+    """Return when a row expires. In seconds, because nanoseconds overflow for times far in the future."""
     return f"toDateTime64({TIME_COLUMN}, 0) + toIntervalSecond({table.retention_s})"
 
 
 def change_statements(table: Table, stored: StoredTable) -> list[str]:
-    """The statements that make the stored table take rows of `table`, unless it `must_begin_anew`."""
+    """Return the statements after which the stored table accepts rows of `table`, unless it `must_begin_anew`."""
     actions: list[str] = []
     for column in all_columns(table):
         name, wanted, there = quoted(column.name), store_type(column), stored.columns.get(column.name)
@@ -169,7 +170,7 @@ def change_statements(table: Table, stored: StoredTable) -> list[str]:
 
 
 def must_begin_anew(table: Table, stored: StoredTable) -> bool:
-    """Whether a column of the order key changes its type: then the stored table is renamed and a new one made."""
+    """Return whether a column of the order key changes its type, so that a new table must be created."""
     for column in all_columns(table):
         there, wanted = stored.columns.get(column.name), store_type(column)
         if there is not None and there.key and not widens(wanted, there.type):
@@ -178,7 +179,7 @@ def must_begin_anew(table: Table, stored: StoredTable) -> bool:
 
 
 def alternatives(column: Column, columns: Mapping[str, StoredColumn]) -> Sequence[str]:
-    """Columns of `columns` that hold an earlier version's values of `column` and can hold its values now."""
+    """Return the columns that hold an earlier version's values of `column` and can hold its values now."""
     wanted = store_type(column)
     return [
         name
@@ -188,7 +189,7 @@ def alternatives(column: Column, columns: Mapping[str, StoredColumn]) -> Sequenc
 
 
 def widens(narrow: str, wide: str) -> bool:
-    """Whether every value of the engine's type `narrow` is also one of `wide`."""
+    """Return whether every value of the engine's type `narrow` is also one of `wide`."""
     if narrow == wide:
         return True
     for outer in ("LowCardinality", "Array", "Map"):
@@ -243,7 +244,7 @@ def _inner(kind: str) -> str:
 
 
 def _suffix(kind: str) -> str:
-    """A type as the end of a column's name: Int64 → int64, LowCardinality(String) → string, Array(IPv4) → list_ipv4."""
+    """Return a type as a suffix: Int64 → int64, LowCardinality(String) → string, Array(IPv4) → list_ipv4."""
     for outer, word in (("LowCardinality", ""), ("Array", "list_"), ("Map", "map_")):
         if kind.startswith(outer + "("):
             return word + _suffix(_inner(kind))

@@ -1,6 +1,6 @@
-"""Sessions with the engine: how one is opened, embedded or on a server, and what we use of it.
+"""Sessions with the engine: how one is opened, embedded or on a server, and the interface that we use.
 
-It owns the drivers' options. It never runs a statement.
+Owns the drivers' options. It never runs a statement.
 """
 
 from __future__ import annotations
@@ -49,12 +49,14 @@ _get_client: Callable[..., Session] = cast("Any", clickhouse_connect).get_client
 
 
 def embedded(path: Path, memory_bytes: int) -> Connect:
-    """Sessions with the engine in this process, whose files are below `path`."""
+    """Return a function that opens sessions with the engine in this process, whose files are below `path`."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     options = {
         "max_server_memory_usage": memory_bytes,
         "mark_cache_size": _MARK_CACHE_BYTES,
         "background_pool_size": _MERGE_THREADS,
+        # rows that belong to no table are damage that may still be repaired: they are not removed
+        "database_catalog_unused_dir_cleanup_period_sec": 0,
     }
 
     def connect(settings: Mapping[str, object]) -> Session:
@@ -77,7 +79,7 @@ def embedded(path: Path, memory_bytes: int) -> Connect:
 
 
 def remote(url: str) -> tuple[Connect, str]:
-    """Sessions with the server at "http(s)://user:password@host:port/database", and the database."""
+    """Return a function that opens sessions with "http(s)://user:password@host:port/database", and the database."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise BadConfig(f"Expected http(s)://… as telemetry_url, found '{parts.scheme}://…'.")
@@ -87,7 +89,7 @@ def remote(url: str) -> tuple[Connect, str]:
         return _get_client(
             dsn=dsn,
             secure=parts.scheme == "https",
-            settings={"wait_end_of_query": 1, **settings},  # an error halfway is an error, not half an answer
+            settings={"wait_end_of_query": 1, **settings},  # an error midway is an error, not a partial answer
             autogenerate_session_id=False,
             connect_timeout=_CONNECT_TIMEOUT_S,
             send_receive_timeout=_ANSWER_TIMEOUT_S,

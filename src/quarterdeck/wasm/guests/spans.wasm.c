@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where the payloads of a ring or perf span are: their offsets from its start, and their lengths. Built into Quarterdeck; used
- * by quarterdeck.wasm.spans, whose chunks of 512 KiB have at most 32768 records of 16 bytes.
+ * Find the payloads of a ring or perf span: their offsets from its start, and their lengths. A built-in guest, used by
+ * quarterdeck.wasm.spans, whose chunks of 512 KiB have at most 32768 records of 16 bytes.
  */
 #define QD_ROWS 32768
 #include "quarterdeck.h"

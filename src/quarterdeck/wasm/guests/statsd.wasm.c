@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Statsd: lines in, sums out. No transform: it keeps what it has seen until the host takes it, so it has functions of its own.
+ * Statsd: lines as input, sums as output. It is not a transform: it keeps its sums until the host reads them, and so
+ * exports other functions.
  *
- *     feed(source, size, 0)      takes the `size` bytes of lines in `input`; `source` is a number that keys are kept apart by
- *     receive(source, count, 0)  takes `count` packets in `packets`, as recvmmsg(2) left them with their headers in `headers`
- *     turn(idle, 0, 0)           begins an interval; keys without a sample for `idle` intervals are forgotten
- *     place(what, 0, 0)          where `input`, `packets`, `headers`, `keys`, `cells`, `texts` and `report` lie, in this order
+ *     feed(source, size, 0)      process `size` bytes of lines in `input`; each `source` number has its own keys
+ *     receive(source, count, 0)  process `count` packets in `packets`, with headers in `headers`, as recvmmsg(2) wrote them
+ *     turn(idle, 0, 0)           begin an interval; keys without a sample for `idle` intervals are removed
+ *     place(what, 0, 0)          return the address of input, packets, headers, keys, cells, texts or report (0 to 6)
  *
- * A line is `name:value|type`, then in any order `|@rate`, `|#tags`, and sections of newer clients that are passed over.
- * A key is source, name and tags as they were written. Nothing here fails: what cannot be taken is counted in `report`.
+ * A line is `name:value|type`, or `name:value:value…|type`, then in any order `|@rate`, `|#tags`, and sections that are
+ * ignored. A key is source, name and tags as they were written. No call fails: lines that cannot be processed are counted
+ * in `report`, with events and service checks (`_e{…`, `_sc|…`) counted separately.
  */
 #pragma clang attribute push(__attribute__((target("simd128"))), apply_to = function) /* every wasmtime has it */
 #define EXPORT(name) __attribute__((export_name(#name)))
@@ -37,7 +39,7 @@ enum {
 
 enum kind { COUNTER, GAUGE, TIMER, SET, LAST };
 
-/* What of a packet Linux says on 64 bits: struct mmsghdr. The pointers are the host's. */
+/* The header of a packet on 64-bit Linux: struct mmsghdr. The pointers are the host's. */
 struct header {
 	u64 host[6];
 	u32 flags, pad;
@@ -46,13 +48,13 @@ struct header {
 
 struct key {
 	u64 hash;
-	u32 source, text; /* `text`: where its name lies in `texts`, the tags behind it */
+	u32 source, text; /* `text`: offset of its name in `texts`; the tags follow it */
 	u32 name_size, tags_size;
 	u32 kind, idle;   /* `idle`: intervals without a sample */
-	u64 samples;      /* in this interval, as are the next ones */
+	u64 samples;      /* in this interval, like the following fields */
 	f64 count;        /* samples, each divided by its rate */
 	f64 sum, min, max;
-	f64 last;         /* a gauge keeps it */
+	f64 last;         /* a gauge keeps it in later intervals */
 };
 
 /* The samples of a timer between two neighbouring values, or one member of a set. */
@@ -68,7 +70,7 @@ struct sample {
 };
 
 static struct {
-	u64 lines, packets, malformed, changed, keyless, crowded;
+	u64 lines, packets, malformed, changed, keyless, crowded, events, checks;
 	u32 keys, cells, texts, pad;
 	struct sample malformed_sample, changed_sample;
 } report;
@@ -84,7 +86,7 @@ static void copy(u8 *to, const u8 *from, u32 size)
 	__builtin_memcpy(to, from, size);
 }
 
-/* Eight bytes, those from the `size`th on as zeros: what is read behind an end is never used, and every buffer has room. */
+/* Return eight bytes, with zeros from the `size`th on. Every buffer has space for the unused bytes after its end. */
 static u64 word(const u8 *at, u32 size)
 {
 	u64 bytes;
@@ -101,7 +103,7 @@ static int same(const u8 *a, const u8 *b, u32 size)
 	return 1;
 }
 
-/* The first byte in [at, end) that is `this` or `that`, else `end`. */
+/* Return the first byte in [at, end) that is `this` or `that`, else `end`. */
 static const u8 *either(const u8 *at, const u8 *end, u8 this, u8 that)
 {
 	for (; at < end; at += 16) {
@@ -142,7 +144,7 @@ static u64 hash(u64 state, const u8 *at, u32 size)
 	return state ^ state >> 32;
 }
 
-/* A decimal number that takes all of [at, end): exact up to 15 digits, beyond that to a few units of the last place. */
+/* Parse a decimal number that fills [at, end): exact up to 15 digits, beyond that to a few units of the last place. */
 static int number(const u8 *at, const u8 *end, f64 *value)
 {
 	static const f64 tens[] = {1e0,	 1e1,  1e2,  1e3,  1e4,	 1e5,  1e6,  1e7,  1e8,	 1e9,  1e10, 1e11,
@@ -218,7 +220,7 @@ static struct key *find(u32 source, const u8 *name, u32 name_size, const u8 *tag
 	return key;
 }
 
-/* Cells of neighbouring values lie side by side, so that a timer touches few pages. */
+/* Cells of neighbouring values are adjacent, so that a timer touches few pages. */
 static void put(struct key *key, u64 what, f64 weight)
 {
 	u32 index = key - keys, slot = (index * 0x9E3779B1U + (u32)(what ^ what >> 32)) % CELL_SLOTS;
@@ -255,7 +257,8 @@ static void add(struct key *key, f64 value, f64 weight)
 struct line {
 	const u8 *name, *value, *tags;
 	u32 name_size, value_size, tags_size, kind;
-	f64 rate;
+	const u8 *stop; /* end of the first value, `first`; further packed values may follow */
+	f64 rate, first;
 };
 
 static int section(struct line *line, const u8 *at, const u8 *end)
@@ -269,13 +272,8 @@ static int section(struct line *line, const u8 *at, const u8 *end)
 		line->tags = at + 1;
 		line->tags_size = end - at - 1;
 		return 1;
-	case 'c': /* container, external data, time: of DogStatsD */
-	case 'e':
-		return end - at > 1 && at[1] == ':';
-	case 'T':
-		return 1;
 	}
-	return 0;
+	return 1; /* a container, a time, or an unknown section */
 }
 
 static int type_of(const u8 *at, u32 size, u32 *kind)
@@ -284,7 +282,8 @@ static int type_of(const u8 *at, u32 size, u32 *kind)
 		switch (*at) {
 		case 'c': return *kind = COUNTER, 1;
 		case 'g': return *kind = GAUGE, 1;
-		case 'h': return *kind = TIMER, 1;
+		case 'h':
+		case 'd': return *kind = TIMER, 1;
 		case 's': return *kind = SET, 1;
 		}
 	if (size == 2 && at[0] == 'm' && at[1] == 's')
@@ -294,17 +293,18 @@ static int type_of(const u8 *at, u32 size, u32 *kind)
 	return 0;
 }
 
-/* The parts of [at, end); 0 when it is no metric. */
+/* Split [at, end) into its parts; return 0 when it is not a metric. */
 static int split(struct line *line, const u8 *at, const u8 *end)
 {
-	const u8 *colon = either(at, end, ':', '|'), *bar = until(colon, end, '|');
+	const u8 *colon = either(at, end, ':', '|'), *stop = either(colon + 1, end, ':', '|'), *bar = until(stop, end, '|');
 
-	if (colon == at || bar == colon || bar == end || bar == colon + 1)
+	if (colon == at || colon == end || *colon == '|' || bar == end || bar == colon + 1)
 		return 0;
 	line->name = at;
 	line->name_size = colon - at;
 	line->value = colon + 1;
 	line->value_size = bar - line->value;
+	line->stop = stop;
 	const u8 *next = until(bar + 1, end, '|');
 	if (!type_of(bar + 1, next - bar - 1, &line->kind))
 		return 0;
@@ -318,13 +318,63 @@ static int split(struct line *line, const u8 *at, const u8 *end)
 	return line->name_size + line->tags_size <= NAME_BYTES;
 }
 
+/* Return whether every value of a line is a number; the value of a set is any text, including colons. */
+static int numbers(struct line *line)
+{
+	const u8 *end = line->value + line->value_size, *stop = line->stop;
+	f64 value;
+
+	if (line->kind == SET)
+		return 1;
+	if (!number(line->value, stop, &line->first))
+		return 0;
+	while (stop < end) {
+		const u8 *at = stop + 1;
+
+		stop = until(at, end, ':');
+		if (!number(at, stop, &value))
+			return 0;
+	}
+	return 1;
+}
+
+/* Add one value of a line, which is written at `at`. */
+static void sample(struct key *key, const struct line *line, const u8 *at, f64 value)
+{
+	f64 weight = line->rate < 1 && (line->kind == COUNTER || line->kind == TIMER) ? 1 / line->rate : 1;
+
+	if (line->kind == GAUGE && (*at == '+' || *at == '-'))
+		value += key->last;
+	add(key, value, weight);
+	if (line->kind == TIMER) {
+		u64 bits;
+
+		__builtin_memcpy(&bits, &value, 8);
+		put(key, bits >> 46, weight); /* 64 cells from one power of two to the next */
+	} else if (line->kind == SET)
+		put(key, hash(~0ULL, at, line->value_size), 1);
+}
+
+/* Return whether it is an event or a service check of DogStatsD. */
+static int other(const u8 *at, const u8 *end)
+{
+	if (*at != '_' || end - at < 4)
+		return 0;
+	if (at[1] == 'e' && at[2] == '{')
+		return report.events++, 1;
+	if (at[1] == 's' && at[2] == 'c' && at[3] == '|')
+		return report.checks++, 1;
+	return 0;
+}
+
 static void take(u32 source, const u8 *at, const u8 *end)
 {
 	struct line line = {.tags = at, .rate = 1};
-	f64 value = 0;
 
 	report.lines++;
-	if (!split(&line, at, end) || (line.kind != SET && !number(line.value, line.value + line.value_size, &value))) {
+	if (other(at, end))
+		return;
+	if (!split(&line, at, end) || !numbers(&line)) {
 		report.malformed++;
 		remember(&report.malformed_sample, at, end);
 		return;
@@ -339,17 +389,16 @@ static void take(u32 source, const u8 *at, const u8 *end)
 		remember(&report.changed_sample, at, end);
 		return;
 	}
-	f64 weight = line.rate < 1 && (line.kind == COUNTER || line.kind == TIMER) ? 1 / line.rate : 1;
-	if (line.kind == GAUGE && (*line.value == '+' || *line.value == '-'))
-		value += key->last;
-	add(key, value, weight);
-	if (line.kind == TIMER) {
-		u64 bits;
+	const u8 *last = line.value + line.value_size, *stop = line.stop;
+	sample(key, &line, line.value, line.first);
+	while (line.kind != SET && stop < last) {
+		const u8 *from = stop + 1;
+		f64 value = 0;
 
-		__builtin_memcpy(&bits, &value, 8);
-		put(key, bits >> 46, weight); /* 64 cells from one power of two to the next */
-	} else if (line.kind == SET)
-		put(key, hash(~0ULL, line.value, line.value_size), 1);
+		stop = until(from, last, ':');
+		number(from, stop, &value);
+		sample(key, &line, from, value);
+	}
 }
 
 static void lines(u32 source, const u8 *at, const u8 *end)
@@ -374,7 +423,7 @@ EXPORT(receive) u32 receive(u32 source, u32 count, u32 unused)
 	for (u32 i = 0; i < count && i < PACKETS; i++) {
 		const u8 *at = packets[i], *end = at + (headers[i].size < PACKET_ROOM ? headers[i].size : PACKET_ROOM);
 
-		if (headers[i].flags & TRUNCATED) { /* its last line may look whole and not be */
+		if (headers[i].flags & TRUNCATED) { /* its last line may look complete and be cut off */
 			const u8 *whole = end;
 
 			while (whole > at && whole[-1] != '\n')
@@ -433,6 +482,7 @@ EXPORT(turn) u32 turn(u32 idle, u32 unused, u32 unused2)
 	}
 	forget(idle);
 	report.lines = report.packets = report.malformed = report.changed = report.keyless = report.crowded = 0;
+	report.events = report.checks = 0;
 	report.malformed_sample.size = report.changed_sample.size = 0;
 	return report.keys;
 }

@@ -14,28 +14,27 @@
  *             QD_ROW(.time = e->ts, .pid = e->pid, .comm = qd_str(e->comm));
  *     }
  *
- * The host hands over a whole span of records; the code here walks it and calls the author's body for each record.
- * Every QD_ROW appends one row to the column buffers below, which have Arrow's layout and which the host reads in place.
- * When a buffer is full, the record at hand is taken back and comes again with the next call: nothing is lost, and the
- * body of a record that is taken back ends at the QD_ROW that did not fit. The exports are described in
- * docs/reference/wasm-abi.md.
+ * The host passes a whole span of records; this header walks it and runs the author's body for each record. Every
+ * QD_ROW appends one row to the column buffers below, which have Arrow's layout and which the host reads in place. When
+ * a buffer is full, the body of the current record ends at the QD_ROW that did not fit, its rows are removed, and the
+ * next call processes the record again, so nothing is lost. The exports are described in docs/reference/wasm-abi.md.
  *
- * wasm32 is not the kernel: a pointer, `long` and `size_t` have 4 bytes here and 8 in BPF. A struct shared with a BPF
- * program uses types of a fixed width. The host compares the sizes and refuses a transform whose record differs.
+ * A pointer, `long` and `size_t` have 4 bytes in wasm32 and 8 in BPF. A struct that is shared with a BPF program must
+ * use types of a fixed width. The host compares the sizes and refuses a transform whose record differs.
  */
 #ifndef QUARTERDECK_H
 #define QUARTERDECK_H
 
-/* ── What may be set before the #include ─────────────────────────────────────────────────────────────────────────── */
+/* ── Macros that may be defined before the #include ──────────────────────────────────────────────────────────────── */
 
 #ifndef QD_ROWS
-#define QD_ROWS 8192 /* rows one call can give; more rows take more calls */
+#define QD_ROWS 8192 /* rows that one call can return; more rows take more calls */
 #endif
 #ifndef QD_ITEMS
 #define QD_ITEMS (32 * QD_ROWS) /* bytes of each string or binary column, items of each list column, in one call */
 #endif
 
-/* ── Types: the kernel's names, and the C library's ──────────────────────────────────────────────────────────────── */
+/* ── Types of the kernel and of the C library ────────────────────────────────────────────────────────────────────── */
 
 typedef unsigned char u8, __u8, uint8_t;
 typedef unsigned short u16, __u16, __be16, __le16, uint16_t;
@@ -57,7 +56,7 @@ typedef _Bool bool;
 #define static_assert _Static_assert
 #endif
 
-/* The cell of a column of each type, qd_<type>. Those whose length varies: `count` items at `items`, copied by QD_ROW. */
+/* The cell of a column of each type, qd_<type>. One of varying length has `count` `items`; QD_ROW copies them. */
 typedef bool qd_bool;
 typedef u8 qd_u8;
 typedef u16 qd_u16;
@@ -69,10 +68,10 @@ typedef s32 qd_s32;
 typedef s64 qd_s64;
 typedef f32 qd_f32;
 typedef f64 qd_f64;
-typedef s64 qd_timestamp_ns; /* of the clock the program read: bpf_ktime_get_ns() unless the manifest says otherwise */
+typedef s64 qd_timestamp_ns; /* of the clock that the program reads: bpf_ktime_get_ns() by default */
 typedef s64 qd_duration_ns;
 typedef u32 qd_ipv4; /* host order: use qd_from_ipv4 */
-typedef struct { u8 bytes[16]; } qd_ipv6;
+typedef struct { u8 bytes[16]; } qd_ipv6, qd_ip; /* qd_ip has IPv4 as ::ffff:a.b.c.d: use qd_from_ip */
 typedef u64 qd_mac; /* the first octet highest: use qd_from_mac */
 typedef struct { const char *items; u32 count; } qd_string, qd_json;
 typedef struct { const u8 *items; u32 count; } qd_binary;
@@ -82,7 +81,7 @@ typedef struct { const s32 *items; u32 count; } qd_s32_list;
 typedef struct { const s64 *items; u32 count; } qd_s64_list;
 typedef struct { const f64 *items; u32 count; } qd_f64_list;
 
-/* ── What a transform may want of a C library ────────────────────────────────────────────────────────────────────── */
+/* ── Functions of the C library ──────────────────────────────────────────────────────────────────────────────────── */
 
 #define QD_WEAK __attribute__((weak))
 #define QD_INLINE static inline __attribute__((always_inline, unused))
@@ -125,12 +124,12 @@ QD_WEAK __attribute__((no_builtin)) int strncmp(const char *left, const char *ri
 QD_INLINE u16 qd_ntohs(u16 value) { return __builtin_bswap16(value); }
 QD_INLINE u32 qd_ntohl(u32 value) { return __builtin_bswap32(value); }
 
-/* Numbers at any address, of memory of any type. */
+/* Numbers at any address, in memory of any type. */
 typedef u64 __attribute__((may_alias, aligned(1))) qd_any_u64;
 typedef u32 __attribute__((may_alias, aligned(1))) qd_any_u32;
 typedef u16 __attribute__((may_alias, aligned(1))) qd_any_u16;
 
-/* The length of the text in an array of `limit` bytes, eight at a time; it never looks past the array. */
+/* Return the length of the text in an array of `limit` bytes. Read eight bytes at a time, never past the array. */
 QD_INLINE u32 qd_length(const char *text, u32 limit)
 {
     u32 at = 0;
@@ -145,7 +144,7 @@ QD_INLINE u32 qd_length(const char *text, u32 limit)
     return at;
 }
 
-/* Copies `size` bytes that are most often few: words, the last of which may overlap the one before. */
+/* Copy `size` bytes, usually few, as words; the last word may overlap the one before. */
 QD_INLINE void qd_copy(u8 *to, const void *source, u32 size)
 {
     const u8 *from = source;
@@ -168,10 +167,10 @@ QD_INLINE void qd_copy(u8 *to, const void *source, u32 size)
 
 /* ── Cells ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The text at `text`, up to its NUL and never more than `limit` bytes. */
+/* Return the text at `text`, up to its NUL and at most `limit` bytes. */
 QD_INLINE qd_string qd_strn(const char *text, u32 limit) { return (qd_string){text, (u32)strnlen(text, limit)}; }
 
-/* The text in a char array or a literal, up to its NUL: qd_str(e->comm). A pointer has no size: use qd_strn. */
+/* Return the text in a char array or a literal, up to its NUL: qd_str(e->comm). For a pointer, use qd_strn. */
 #define qd_str(array)                                                                                              \
     ({                                                                                                             \
         static_assert(!__builtin_types_compatible_p(typeof(array), typeof(&(array)[0])),                           \
@@ -179,13 +178,25 @@ QD_INLINE qd_string qd_strn(const char *text, u32 limit) { return (qd_string){te
         (qd_string){(const char *)(array), qd_length((const char *)(array), sizeof(array))};                       \
     })
 
-/* `size` bytes at `address`, and the bytes of a variable or a field as they are. */
+/* Return the `size` bytes at `address`, or the bytes of a variable or a field. */
 #define qd_bytes(address, size) ((qd_binary){(const u8 *)(address), (size)})
 #define qd_bytes_of(object) qd_bytes(&(object), sizeof(object))
 
-/* Addresses from where the kernel keeps them, in network order: qd_from_ipv4(&e->saddr), … */
+/* Convert addresses from the kernel's network order: qd_from_ipv4(&e->saddr), … */
 QD_INLINE qd_ipv4 qd_from_ipv4(const void *address) { return __builtin_bswap32(*(const qd_any_u32 *)address); }
 QD_INLINE qd_ipv6 qd_from_ipv6(const void *address) { return *(const qd_ipv6 *)address; }
+/* Convert an address of either kind (IPv4 in the first four bytes); `family`: AF_INET (2), AF_INET6 (10), 4 or 6. */
+QD_INLINE qd_ip qd_from_ip(const void *address, u32 family)
+{
+    qd_ip ip = *(const qd_ip *)address;
+    if (family != 2 && family != 4)
+        return ip;
+    for (u32 i = 0; i < 4; i++)
+        ip.bytes[12 + i] = ip.bytes[i];
+    for (u32 i = 0; i < 12; i++)
+        ip.bytes[i] = i < 10 ? 0 : 0xff;
+    return ip;
+}
 QD_INLINE qd_mac qd_from_mac(const void *address)
 {
     const u8 *octets = address;
@@ -195,17 +206,17 @@ QD_INLINE qd_mac qd_from_mac(const void *address)
     return mac;
 }
 
-/* ── Logging: the only thing a transform may call ────────────────────────────────────────────────────────────────── */
+/* ── Logging: the only function of the host that a transform may call ────────────────────────────────────────────── */
 
 enum { QD_DEBUG = 10, QD_INFO = 20, QD_WARNING = 30, QD_ERROR = 40 };
 
 __attribute__((import_module("quarterdeck"), import_name("log")))
 void qd_log_bytes(u32 level, const char *text, u32 size);
 
-/* Says something in the agent's log. For the rare case: the host keeps only the first lines of a call. */
+/* Write a line to the agent's log. Use it rarely: the host keeps only the first lines of a call. */
 QD_INLINE void qd_log(u32 level, const char *text) { qd_log_bytes(level, text, (u32)strlen(text)); }
 
-/* ── The description: one line of text for each fact, gathered by the linker, read by the host ───────────────────── */
+/* ── The description: one line of text for each fact, collected by the linker, read by the host ──────────────────── */
 
 #define QD_LINE __attribute__((used, retain, section("quarterdeck"), aligned(1)))
 extern const char __start_quarterdeck[], __stop_quarterdeck[];
@@ -217,7 +228,7 @@ QD_EXPORT("qd_describe") u64 qd_describe(void)
     return size << 32 | (uintptr_t)__start_quarterdeck;
 }
 
-/* Sizes are known to the compiler, not to the preprocessor: six decimal digits, leading zeros allowed. */
+/* Only the compiler knows sizes, not the preprocessor: write six decimal digits, with leading zeros. */
 #define QD_DIGIT(value, unit) (char)('0' + (value) / (unit) % 10)
 #define QD_DIGITS(value)                                                                                           \
     {QD_DIGIT(value, 100000), QD_DIGIT(value, 10000), QD_DIGIT(value, 1000), QD_DIGIT(value, 100),                 \
@@ -225,7 +236,7 @@ QD_EXPORT("qd_describe") u64 qd_describe(void)
 
 /* ── Settings ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A named number the host may set before the first batch; the transform reads it like any variable. */
+/* Declare a named number that the host may set before the first batch; the transform reads it like any variable. */
 #define QD_SETTING(type, name, value)                                                                              \
     QD_LINE static const char qd_setting_##name[] = "setting " QD_WORD_##type " " #name " " #value;                \
     static type name = value;                                                                                      \
@@ -248,6 +259,7 @@ QD_EXPORT("qd_describe") u64 qd_describe(void)
 #define QD_WORD_duration_ns "duration_ns"
 #define QD_WORD_ipv4 "ipv4"
 #define QD_WORD_ipv6 "ipv6"
+#define QD_WORD_ip "ip"
 #define QD_WORD_mac "mac"
 #define QD_WORD_string "string"
 #define QD_WORD_json "json"
@@ -258,7 +270,7 @@ QD_EXPORT("qd_describe") u64 qd_describe(void)
 #define QD_WORD_s64_list "list<int64>"
 #define QD_WORD_f64_list "list<float64>"
 
-/* Fixed types are an array of values; the others are offsets and items. */
+/* A column of a fixed type is an array of values; any other is offsets and items. */
 #define QD_KIND_bool FIXED
 #define QD_KIND_u8 FIXED
 #define QD_KIND_u16 FIXED
@@ -274,6 +286,7 @@ QD_EXPORT("qd_describe") u64 qd_describe(void)
 #define QD_KIND_duration_ns FIXED
 #define QD_KIND_ipv4 FIXED
 #define QD_KIND_ipv6 FIXED
+#define QD_KIND_ip FIXED
 #define QD_KIND_mac FIXED
 #define QD_KIND_string VARYING
 #define QD_KIND_json VARYING
@@ -324,20 +337,20 @@ QD_EXPORT("qd_describe") u64 qd_describe(void)
 #define QD_WHERE_FIXED(type, name) {qd_values_##name, NULL},
 #define QD_WHERE_VARYING(type, name) {qd_values_##name, qd_offsets_##name},
 
-/* What one call gives the host, followed by the addresses of each column's buffers. All counts are of this call. */
+/* The result of one call, followed by the addresses of each column's buffers. All counts are of this call. */
 struct qd_result {
-    u32 consumed; /* bytes of the input that were dealt with */
+    u32 consumed; /* bytes of the input that were processed */
     u32 records;  /* records in them, whether or not they became rows */
     u32 rows;
     u32 rejected; /* records that are too short, or that alone overflow the buffers */
-    u32 lost;     /* records the kernel says it dropped (perf buffers) */
+    u32 lost;     /* records that the kernel reported as dropped (perf buffers) */
 };
 
 static u32 qd_rows;  /* rows in the buffers */
 static bool qd_full; /* a row did not fit */
 
 /* QD_TABLE((type, name), …): the columns of the table, in order. Types: bool, u8–u64, s8–s64, f32, f64, timestamp_ns,
-   duration_ns, ipv4, ipv6, mac, string, json, binary, u32_list, u64_list, s32_list, s64_list, f64_list. */
+   duration_ns, ipv4, ipv6, ip, mac, string, json, binary, u32_list, u64_list, s32_list, s64_list, f64_list. */
 #define QD_TABLE(...)                                                                                              \
     struct qd_row { QD_EACH(QD_FIELD, __VA_ARGS__) };                                                              \
     QD_EACH(QD_BUFFER, __VA_ARGS__)                                                                                \
@@ -348,7 +361,7 @@ static bool qd_full; /* a row did not fit */
     QD_INLINE bool qd_store(const struct qd_row *row, u32 at) { QD_EACH(QD_STORE, __VA_ARGS__) return true; }
 #define QD_ONE(type, name) 1,
 
-/* Appends a row; false when it did not fit, and then the record comes again with the next call. */
+/* Append a row; return false when it does not fit, in which case the next call processes the record again. */
 #define qd_emit(...)                                                                                               \
     ({                                                                                                             \
         const struct qd_row qd_cells = {__VA_ARGS__};                                                              \
@@ -360,7 +373,7 @@ static bool qd_full; /* a row did not fit */
         qd_fits;                                                                                                   \
     })
 
-/* QD_ROW(.time = e->ts, …): appends a row in a function that returns void. Columns left out are zero or empty. */
+/* QD_ROW(.time = e->ts, …) appends a row in a function that returns void. Omitted columns are zero or empty. */
 #define QD_ROW(...)                                                                                                \
     do {                                                                                                           \
         if (!qd_emit(__VA_ARGS__))                                                                                 \
@@ -371,7 +384,7 @@ static bool qd_full; /* a row did not fit */
 
 enum qd_layout { QD_RECORDS, QD_RING, QD_PERF, QD_ENTRIES };
 
-/* A buffer for the host's input, in pages of its own: an author may grow the memory too. NULL when there is no room. */
+/* Return a buffer for the host's input, in pages of its own: the author may grow the memory too. NULL: no memory. */
 QD_EXPORT("qd_input") u8 *qd_input(u32 size)
 {
     static u8 *buffer;
@@ -387,8 +400,8 @@ QD_EXPORT("qd_input") u8 *qd_input(u32 size)
     return buffer;
 }
 
-/* The walkers: each finds the payloads in a span and gives them to qd_take, which runs the author's body and is false
-   when the buffers were full. Each returns the bytes it dealt with. */
+/* The walkers: each finds the payloads in a span and passes them to qd_take, which runs the author's body and returns
+  false when the buffers are full. Each returns the number of bytes that were processed. */
 #define QD_WALKERS(minimum)                                                                                        \
     QD_INLINE bool qd_take(const u8 *payload, u32 size)                                                            \
     {                                                                                                              \
@@ -464,8 +477,8 @@ QD_EXPORT("qd_input") u8 *qd_input(u32 size)
         return &qd_result;                                                                                         \
     }
 
-/* QD_TRANSFORM(struct event, e) { … }: the body runs for each record, with `const struct event *e`. Takes packed
-   records, ring buffers and perf buffers. A record may be longer than the struct; a shorter one is counted as rejected. */
+/* QD_TRANSFORM(struct event, e) { … } runs the body for each record, with `const struct event *e`. It accepts packed
+  records, ring buffers and perf buffers. A record may be longer than the struct; a shorter one is counted as rejected. */
 #define QD_TRANSFORM(type, name)                                                                                   \
     QD_LINE static const struct { char word[7], size[6], type_name[sizeof(" " #type)]; } qd_about_input = {        \
         {'r', 'e', 'c', 'o', 'r', 'd', ' '}, QD_DIGITS(sizeof(type)), " " #type};                                  \
@@ -477,8 +490,8 @@ QD_EXPORT("qd_input") u8 *qd_input(u32 size)
                                             : qd_walk_packed(input, size, sizeof(type)))                           \
     static inline __attribute__((always_inline)) void qd_body(const type *name)
 
-/* QD_TRANSFORM_PAYLOADS(payload, size) { … }: the same for records whose length varies: `const u8 *payload` and
-   `u32 size`. Takes ring and perf buffers. What is behind `size` bytes belongs to the next record: check first. */
+/* QD_TRANSFORM_PAYLOADS(payload, size) { … } runs the body for records of varying length, with `const u8 *payload` and
+  `u32 size`. It accepts ring and perf buffers. Bytes after `size` belong to the next record: check the size first. */
 #define QD_TRANSFORM_PAYLOADS(payload_name, size_name)                                                             \
     QD_LINE static const char qd_about_input[] = "payload";                                                        \
     static inline __attribute__((always_inline)) void qd_body(const u8 *payload_name, u32 size_name);              \
@@ -487,8 +500,8 @@ QD_EXPORT("qd_input") u8 *qd_input(u32 size)
     QD_EXPORT_TRANSFORM(layout == QD_RING ? qd_walk_ring(input, size) : qd_walk_perf(input, size))                 \
     static inline __attribute__((always_inline)) void qd_body(const u8 *payload_name, u32 size_name)
 
-/* QD_TRANSFORM_ENTRIES(struct key, k, struct value, v) { … }: the same for the entries of a map, each a key and then
-   its value, packed. */
+/* QD_TRANSFORM_ENTRIES(struct key, k, struct value, v) { … } runs the body for the entries of a map, each a key followed
+  by its value, packed. */
 #define QD_TRANSFORM_ENTRIES(key_type, key, value_type, value)                                                     \
     typedef key_type __attribute__((aligned(1))) qd_key;                                                           \
     typedef value_type __attribute__((aligned(1))) qd_value;                                                       \

@@ -1,4 +1,4 @@
-"""Scripts with the real interpreters and the real keeper; the server is only what hands out scripts by their hash."""
+"""Scripts with the real interpreters and the real keeper; the server is a fake that sends scripts by their hash."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 
 from quarterdeck.agent.artefacts import Artefacts
 from quarterdeck.agent.commands.scripts import script_commands
+from quarterdeck.agent.commands.standard_input import StandardInputs
 from quarterdeck.agent.connection import LiveLink
 from quarterdeck.agent.fetches import Fetches
 from quarterdeck.agent.scripts.files import SHARED, ScriptFiles
@@ -32,7 +33,7 @@ ALL = (PYTHON, LUA, SHELL)
 
 
 class Node:
-    """A node that runs scripts. `asked`: hashes of what it asked the server for."""
+    """A node that runs scripts. `asked`: the hashes that it requested from the server."""
 
     def __init__(self, home: Path, contents: dict[str, bytes], *, shared: Path) -> None:
         home.mkdir(exist_ok=True)
@@ -42,7 +43,8 @@ class Node:
         self.life = Life(home)
         artefacts = Artefacts(home / "artefacts", fetches=self.fetches)
         self.files = ScriptFiles(home / "scripts", fetch=artefacts.path, shared=shared)
-        self.life.start(commands=script_commands(self.life.processes, self.files))
+        inputs = StandardInputs(self.life.processes, home / "inputs", fetch=self.fetches.file)
+        self.life.start(commands=script_commands(self.life.processes, self.files, inputs))
 
     async def send(self, message: FromAgent) -> None:
         assert isinstance(message, WantArtefact)
@@ -53,7 +55,7 @@ class Node:
         self.fetches.received(ArtefactChunk(sha256=message.sha256, offset=message.offset, size=size, data=data))
 
     def offer(self, id_: str, cmd: str, source: str, *args: str, data: str = "", **settings: Any) -> str:
-        """The server offers a script; its hash."""
+        """Offer a script from the server; return its hash."""
         body = textwrap.dedent(source).encode()
         sha256 = hashlib.sha256(body).hexdigest()
         self._contents[sha256] = body
@@ -65,7 +67,7 @@ class Node:
         return await self.life.server.result(id_)
 
     async def said(self, id_: str, level: int) -> None:
-        """Returns when a job has a message of this level."""
+        """Wait until a job has a message of this level."""
         async with asyncio.timeout(30):
             while not await self.life.log(id_, levels=level):  # noqa: ASYNC110 (the log tells nobody)
                 await asyncio.sleep(0.02)
@@ -346,7 +348,7 @@ async def test_folder_variables_levels_and_limits_are_those_of_every_process(nod
 
 @pytest.fixture
 def free() -> Generator[Path]:
-    """A folder that every user can reach, as pytest's are not."""
+    """Return a folder that every user can access; those of pytest are private."""
     folder = Path(tempfile.mkdtemp(prefix="quarterdeck-"))
     folder.chmod(0o711)
     yield folder

@@ -1,4 +1,4 @@
-"""An agent's jobs over a real link: offered, taken, answered, over cuts and lives, until the server has the results."""
+"""An agent's jobs over a real link: accepted and answered across cut links and restarts, until results are stored."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from quarterdeck.agent import connection
 from quarterdeck.agent.agent import Agent
-from quarterdeck.agent.jobs import jobs as jobs_module
+from quarterdeck.agent.connection import Retries
+from quarterdeck.kit.backoff import Backoff
 from quarterdeck.link.messages import JobResults
 from quarterdeck.model.config import AgentConfig, JobsConfig
 from quarterdeck.model.hosts import Pong
@@ -22,12 +22,6 @@ from quarterdeck.model.nodes import NodeKey
 from quarterdeck.testing.instances import MemoryInstances
 from quarterdeck.testing.link import LinkServer
 from tests.support import until
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "BACKOFF_CAP_S", 0.2)
-    monkeypatch.setattr(jobs_module, "RESTART_WAIT_S", 0.1)
 
 
 @pytest.fixture
@@ -40,14 +34,14 @@ async def server(tmp_path: Path) -> AsyncGenerator[LinkServer]:
 async def agent(
     home: Path, server: LinkServer, *, token: str = "", **jobs: object
 ) -> AsyncGenerator[asyncio.Task[None]]:
-    """One life of an agent."""
+    """One run of an agent."""
     config = AgentConfig(
         home=str(home),
         server=server.address,
         token=token,
         jobs=JobsConfig(**jobs),  # type: ignore[arg-type]
     )
-    running = Agent(config, instances=MemoryInstances)
+    running = Agent(config, instances=MemoryInstances, retries=Retries(unreachable=Backoff(0.2, 0.2)))
     task = asyncio.create_task(running.run())
     yield task
     running.stop()
@@ -56,7 +50,7 @@ async def agent(
 
 async def offer(server: LinkServer, *ids: str, cmd: str = "ping", **fields: object) -> None:
     server.fleet.offers += [JobOffer(id=id_, cmd=cmd, **fields) for id_ in ids]  # type: ignore[arg-type]
-    server.sessions.push_jobs(NodeKey(1, 1))
+    server.fleet.job_links.wake([NodeKey(1, 1)])
 
 
 def results(server: LinkServer) -> list[JobResult]:

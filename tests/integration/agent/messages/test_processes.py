@@ -1,4 +1,4 @@
-"""What real processes print through real pipes: all of it is in the store, and can be found."""
+"""The output of real processes through real pipes: all of it is stored, and can be found."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from quarterdeck.agent.messages.lines import LineParser
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.messages.runs import Routing, Run, Source
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.losses import Loss
 from quarterdeck.model.messages import Level, LogLevels, Mark, Message, MessageFilter
 from quarterdeck.model.tables import Table
@@ -38,7 +39,9 @@ def forwarded() -> Forwarded:
 
 @pytest.fixture
 async def log(tmp_path: Path, forwarded: Forwarded) -> AsyncIterator[MessageLog]:
-    log = MessageLog(tmp_path / "messages", emit=forwarded.emit, lose=forwarded.lose, file_bytes=4_000_000)
+    log = MessageLog(
+        tmp_path / "messages", outlet=Outlet(emit=forwarded.emit, lose=forwarded.lose), file_bytes=4_000_000
+    )
     keeping = asyncio.create_task(log.keep())
     yield log
     keeping.cancel()
@@ -47,7 +50,7 @@ async def log(tmp_path: Path, forwarded: Forwarded) -> AsyncIterator[MessageLog]
 
 
 async def follow(log: MessageLog, stream: asyncio.StreamReader, source: Source, level: Level) -> None:
-    """One stream of a process, to its end."""
+    """Read one stream of a process to its end."""
     parser = LineParser(level)
     while chunk := await stream.read(65536):
         await log.put(Run.of(source, parser.feed(chunk), epoch_ms=1), ROUTING)
@@ -55,7 +58,7 @@ async def follow(log: MessageLog, stream: asyncio.StreamReader, source: Source, 
 
 
 async def run(log: MessageLog, program: str, *, job: str = "job") -> None:
-    """Run a Python program, and keep what it prints on both streams."""
+    """Run a Python program, and store its output on both streams."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

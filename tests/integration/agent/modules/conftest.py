@@ -1,4 +1,4 @@
-"""A rig for each test, and what the machine must offer."""
+"""A rig for each test, and the requirements on the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support import require
 
 @pytest.fixture
 def kernel() -> None:
-    """Skips where eBPF cannot be compiled and loaded."""
+    """Skip the test where eBPF cannot be compiled and loaded."""
     require(os.geteuid() == 0, "loading eBPF needs root")
     require(Path("/sys/kernel/btf/vmlinux").exists(), "this kernel has no BTF")
     require(Path("/usr/include/bpf/bpf_helpers.h").exists(), "the headers of libbpf (libbpf-dev) are not installed")

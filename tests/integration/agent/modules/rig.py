@@ -1,4 +1,4 @@
-"""Modules written in a few lines, deployed through Instances on the real kernel, and the rows that came of them."""
+"""Modules written in a few lines, deployed through Instances on the real kernel, and the rows that they produced."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pyarrow as pa
 import zstandard
 
 from quarterdeck.agent.modules.instances import Instances
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.config import AgentConfig
-from quarterdeck.model.desired import DesiredInstance, DesiredSet
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.manifests import SettingValue
-from quarterdeck.model.modules import Artefact, InstanceState, InstanceStatus
+from quarterdeck.model.modules import Artefact, DesiredInstance, InstanceState, InstanceStatus
 from quarterdeck.model.tables import Table
 from quarterdeck.modulekit.build import Built, build_module
 
@@ -80,7 +80,7 @@ def calls(count: int) -> None:
 
 @dataclass
 class Rig:
-    """An Instances with everything around it replaced by lists."""
+    """An `Instances` whose surroundings are replaced by lists."""
 
     home: str = ""
     batches: list[tuple[Table, int, bytes, str]] = field(default_factory=list)
@@ -92,8 +92,7 @@ class Rig:
         self._changed = asyncio.Event()
         loop = asyncio.get_running_loop()
         self.instances = Instances(
-            emit=self._emit,
-            lose=self.losses.append,
+            outlet=Outlet(emit=self._emit, lose=self.losses.append),
             artefacts=self._get,
             changed=lambda: loop.call_soon_threadsafe(self._changed.set) and None,
             config=AgentConfig(home=self.home, flush_interval_s=0.05),
@@ -108,20 +107,19 @@ class Rig:
         return self.artefacts[artefact.sha256]
 
     async def apply(self, *built: Built, **settings: SettingValue) -> None:
-        """Want exactly these, with `settings` for those that have them; every one sees this process only."""
+        """Place exactly these modules, with `settings` for those that have them; each sees only this process."""
         self.revision += 1
         for each in built:
             self.artefacts |= each.artefacts
         wanted = tuple(
-            DesiredInstance(
+            DesiredInstance.of(
                 id=each.build.manifest.name,
-                module_id=each.build.manifest.name,
                 build=each.build,
                 settings=({"only_pid": os.getpid()} if each.build.settings else {}) | settings,
             )
             for each in built
         )
-        await self.instances.apply(DesiredSet(revision=self.revision, instances=wanted))
+        await self.instances.apply(wanted, revision=self.revision)
 
     async def until(self, name: str, done: Callable[[InstanceStatus], bool]) -> InstanceStatus:
         """Wait for a status of the instance `name`."""
@@ -134,7 +132,7 @@ class Rig:
                 await self._changed.wait()
 
     async def running(self, *built: Built, **settings: SettingValue) -> None:
-        """Want these, and wait until they run."""
+        """Place these modules, and wait until they run."""
         await self.apply(*built, **settings)
         for each in built:
             status = await self.until(
@@ -143,7 +141,7 @@ class Rig:
             assert status.state is InstanceState.SUCCEEDED, (status.reason, status.log)
 
     async def rows(self, table: str, *, at_least: int = 0) -> list[dict[str, Any]]:
-        """The rows of a table that came out so far, once there are `at_least` so many."""
+        """Return the rows of a table so far, once there are `at_least` this many."""
         async with asyncio.timeout(30):
             while self.count(table) < at_least:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The life of module instances on the real kernel: start, fail, retry, change, end."""
+"""The states of module instances on the real kernel: start, fail, retry, change, end."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support import require
 
 
 def bpf_fds() -> int:
-    """Programs, maps and links of BPF that this process holds."""
+    """Return the BPF programs, maps and links that this process holds."""
     gc.collect()  # what earlier tests left is not to be closed between two counts
     links = (str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
     return sum("bpf" in link or "perf_event" in link for link in links)
 
 
 def comm() -> str:
-    """This thread's name, as the kernel has it."""
+    """Return this thread's name in the kernel."""
     return Path("/proc/self/comm").read_text().strip()
 
 

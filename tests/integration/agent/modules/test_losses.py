@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from quarterdeck.model.losses import LossReason
 from quarterdeck.model.modules import InstanceState
 from tests.integration.agent.modules.rig import HEADER, Rig, build, calls, ring_manifest, ring_source
@@ -116,3 +118,42 @@ async def test_records_too_short_for_their_struct(rig: Rig) -> None:
     await rig.apply()
     assert len(rig.rows_now("short")) == 300
     assert rig.lost("short", LossReason.BAD_RECORD) == 100
+
+
+FULL = (
+    HEADER
+    + """
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 64); __type(key, __u32); __type(value, __u64); }
+started SEC(".maps"), counts SEC(".maps"), answers SEC(".maps");
+__u32 seq;
+SEC("raw_tp/sys_enter") int BPF_PROG(on_call, void *regs, long id)
+{
+    __u64 one = 1;
+    __u32 key = MINE(id) ? __sync_fetch_and_add(&seq, 1) : 0;
+    if (!MINE(id)) return 0;
+    bpf_map_update_elem(&FILLED, &key, &one, BPF_ANY);
+    key = 0;
+    bpf_map_update_elem(&counts, &key, &one, BPF_ANY);
+    bpf_map_update_elem(&answers, &key, &one, BPF_ANY);
+    return 0;
+}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("filled", "read", "charged"), [("started", "deltas", "counts"), ("answers", "deltas", "answers")]
+)
+async def test_a_full_map_is_named(rig: Rig, filled: str, read: str, charged: str) -> None:
+    tables = "".join(
+        f'[[table]]\nname = "{name}"\nfrom = "{name}"\ninterval = "50ms"\nread = "{read}"\n'
+        for name in ("counts", "answers")
+    )
+    built = build("full", FULL.replace("FILLED", filled), 'name = "full"\n' + tables)
+    assert any(f"'{charged}'" in each and 'read = "drain"' in each for each in built.build.warnings)
+    await rig.running(built)
+    calls(100)
+    await rig.apply()
+    found = [each for each in rig.losses if each.reason is LossReason.MAP_FULL]
+    assert {(each.table, each.detail) for each in found} == {(charged, f"no room in map '{filled}' (64 entries)")}
+    assert 30 <= sum(each.rows for each in found) <= 40

@@ -51,7 +51,7 @@ def manifest(name: str, more: str) -> str:
 
 
 async def counted(rig: Rig, name: str, *, key: str) -> Counter[int]:
-    """What the rows add up to, after three rounds of 800 calls with readings between."""
+    """Return the sum of the rows after three rounds of 800 calls with readings between."""
     for _ in range(3):
         calls(800)
         await asyncio.sleep(0.25)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
+from quarterdeck.model.errors import BadManifest
 from tests.integration.agent.modules.rig import HEADER, Rig, build, calls, ring_manifest
 
 SOURCE = (
@@ -52,3 +57,30 @@ async def test_frames_have_names(rig: Rig) -> None:
         assert "getppid" in row["by_id"][0]
         assert row["by_id"][:8] == row["inside"][:8]
         assert len(row["kernel"]) >= 1
+
+
+@pytest.mark.parametrize("owner", ['"only_pid"', "{own}"])
+async def test_the_process_of_stacks_may_be_a_setting_or_a_number(rig: Rig, owner: str) -> None:
+    more = MORE.replace('"pid"', owner.format(own=os.getpid())) + "[table.columns.pid]\nhide = true\n"
+    await rig.running(build("owned", SOURCE, ring_manifest("owned", more)))
+    calls(20)
+    for row in await rig.rows("owned", at_least=20):
+        assert "getppid" in row["by_id"][0]
+        assert row["by_id"][:8] == row["inside"][:8]
+        assert not row["kernel"][0].startswith("0x")
+
+
+async def test_without_a_process_users_frames_stay_addresses(rig: Rig) -> None:
+    source = SOURCE.replace(
+        "const volatile __u32 only_pid", "const volatile int whose = -1;\nconst volatile __u32 only_pid"
+    )
+    await rig.running(build("nobodys", source, ring_manifest("nobodys", MORE.replace('"pid"', '"whose"'))))
+    calls(5)
+    for row in await rig.rows("nobodys", at_least=5):
+        assert all(frame.startswith("0x") for frame in (*row["by_id"], *row["inside"]))
+
+
+def test_what_holds_no_process_is_refused(kernel: None) -> None:
+    for owner, says in (('"whoever"', "no column that is kept and no setting"), ("0", "found 0")):
+        with pytest.raises(BadManifest, match=says):
+            build("wrong", SOURCE, ring_manifest("wrong", MORE.replace('"pid"', owner)))

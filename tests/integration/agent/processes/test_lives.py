@@ -1,4 +1,4 @@
-"""What becomes of programs over lives of the agent, of the keeper and of the wall clock."""
+"""Programs across restarts of the agent and the keeper, and changes of the wall clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support import until
 
 
 def in_(folder: Path) -> dict[str, str]:
-    """The setting of a program that works in this folder."""
+    """Return the arguments of a program that works in this folder."""
     return {"workingdir": str(folder)}
 
 
@@ -70,20 +70,45 @@ async def test_that_it_is_not_started_again_is_told_whatever_levels_go_to_the_se
     async with life(home) as node:
         node.shell("bad", "exit 1", max_restart=1, loglevels="", loglevels_db="", loglevels_ac="")
         assert "failed 2 times" in (await node.server.result("bad")).critical
-        (told,) = await node.log("bad")
-        assert told.level == Level.CRITICAL
-    assert node.emitted == [(MESSAGES_TABLE.name, 1)]
+        assert [told.level for told in await node.log("bad")] == [Level.OPS_ERROR, Level.CRITICAL]
+    assert {table for table, _ in node.emitted} == {MESSAGES_TABLE.name}
+    assert sum(rows for _, rows in node.emitted) == 2
+
+
+async def test_what_a_program_leaves_running_is_ended_and_said(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("two", "sleep 600 & setsid sleep 600 & echo done")
+        node.shell("one", "sleep 600 & exit 3")
+        node.shell("none", "sleep 0.1 & wait")
+        node.shell("killed", "sleep 600 & echo up; wait")
+        two, one, none = [await node.server.result(id_) for id_ in ("two", "one", "none")]
+        assert (two.state, two.reason) == (JobState.OK, "It left 2 processes running, which were ended with it.")
+        assert (one.state, one.reason) == (JobState.ERROR, "exit code 3")
+        assert (none.state, none.reason) == (JobState.OK, "")
+        await node.printed("killed", "up")
+        node.server.kill("killed")
+        await node.server.result("killed")
+        said = {
+            id_: [each.data for each in await node.log(id_, levels="7")] for id_ in ("two", "one", "none", "killed")
+        }
+        assert said == {
+            "two": ["It left 2 processes running, which were ended with it."],
+            "one": ["It left a process running, which was ended with it."],
+            "none": [],
+            "killed": [],
+        }
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
 async def test_a_clock_that_is_set_while_the_agent_is_away_neither_ends_a_process_nor_costs_a_line(
     home: Path, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
-    os.mkfifo(home / "go")
+    for name in ("go", "go-on"):  # one for each read: a writer that is slow to close would end the next one
+        os.mkfifo(home / name)
     moved, wall = 0.0, time.time
     monkeypatch.setattr(time, "time", lambda: wall() + moved)
     async with life(home) as node:
-        node.shell("a", "echo one; read line < go; echo two; read line < go; echo three", max_time=900, **in_(home))
+        node.shell("a", "echo one; read line < go; echo two; read line < go-on; echo three", max_time=900, **in_(home))
         await node.printed("a", "one")
         moved = hours * 3600.0
         await asyncio.to_thread((home / "go").write_text, "\n")
@@ -96,7 +121,7 @@ async def test_a_clock_that_is_set_while_the_agent_is_away_neither_ends_a_proces
         look = await node.server.result("look")
         assert look.state is JobState.OK, look.reason
         assert 0 <= json.loads(look.data)["cpu"] < 1000
-        await asyncio.to_thread((home / "go").write_text, "\n")
+        await asyncio.to_thread((home / "go-on").write_text, "\n")
         result = await node.server.result("a")
         assert (result.state, result.streams[0]) == (JobState.OK, "one\ntwo\nthree\n")
         assert [each.data for each in await node.log("a")] == ["one", "two", "three"]
@@ -104,7 +129,7 @@ async def test_a_clock_that_is_set_while_the_agent_is_away_neither_ends_a_proces
 
 
 async def begun(node: Life, job_id: str) -> None:
-    """Wait until the ledger has that this job runs."""
+    """Wait until the ledger has recorded that this job runs."""
     await until(lambda: job_id in node.server.started)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.agent.processes.environment import Environment
-from quarterdeck.agent.processes.kept import Process
+from quarterdeck.agent.processes.supervised_process import Process
 from quarterdeck.agent.processes.supervision import Ending
 from quarterdeck.model.errors import StorageFull
 from quarterdeck.model.jobs import JobState
@@ -67,15 +68,16 @@ async def test_only_the_last_thousand_lines_of_a_stream_are_in_the_result_and_al
 async def test_what_a_program_finds_around_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QD_AGENT_TOKEN", "secret")
     async with life(home) as node:
-        node.execute("env", "env", env={"MINE": "$tmp/x", "LANG": "C"})
+        node.execute("env", "env", env={"MINE": "$tmp/x $root", "LANG": "C"})
         node.shell("cwd", "pwd; echo $0 $1", workingdir="$root")
-        node.execute("args", "/bin/echo", "$agentroot", "$tmp", "$rooted")
+        node.execute("args", "$root/bin/echo", "$agentroot", "$tmp", "$root", "{agent.tmp}")
+        node.shell("shell", 'root=/y; tmp=1 agentroot=2; echo "$root" "$tmp" $agentroot')
         node.execute("gone", "true", workingdir="/no/such/folder")
         node.execute("who", "true", user="nobody-of-that-name")
         node.execute("no", "/no/such/program")
         found = dict(line.split("=", 1) for line in (await node.server.result("env")).streams[0].splitlines())
-        assert found.pop("QD_PROCESS") == "env"
-        assert found["MINE"] == f"{home}/tmp/x"
+        assert found.pop("QD_PROCESS").startswith("env-")
+        assert found["MINE"] == "$tmp/x $root"
         assert (found["QD_GID"], found["QD_NID"], found["QD_NODE"], found["QD_JOB_ID"]) == ("7", "3", "here", "env")
         names = {
             "PATH",
@@ -92,7 +94,8 @@ async def test_what_a_program_finds_around_it(home: Path, monkeypatch: pytest.Mo
         }
         assert set(found) == names
         assert (await node.server.result("cwd")).streams[0].startswith("/\n")
-        assert (await node.server.result("args")).streams[0] == f"{home} {home}/tmp $rooted\n"
+        assert (await node.server.result("args")).streams[0] == "$agentroot $tmp $root {agent.tmp}\n"
+        assert (await node.server.result("shell")).streams[0] == "/y 1 2\n"
         for id_, words in (
             ("gone", "folder '/no/such/folder'"),
             ("who", "no user"),
@@ -134,7 +137,8 @@ async def test_what_fails_is_started_again_so_often_and_then_says_so(home: Path)
         assert "failed 3 times" in result.critical
         log = await node.log("bad")
         assert [each.data for each in log if each.level == Level.STDOUT] == ["run"] * 3
-        assert [each.level for each in log if each.level != Level.STDOUT] == [Level.CRITICAL]
+        levels = [each.level for each in log if each.level != Level.STDOUT]
+        assert levels == [Level.OPS_ERROR, Level.OPS_ERROR, Level.CRITICAL], "each failed run says why"
         node.execute("absent", "/no/such/program", max_time=-1, max_restart=1)
         absent = await node.server.result("absent")
         assert "no program '/no/such/program'" in absent.reason
@@ -198,8 +202,8 @@ async def test_the_next_life_takes_up_what_runs_and_what_ended_meanwhile(home: P
         await asyncio.to_thread((home / "go").write_text, "\n")
         goes_on = await node.server.result("goes-on")
         assert (goes_on.state, goes_on.code, goes_on.streams[0]) == (JobState.ERROR, 4, "one\nhalf line\n")
-        assert [each.data for each in await node.log("goes-on")] == ["one", "half line"]
-        assert [each.data for each in await node.log("ends")] == ["before", "after"]
+        assert await node.lines("goes-on") == ["one", "half line"]
+        assert await node.lines("ends") == ["before", "after"]
 
 
 async def test_a_killed_agent_leaves_every_job_one_result_and_every_line_once(home: Path) -> None:
@@ -215,7 +219,7 @@ async def test_a_killed_agent_leaves_every_job_one_result_and_every_line_once(ho
         for result in results:
             if result.state is not JobState.LOST:  # killed before the keeper heard of it
                 assert (result.state, result.streams[0]) == (JobState.OK, text)
-                assert [each.data for each in await node.log(result.id)] == text.split("\n")
+                assert await node.lines(result.id) == text.split("\n")
         assert sum(result.state is JobState.LOST for result in results) < 40
         assert sorted(result.id for result in node.server.results) == sorted(jobs)
 
@@ -235,14 +239,15 @@ async def test_what_lasts_is_started_again_when_it_cannot_be_taken_up(home: Path
         assert (await node.server.result("lasting")).state is JobState.KILLED
 
 
-async def test_a_process_that_nobody_knows_is_ended(home: Path) -> None:
+async def test_a_process_that_nobody_knows_goes_on_and_can_be_ended(home: Path) -> None:
     async with life(home, with_jobs=False) as node:
         kept = node.processes.keep(Process(id="stray", argv=("sleep", "600"), settings=ProcessSettings(max_time=-1)))
         await until(lambda: kept.pid is not None)
         pid = kept.pid
         assert pid is not None
     assert runs(pid)
-    async with life(home):
+    async with life(home) as node:
+        await until(lambda: node.processes.end_unknown("stray", "ended by request"))
         await until(lambda: not runs(pid))
 
 
@@ -325,3 +330,81 @@ async def test_one_that_is_kept_can_be_told_to_start_again(home: Path) -> None:
         again = node.processes.keep(Process(id="service/web", argv=("true",), settings=ProcessSettings()))
         assert (await again.over()).state is JobState.OK
         node.processes.release("service/web")
+
+
+async def test_a_flood_holds_up_neither_other_programs_nor_its_own_end(home: Path) -> None:
+    async with life(home) as node:
+        node.shell("flood", "yes & yes else >&2")
+        await until(lambda: node.messages.stored)
+        for number in range(5):
+            node.execute(f"quick-{number}", "echo", "hi")
+            assert (await node.server.result(f"quick-{number}")).streams == ("hi\n", "")
+            assert [each.data for each in await node.log(f"quick-{number}")] == ["hi"]
+        node.server.kill("flood")
+        assert (await node.server.result("flood")).state is JobState.KILLED
+
+
+async def test_a_prompt_and_progress_are_there_before_their_line_ends(home: Path) -> None:
+    go = home / "go"
+    async with life(home) as node:
+        script = (
+            f"printf 'Password: '; printf '10%%\\r' >&2; until [ -e {go} ]; do sleep 0.05; done; echo x; printf '7::w'"
+        )
+        node.shell("asks", script)
+
+        async def shown() -> set[tuple[int, str, int]]:
+            return {(each.level, each.data, each.marks) for each in await node.log("asks")}
+
+        async def both() -> bool:
+            return await shown() == {(1, "Password: ", Mark.CONTINUES), (2, "10%", Mark.CONTINUES)}
+
+        await until(both)
+        go.touch()
+        assert (await node.server.result("asks")).streams == ("Password: x\n7::w", "10%\r")
+        assert (1, "x", 0) in await shown()
+
+
+async def test_a_program_reads_a_content_that_the_server_has(home: Path) -> None:
+    content = bytes(range(256)) * 1000
+    sha256 = hashlib.sha256(content).hexdigest()
+    (home / sha256).write_bytes(content)
+    async with life(home) as node:
+        node.execute("reads", "sha256sum", stdin_sha256=sha256)
+        assert (await node.server.result("reads")).streams == (f"{sha256}  -\n", "")
+        node.execute("both", "cat", data="x", stdin_sha256=sha256)
+        assert "found both" in (await node.server.result("both")).reason
+        node.execute("none", "cat", stdin_sha256="0" * 64)
+        assert "its standard input" in (await node.server.result("none")).reason
+
+
+async def test_an_input_is_fetched_once_and_there_until_the_last_program_that_reads_it_is_over(home: Path) -> None:
+    content = b"line\n" * 100_000
+    sha256 = hashlib.sha256(content).hexdigest()
+    (home / sha256).write_bytes(content)
+    go, inputs = home / "go", home / "inputs"
+    again = f"sha256sum; test -e {go} || exit 1"
+    async with life(home) as node:
+        for name in ("one", "two"):
+            node.shell(name, f"while [ ! -e {go} ]; do sleep 0.05; done; sha256sum", stdin_sha256=sha256)
+        node.shell("again", again, stdin_sha256=sha256, max_restart=9, max_time=-1)
+        await until(lambda: (kept := node.processes.get("again")) is not None and kept.runs > 1)
+        assert node.fetched == ["its standard input"]
+        assert [path.name for path in inputs.iterdir()] == [sha256]
+    (home / sha256).unlink()
+    async with life(home) as node:  # the next life of the agent has it
+        go.touch()
+        for name in ("one", "two", "again"):
+            result = await node.server.result(name)
+            assert result.streams[0].endswith(f"{sha256}  -\n"), result
+        assert node.fetched == []
+        await until(lambda: list(inputs.iterdir()) == [])
+
+
+async def test_a_program_of_another_user_may_open_its_input_again(home: Path) -> None:
+    require(os.geteuid() == 0, "becoming another user needs root")
+    sha256 = hashlib.sha256(b"in").hexdigest()
+    (home / sha256).write_bytes(b"in")
+    async with life(home) as node:
+        node.shell("job", "cat /dev/stdin; echo x >> /dev/stdin", user="nobody", stdin_sha256=sha256)
+        out, err = (await node.server.result("job")).streams
+        assert (out, "Permission denied" in err or "cannot create" in err) == ("in", True)

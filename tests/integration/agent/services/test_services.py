@@ -1,4 +1,4 @@
-"""Services on a node with a real keeper: in their order, checked, replaced, taken up, and gone without a trace."""
+"""Services on a node with a real keeper: in their order, checked, replaced, adopted, and removed completely."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import TypeVar
 import pytest
 
 from quarterdeck.agent.services.services import Services
-from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.errors import Conflict, NotFound
 from quarterdeck.model.services import DesiredService, HealthCheck, Service, ServiceState, ServiceStatus
 from tests.fleet import free_port
 from tests.keeping import runs
 from tests.node_life import Life, life
+from tests.support import require
 
 DEADLINE_S = 30.0
 T = TypeVar("T")
@@ -28,7 +28,7 @@ S = ServiceState
 
 
 class Node:
-    """One life of a node's services."""
+    """One run of a node's services."""
 
     def __init__(self, living: Life, *, allow: tuple[str, ...] = ("*",)) -> None:
         self.living = living
@@ -40,17 +40,17 @@ class Node:
         )
 
     def _changed(self) -> None:
-        for status in self.services.report().statuses:
+        for status in self.services.statuses():
             self.found.add(status.health)
             if not self.seen or (status.name, status.state) not in self.seen[-1:]:
                 self.seen.append((status.name, status.state))
 
-    def apply(self, *services: Service) -> None:
+    async def apply(self, *services: Service) -> None:
         self.revision += 1
-        self.services.apply(DesiredSet(revision=self.revision, services=tuple(map(DesiredService.of, services))))
+        await self.services.apply([*map(DesiredService.of, services)], revision=self.revision)
 
     def status(self, name: str) -> ServiceStatus | None:
-        return next((status for status in self.services.report().statuses if status.name == name), None)
+        return next((status for status in self.services.statuses() if status.name == name), None)
 
     async def until(self, look: Callable[[], T | None], what: str) -> T:
         try:
@@ -59,7 +59,7 @@ class Node:
                     await asyncio.sleep(0.01)
                 return found
         except TimeoutError:
-            raise AssertionError(f"waited for {what}; there is {self.services.report()}, {self.seen}") from None
+            raise AssertionError(f"waited for {what}; there is {self.services.statuses()}, {self.seen}") from None
 
     async def state(self, name: str, *wanted: ServiceState) -> ServiceStatus:
         def look() -> ServiceStatus | None:
@@ -69,7 +69,7 @@ class Node:
         return await self.until(look, f"{name} to be {wanted}")
 
     async def where(self, name: str, look: Callable[[ServiceStatus], bool], what: str) -> ServiceStatus:
-        """The status of a service once it is so."""
+        """Return the status of a service once it has this state."""
 
         def found() -> ServiceStatus | None:
             status = self.status(name)
@@ -95,7 +95,7 @@ async def node(home: Path, *, allow: tuple[str, ...] = ("*",), killed: bool = Fa
         finally:
             living.killed = killed
             if killed:  # it tells nobody anything any more
-                vars(living.processes)["end"] = _nothing
+                vars(vars(living.processes)["_launcher"])["end"] = _nothing
             await one.services.close()
 
 
@@ -108,14 +108,14 @@ def shell(name: str, script: str, **more: object) -> Service:
 
 async def test_a_service_runs_is_started_again_when_it_is_killed_and_leaves_nothing(home: Path) -> None:
     async with node(home) as here:
-        here.apply(shell("web", "sleep 1000 & wait"))
+        await here.apply(shell("web", "sleep 1000 & wait"))
         first = await here.running("web")
         os.kill(first, signal.SIGKILL)
         await here.where("web", lambda s: s.pid not in (None, first), "another process")
         status = await here.state("web", S.RUNNING)
         assert status.restarts == 1
         assert status.code == -signal.SIGKILL
-        here.apply()
+        await here.apply()
         await here.gone("web")
         assert status.pid is not None
         assert not runs(status.pid)
@@ -126,7 +126,7 @@ async def test_one_waits_for_those_it_comes_after_and_goes_before_them(home: Pat
     flag = home / "ready"
     check = HealthCheck(command=("/usr/bin/test", "-e", str(flag)), interval=0.1, timeout=5, start_period=60)
     async with node(home) as here:
-        here.apply(
+        await here.apply(
             Service(name="web", command=SLEEP, after=("db", "schema", "elsewhere")),
             Service(name="db", command=SLEEP, health=check),
             shell("schema", f"test -e {flag} && exit 0; exit 1", max_time=0, after=("db",)),
@@ -143,7 +143,7 @@ async def test_one_waits_for_those_it_comes_after_and_goes_before_them(home: Pat
         order = [name for name, state in here.seen if state is S.RUNNING]
         assert order.index("db") < order.index("web")
         here.seen.clear()
-        here.apply()
+        await here.apply()
         await here.gone("db")
         assert here.status("web") is None
         assert [name for name, _ in here.seen if name == "web"]
@@ -154,12 +154,12 @@ async def test_the_next_life_takes_up_what_runs_and_replaces_what_is_another(hom
     once = shell("once", "echo x >> $QD_TEST_FILE", max_time=0, env={"QD_TEST_FILE": str(home / "once")})
     lost = Service(name="lost", command=SLEEP)
     async with node(home, killed=True) as here:
-        here.apply(same, other, once, lost)
+        await here.apply(same, other, once, lost)
         pids = {name: await here.running(name) for name in ("same", "other", "lost")}
         await here.state("once", S.STOPPED)
     assert all(map(runs, pids.values()))
     async with node(home) as here:
-        here.apply(same, Service(name="other", command=(*SLEEP, "2")), once)
+        await here.apply(same, Service(name="other", command=(*SLEEP, "2")), once)
         assert await here.running("same") == pids["same"]
         status = await here.state("other", S.RUNNING)
         assert status.pid != pids["other"]
@@ -171,19 +171,19 @@ async def test_the_next_life_takes_up_what_runs_and_replaces_what_is_another(hom
 
 async def test_a_change_of_the_check_or_of_the_order_leaves_the_process_alone(home: Path) -> None:
     async with node(home) as here:
-        here.apply(Service(name="db", command=SLEEP), Service(name="web", command=SLEEP))
+        await here.apply(Service(name="db", command=SLEEP), Service(name="web", command=SLEEP))
         pid = await here.running("web")
         changed = Service(
             name="web", command=SLEEP, after=("db",), health=HealthCheck(command=("/bin/true",), interval=0.1)
         )
-        here.apply(Service(name="db", command=SLEEP), changed)
+        await here.apply(Service(name="db", command=SLEEP), changed)
         await here.where(
             "web",
             lambda s: s.version == changed.version and s.state is S.RUNNING,
             "the new version",
         )
         assert await here.running("web") == pid
-        here.apply(Service(name="db", command=SLEEP), Service(name="web", command=SLEEP, env={"A": "1"}))
+        await here.apply(Service(name="db", command=SLEEP), Service(name="web", command=SLEEP, env={"A": "1"}))
         await here.where("web", lambda s: s.pid not in (None, pid), "another process")
         assert not runs(pid)
 
@@ -195,7 +195,7 @@ async def test_one_that_is_not_well_is_started_again_until_it_failed_too_often(h
         command=("/bin/sh", "-c", f"echo no flag; test -e {flag}"), interval=0.05, failures=2, start_period=0
     )
     async with node(home) as here:
-        here.apply(Service(name="web", command=SLEEP, health=check, max_restart=1, grace=1))
+        await here.apply(Service(name="web", command=SLEEP, health=check, max_restart=1, grace=1))
         pid = await here.running("web")
         flag.unlink()
         failed = await here.state("web", S.FAILED)
@@ -204,17 +204,44 @@ async def test_one_that_is_not_well_is_started_again_until_it_failed_too_often(h
         assert failed.pid is None
         assert not runs(pid)
         assert "not started again" in failed.reason
+        assert "it was not well: /bin/sh: exit code 1: no flag" in failed.reason
         (critical,) = await here.living.log("service/web", levels="9")
         assert "It is not started again" in critical.data
+        assert "no flag" in critical.data
+        said = [message.data for message in await here.living.log("service/web", levels="7,8")]
+        fails, ended = "Its health check fails: /bin/sh: exit code 1: no flag", "It ended: it was not well: /bin/sh"
+        assert said[:2] == [fails, "It is not well, and is ended: /bin/sh: exit code 1: no flag"]
+        assert said[2].startswith(ended)
         flag.touch()
         assert (await here.services.restart("web")).state is S.RUNNING
         assert await here.running("web") != pid
 
 
+async def test_why_a_run_ended_is_said_while_the_next_one_runs(home: Path) -> None:
+    async with node(home) as here:
+        await here.apply(shell("web", f"test -e {home}/second && exec sleep 1000; touch {home}/second; kill -SEGV $$"))
+        again = await here.where("web", lambda s: s.state is S.RUNNING and s.restarts == 1, "it to run again")
+        assert (again.reason, again.ended) == ("", "signal 11 (SEGV)")
+        (said,) = await here.living.log("service/web", levels="7-9")
+        assert (said.level, said.data[:28]) == (8, "It ended: signal 11 (SEGV). ")
+        assert ("messages", 1) in here.living.emitted
+
+
+async def test_one_that_takes_too_much_memory_says_so_with_its_limit(home: Path) -> None:
+    hog = 'x = bytearray(1 << 30); x[::4096] = b"1" * len(x[::4096]); print("fits")'
+    async with node(home) as here:
+        require("memory" in here.living.cgroups.controllers, "no memory controller")
+        await here.apply(Service(name="hog", command=(sys.executable, "-c", hog), memory="30M", max_restart=0))
+        failed = await here.state("hog", S.FAILED)
+        assert "signal 9 (KILL): it used more than its limit of 30.0 MiB of memory" in failed.reason
+        (critical,) = await here.living.log("service/hog", levels="9")
+        assert "its limit of 30.0 MiB" in critical.data
+
+
 async def test_a_new_run_is_checked_when_it_begins_however_seldom_checks_are(home: Path) -> None:
     check = HealthCheck(command=("/bin/true",), interval=1000)
     async with node(home) as here:
-        here.apply(Service(name="web", command=SLEEP, health=check))
+        await here.apply(Service(name="web", command=SLEEP, health=check))
         pid = await here.running("web")
         os.kill(pid, signal.SIGKILL)
         again = await here.where("web", lambda s: s.state is S.RUNNING and s.pid != pid, "it to run again")
@@ -226,7 +253,7 @@ async def test_a_port_and_a_url_tell_whether_it_is_well(home: Path) -> None:
     server = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1")
     url = f"http://127.0.0.1:{port}/"
     async with node(home) as here:
-        here.apply(
+        await here.apply(
             Service(name="web", command=(*server, str(port)), health=HealthCheck(http=url, interval=0.1)),
             Service(
                 name="tcp", command=(*server, str(other)), health=HealthCheck(tcp=f"127.0.0.1:{other}", interval=0.1)
@@ -235,23 +262,41 @@ async def test_a_port_and_a_url_tell_whether_it_is_well(home: Path) -> None:
         await here.running("web")
         await here.running("tcp")
         bad = HealthCheck(http=url + "none", interval=0.1, failures=1, start_period=0)
-        here.apply(Service(name="web", command=(*server, str(port)), health=bad))
+        await here.apply(Service(name="web", command=(*server, str(port)), health=bad))
         sick = await here.where("web", lambda s: bool(s.health), "the check to fail")
         assert "answered 404, not 200" in sick.health
 
 
 async def test_a_program_that_cannot_be_started_says_why_and_is_tried_again(home: Path) -> None:
     async with node(home) as here:
-        here.apply(Service(name="web", command=("/no/such/program",)))
+        await here.apply(Service(name="web", command=("/no/such/program",)))
         status = await here.state("web", S.BACKOFF)
         assert "no program" in status.reason, status
-        here.apply()
+        await here.apply()
         await here.gone("web")
+
+
+async def test_what_a_shell_means_is_left_to_it_and_folders_have_a_form_of_their_own(home: Path) -> None:
+    script = 'root=/y; echo "$root" "$SEEN" "$1" $PWD; exec sleep 1000'
+    check = 'tmp=/z; echo "$tmp" "$SEEN" {agent.tmp} > {agent.root}/checked'
+    async with node(home) as here:
+        await here.apply(
+            Service(
+                name="web",
+                command=("$root/bin/sh", "-c", script, "sh", "{agent.tmp}/x"),
+                env={"SEEN": "$tmp {agent.root}"},
+                workingdir="$tmp",
+                health=HealthCheck(command=("sh", "-c", check)),
+            )
+        )
+        await here.running("web")
+        await here.living.printed("service/web", f"/y $tmp {home} {home}/tmp/x {home}/tmp")
+        assert (home / "checked").read_text() == f"/z $tmp {home} {home}/tmp\n"
 
 
 async def test_services_run_only_where_the_node_allows_them(home: Path) -> None:
     async with node(home, allow=("get_*",)) as here:
-        here.apply(Service(name="web", command=SLEEP))
+        await here.apply(Service(name="web", command=SLEEP))
         status = await here.state("web", S.FAILED)
         assert "agent.jobs.allow" in status.reason
         with pytest.raises(Conflict, match=r"agent\.jobs\.allow"):
@@ -263,14 +308,14 @@ async def test_settings_that_this_release_does_not_know_are_that_services_failur
     async with node(home) as here:
         new = DesiredService(name="new", version="1", settings={"command": ["/bin/true"], "colour": "red"})
         good = DesiredService.of(Service(name="good", command=SLEEP))
-        here.services.apply(DesiredSet(revision=1, services=(new, good)))
+        await here.services.apply((new, good), revision=1)
         assert "colour" in (await here.state("new", S.FAILED)).reason
         await here.running("good")
 
 
 async def test_a_restart_is_a_new_process_and_of_none_an_error(home: Path) -> None:
     async with node(home) as here:
-        here.apply(Service(name="web", command=SLEEP))
+        await here.apply(Service(name="web", command=SLEEP))
         pid = await here.running("web")
         status = await here.services.restart("web")
         assert status.state is S.RUNNING
@@ -283,11 +328,11 @@ async def test_a_restart_is_a_new_process_and_of_none_an_error(home: Path) -> No
 async def test_what_was_taken_away_and_given_back_runs_once(home: Path) -> None:
     async with node(home) as here:
         for _ in range(20):
-            here.apply(Service(name="web", command=SLEEP))
+            await here.apply(Service(name="web", command=SLEEP))
             await asyncio.sleep(0.003)
-            here.apply()
+            await here.apply()
             await asyncio.sleep(0.003)
-        here.apply(Service(name="web", command=SLEEP))
+        await here.apply(Service(name="web", command=SLEEP))
         await here.running("web")
         assert len(here.living.processes.kept()) == 1
 
@@ -301,11 +346,11 @@ def hanging(home: Path) -> Service:
 
 async def test_a_check_that_hangs_ends_with_its_service(home: Path) -> None:
     async with node(home) as here:
-        here.apply(hanging(home))
+        await here.apply(hanging(home))
         await here.until((home / "check").exists, "the check to run")
         check = int((home / "check").read_text())
         assert runs(check)
-        here.apply()
+        await here.apply()
         await here.gone("web")
         await here.until(lambda: not runs(check) and not here.living.processes.kept(), "the check to be gone")
 
@@ -313,21 +358,21 @@ async def test_a_check_that_hangs_ends_with_its_service(home: Path) -> None:
 async def test_a_check_of_an_agent_that_was_killed_is_ended_by_the_next(home: Path) -> None:
     service = hanging(home)
     async with node(home, killed=True) as here:
-        here.apply(service)
+        await here.apply(service)
         await here.until((home / "check").exists, "the check to run")
         check = int((home / "check").read_text())
         (home / "check").unlink()
     assert runs(check)
     async with node(home) as here:
-        here.apply(service)
+        await here.apply(service)
         await here.until(lambda: not runs(check), "the old check to be gone")
 
 
 async def test_services_that_wait_for_one_another_wait_and_can_be_taken_away(home: Path) -> None:
-    """The server lets no such set through."""
+    """The server never sends such a set."""
     async with node(home) as here:
-        here.apply(Service(name="a", command=SLEEP, after=("b",)), Service(name="b", command=SLEEP, after=("a",)))
+        await here.apply(Service(name="a", command=SLEEP, after=("b",)), Service(name="b", command=SLEEP, after=("a",)))
         assert "'b', which is WAITING" in (await here.where("a", lambda s: bool(s.reason), "a to say why")).reason
-        here.apply()
+        await here.apply()
         await here.gone("a")
         await here.gone("b")

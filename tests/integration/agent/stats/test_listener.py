@@ -15,6 +15,7 @@ from quarterdeck.agent.stats.aggregator import Aggregator
 from quarterdeck.agent.stats.listener import Listener, udp_socket, unix_socket
 from quarterdeck.agent.stats.packets import Packets
 from quarterdeck.agent.stats.tally import PACKET_ROOM_BYTES, PACKETS, Tally
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.wasm.engine import Engine
 from tests.fleet import eventually
 
@@ -23,7 +24,7 @@ LOCAL = "127.0.0.1:0"
 
 @pytest.fixture
 def aggregator() -> Iterator[Aggregator]:
-    aggregator = Aggregator(emit=lambda *_: None, lose=lambda _: None)
+    aggregator = Aggregator(Outlet(emit=lambda *_: None, lose=lambda _: None))
     yield aggregator
     aggregator.close()
 

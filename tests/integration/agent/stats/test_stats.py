@@ -1,4 +1,4 @@
-"""Statsd as the agent runs it: sockets, intervals, and what goes wrong with them."""
+"""Statsd in the agent: sockets, intervals, and their failures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 import zstandard
 
 from quarterdeck.agent.stats.stats import Stats
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.losses import Loss
 from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.model.stats import StatsConfig, StatSource
@@ -23,15 +24,14 @@ from tests.support import until
 
 
 class Node:
-    """Runs Stats and keeps the rows that come."""
+    """Runs `Stats` and keeps its rows."""
 
     def __init__(self, config: StatsConfig) -> None:
         self.rows: list[dict[str, Any]] = []
         self.losses: list[Loss] = []
         self.stats = Stats(
             config,
-            emit=self._emit,
-            lose=self.losses.append,
+            outlet=Outlet(emit=self._emit, lose=self.losses.append),
             who=lambda: AgentIdentity(agent_id="a", gid=1, nid=7, serial=""),
         )
 

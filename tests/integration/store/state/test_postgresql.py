@@ -11,6 +11,7 @@ from tests.state import POSTGRESQL
 from tests.unit.store.state.test_database import *  # noqa: F403
 from tests.unit.store.state.test_database import ENTRY, count
 from tests.unit.store.state.test_ingest import *  # noqa: F403
+from tests.unit.store.state.test_upgrade import *  # noqa: F403
 
 
 async def test_lost_connections_are_said_and_made_again(database: Database) -> None:

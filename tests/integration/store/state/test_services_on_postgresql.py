@@ -4,6 +4,8 @@ from tests.unit.server.files.test_artefacts import *  # noqa: F403
 from tests.unit.server.jobs.test_commands import *  # noqa: F403
 from tests.unit.server.test_audit import *  # noqa: F403
 from tests.unit.server.test_joins import *  # noqa: F403
+from tests.unit.server.test_last_uses import *  # noqa: F403
+from tests.unit.server.test_logins import *  # noqa: F403
 from tests.unit.server.test_modules import *  # noqa: F403
 from tests.unit.server.test_nodes import *  # noqa: F403
 from tests.unit.server.test_scripts import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""The built-in commands: structured answers about this host, and unknown arguments refused in words."""
+"""The built-in commands: structured answers about this host, and errors for unknown arguments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from quarterdeck.agent.commands.builtin import builtin_commands
-from quarterdeck.agent.commands.command import JSON_LEVEL
+from quarterdeck.agent.commands.command import JSON_LEVEL, answer
 from quarterdeck.model.errors import BadInput, NotFound
 from quarterdeck.model.hosts import CpuInfo, DiskInfo, MemInfo, NicInfo, OsInfo, Pong
 from quarterdeck.model.jobs import JobOffer, JobState
@@ -28,7 +28,7 @@ LOOKS: dict[str, type[msgspec.Struct]] = {
 
 
 class Node:
-    """What the commands may do to their node."""
+    """The effects of commands on their node."""
 
     def __init__(self) -> None:
         self.jobs = {"long"}
@@ -124,3 +124,13 @@ async def test_restart_asks_for_it_and_is_ok_when_it_was_cut_short() -> None:
 
 def test_only_restart_survives_the_agents_end() -> None:
     assert {name for name, command in Node().commands.items() if command.resume} == {"restart"}
+
+
+def test_names_that_are_no_text_are_answered_with_their_bytes() -> None:
+    outcome = answer(Named(name="caf\udce9", inner={"\udcff": ["\udc80", 1]}))
+    assert msgspec.json.decode(outcome.data) == {"name": "caf\\xe9", "inner": {"\\xff": ["\\x80", 1]}}
+
+
+class Named(msgspec.Struct):
+    name: str
+    inner: dict[str, list[str | int]]

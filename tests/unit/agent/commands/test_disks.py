@@ -1,4 +1,4 @@
-"""Mounts that hang, or say no, are reported as such; the others are measured all the same."""
+"""Mounts that hang, or refuse, are reported as such; the others are still measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Extensions: what their templates become, what a command may set of them, and what is refused in words."""
+"""Extensions: the arguments made of their templates, the settings that a job may change, and errors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def test_a_template_is_one_argument_whatever_is_filled_in(template: str, args: d
 
 def test_folders_are_put_into_templates_and_not_into_what_was_asked(tmp_path: Path) -> None:
     assert filled("$agentroot/{name_}", tmp_path, name_="$agentroot") == f"{tmp_path}/$agentroot"
-    assert filled("$rootwards $root", tmp_path) == "$rootwards /"
+    assert filled("$rootwards $root $$root", tmp_path) == "$rootwards / $root"
+    env = extension(env={"STATE": "$agentroot/state"})
+    assert settings(env, job(), Templates(tmp_path)).env == {"STATE": f"{tmp_path}/state"}
 
 
 @pytest.mark.parametrize(
@@ -80,17 +82,17 @@ def test_an_argument_that_is_missing_or_not_used_is_named(args: dict[str, Any], 
 def test_a_command_sets_times_levels_and_names_and_nothing_else() -> None:
     configured = extension("{name}", user="backup", max_time=60, memory="1M", env={"A": "b"}, domain="disk")
     asked = job(name="x", max_time=5, max_restart=2, loglevels="7", queue="q", domain="tape")
-    assert settings(configured, asked) == extension(
+    assert settings(configured, asked, Templates(Path("/home"))) == extension(
         "{name}", user="backup", max_time=5, max_restart=2, memory="1M", env={"A": "b"}, domain="tape", loglevels="7"
     ), "`name` is the template's here"
     assert argv(configured, asked, Templates(Path("/home"))) == ("x",)
-    assert settings(configured, job(name="x")) == configured
+    assert settings(configured, job(name="x"), Templates(Path("/home"))) == configured
 
 
 @pytest.mark.parametrize("args", [{"max_time": "long"}, {"max_time": -3}, {"max_restart": 1.5}])
 def test_a_setting_of_the_wrong_kind_is_an_error(args: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="max_"):
-        settings(extension(), job(**args))
+        settings(extension(), job(**args), Templates(Path("/home")))
 
 
 @given(st.text(), st.text().filter(lambda text: "\0" not in text))
@@ -103,12 +105,12 @@ def test_any_text_can_be_written_as_a_template_and_any_value_filled_in(text: str
 
 @pytest.mark.parametrize("template", ["{", "}", "{a", "a}", "{}", "{1}", "{a b}", "{a{b}}", "{{}", "{a:{b}}"])
 def test_a_template_that_makes_no_sense_is_refused_by_the_configuration(template: str) -> None:
-    with pytest.raises(BadConfig, match="written twice"):
+    with pytest.raises(BadConfig, match="literal brace twice"):
         extension(template)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "1a", "a/b", "-a", "é", "a" * 65])
-def test_not_everything_is_a_name(name: str) -> None:
+def test_a_name_that_no_extension_may_have_is_refused(name: str) -> None:
     with pytest.raises(BadConfig, match="cannot be an extension's name"):
         check_name(name)
 

@@ -1,4 +1,4 @@
-"""`put_file` and `get_file` against the server's own halves: what arrives, how it goes on, what is left behind."""
+"""`put_file` and `get_file` against the server's own halves: received files, continued transfers, and leftovers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import asyncio
 import errno
 import hashlib
 import os
+import shutil
 import stat
+import struct
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -18,8 +22,8 @@ from quarterdeck.agent.commands.files import FileCommands
 from quarterdeck.agent.connection import LiveLink
 from quarterdeck.agent.fetches import Fetches
 from quarterdeck.agent.offers import Offers
+from quarterdeck.link.limits import ARTEFACT_CHUNK_BYTES
 from quarterdeck.link.messages import (
-    ARTEFACT_CHUNK_BYTES,
     ArtefactChunk,
     FileChunk,
     FileOffer,
@@ -28,7 +32,15 @@ from quarterdeck.link.messages import (
     WantArtefact,
     WantFile,
 )
-from quarterdeck.model.errors import AlreadyExists, BadInput, Conflict, NotFound, QuarterdeckError, StorageFull
+from quarterdeck.model.errors import (
+    AlreadyExists,
+    BadInput,
+    Conflict,
+    NotFound,
+    QuarterdeckError,
+    StorageFull,
+    TooLarge,
+)
 from quarterdeck.model.files import NodeFile
 from quarterdeck.model.jobs import CreateCommand, JobOffer
 from quarterdeck.model.nodes import AgentIdentity
@@ -62,7 +74,7 @@ class Node:
         self.links: list[asyncio.Task[None]] = []
 
     def begin(self) -> None:
-        """A new life of the agent, and of the server's half."""
+        """Start a new run of the agent, and of the server's half."""
         self.pulls = Pulls(self.services.database, files=self.files, transfers=self.transfers)
         self.fetches, self.offers = Fetches(), Offers()
         self.commands = FileCommands(fetches=self.fetches, offers=self.offers, fill=self.fill, who=lambda: self.agent)
@@ -71,7 +83,7 @@ class Node:
         return text.replace("$tmp", str(self.folder / "tmp"))
 
     async def send(self, message: FromAgent) -> None:
-        """What the link carries up, and the server's answer down."""
+        """Carry the agent's messages up, and the server's answers down."""
         if len(self.messages) >= self.patience:
             await asyncio.Event().wait()
         self.messages.append(message)
@@ -217,6 +229,111 @@ async def test_a_link_that_takes_a_files_place_gets_no_mode(node: Node, monkeypa
     assert secret.stat().st_mode & 0o777 == 0o600
 
 
+def part_of(node: Node) -> Path:
+    """Where the next put writes."""
+    name = hashlib.sha256(f"{node.agent.gid}/{node.agent.nid}/job".encode()).hexdigest()[:16]
+    return node.folder / f".qd-{name}.part"
+
+
+@pytest.mark.parametrize(
+    "plant", ["a symbolic link", "a hard link", "an open file", "a pipe", "a file of another user"]
+)
+async def test_what_somebody_else_put_in_the_parts_place_is_not_written(node: Node, plant: str) -> None:
+    await node.files.add(CONTENT)
+    secret, part = node.folder / "secret", part_of(node)
+    secret.write_text("mine")
+    secret.chmod(0o600)
+    match plant:
+        case "a symbolic link":
+            part.symlink_to(secret)
+        case "a hard link":
+            part.hardlink_to(secret)
+        case "an open file":
+            part.write_text("x")
+            part.chmod(0o666)
+        case "a pipe":
+            os.mkfifo(part)
+        case _:
+            if os.geteuid() != 0:
+                pytest.skip("only root gives files away")
+            part.write_text("x")
+            part.chmod(0o600)
+            os.chown(part, 65534, 65534)
+    with suppress(FileNotFoundError):
+        planted = part.open("rb+") if plant == "an open file" else None
+    await node.put(node.folder / "app.bin")
+    assert (node.folder / "app.bin").read_bytes() == CONTENT
+    assert secret.read_text() == "mine"
+    if planted is not None:
+        planted.write(b"evil")
+        planted.close()
+        assert (node.folder / "app.bin").read_bytes() == CONTENT
+
+
+# ── what a replaced file had ────────────────────────────────────────────────────────────────────────────────────────
+ACL = struct.pack(
+    "<IHHIHHIHHIHHIHHI", 2, 1, 6, 2**32 - 1, 2, 4, 65534, 4, 4, 2**32 - 1, 16, 6, 2**32 - 1, 32, 0, 2**32 - 1
+)
+
+
+async def test_a_replaced_files_attributes_and_acl_are_kept(node: Node) -> None:
+    await node.files.add(CONTENT)
+    target = node.folder / "app.bin"
+    target.write_text("before")
+    try:
+        os.setxattr(target, "user.origin", b"here")
+        os.setxattr(target, "system.posix_acl_access", ACL)
+    except OSError as error:
+        pytest.skip(f"this file system has neither: {error}")
+    await node.put(target)
+    assert target.read_bytes() == CONTENT
+    assert os.getxattr(target, "user.origin") == b"here"
+    assert os.getxattr(target, "system.posix_acl_access") == ACL
+
+
+async def test_what_the_system_does_not_let_be_kept_is_said(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    await node.files.add(CONTENT)
+    target = node.folder / "app.bin"
+    target.write_text("before")
+    (node.folder / "other").hardlink_to(target)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "listxattr", lambda *_, **__: ["security.selinux"])
+    monkeypatch.setattr(os, "getxattr", lambda *_, **__: b"x")
+    monkeypatch.setattr(os, "setxattr", refused)
+    outcome = await node.commands.commands()["put_file"].run(
+        JobOffer(id="job", cmd="put_file", args={"path": str(target), "sha256": DIGEST})
+    )
+    assert outcome.reason == (
+        "The file it replaced had security.selinux (Operation not permitted): not kept. "
+        "The file it replaced has 1 more hard link, with the old content."
+    )
+
+
+@pytest.mark.parametrize(("asked", "is_"), [("755", "4755"), ("0755", "0755"), ("", "4711"), ("2750", "2750")])
+async def test_three_digits_of_a_mode_keep_what_they_do_not_name(node: Node, asked: str, is_: str) -> None:
+    await node.files.add(CONTENT)
+    target = node.folder / "app.bin"
+    target.write_text("before")
+    target.chmod(0o4711)
+    assert (await node.put(target, mode=asked)).mode == is_
+
+
+async def test_a_replaced_file_with_holes_is_replaced_by_one(node: Node) -> None:
+    content = bytes(2 * ARTEFACT_CHUNK_BYTES) + b"x" + bytes(ARTEFACT_CHUNK_BYTES + 5)
+    digest = await node.files.add(content)
+    sparse, full = node.folder / "sparse", node.folder / "full"
+    with sparse.open("wb") as file:
+        file.truncate(2**20)
+    full.write_text("before")
+    for target in (sparse, full):
+        await node.put(target, sha256=digest)
+        assert target.read_bytes() == content
+    assert sparse.stat().st_blocks * 512 < len(content) // 2 < full.stat().st_blocks * 512
+
+
 async def test_words_for_folders_are_replaced(node: Node) -> None:
     await node.files.add(CONTENT)
     (node.folder / "tmp").mkdir()
@@ -247,6 +364,26 @@ async def test_folders_and_devices_are_no_files(node: Node) -> None:
             await node.get(path)
         with pytest.raises(BadInput, match=words):
             await node.put(path)
+
+
+async def test_onto_a_folder_it_is_said_how_to_put_it_into_one(node: Node) -> None:
+    with pytest.raises(BadInput) as caught:
+        await node.put(node.folder)
+    assert caught.value.hint.endswith(f"{node.folder}/.")
+
+
+async def test_a_mount_in_a_files_place_is_an_error_in_words(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    await node.files.add(CONTENT)
+    target = node.folder / "app.bin"
+    target.write_text("before")
+
+    def busy(*_: object) -> Path:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", busy)
+    with pytest.raises(QuarterdeckError, match="something is mounted on it"):
+        await node.put(target)
+    assert node.left() == []
 
 
 async def test_a_put_goes_on_after_a_lost_link_and_after_a_restart(node: Node) -> None:
@@ -299,6 +436,7 @@ async def test_a_part_that_the_disk_lost_some_of_is_fetched_anew(node: Node) -> 
     await node.files.add(CONTENT)
     name = f".qd-{hashlib.sha256(f'{node.agent.gid}/{node.agent.nid}/job'.encode()).hexdigest()[:16]}.part"
     (node.folder / name).write_bytes(bytes(ARTEFACT_CHUNK_BYTES))
+    (node.folder / name).chmod(0o600)
     await node.put(node.folder / "app.bin")
     assert (node.folder / "app.bin").read_bytes() == CONTENT
 
@@ -311,8 +449,10 @@ async def test_what_the_server_does_not_have_is_an_error_in_words(node: Node) ->
 
 async def test_a_full_disk_is_an_error_in_words_and_leaves_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     await node.files.add(CONTENT)
-    with pytest.raises(StorageFull, match=r"bytes are to come, and .* are free"):
-        await node.put(node.folder / "app.bin", size=2**60)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(CONTENT) - 1))
+        with pytest.raises(StorageFull, match=rf"{len(CONTENT)} bytes are to come, and {len(CONTENT) - 1} are free\."):
+            await node.put(node.folder / "app.bin")
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -335,6 +475,25 @@ async def test_a_file_is_got_once_and_not_sent_when_it_is_there(node: Node) -> N
     assert (shown.sha256, shown.to_node, shown.at, shown.size) == (DIGEST, False, len(CONTENT), len(CONTENT))
     assert await node.get(source) == got
     assert isinstance(node.messages[-1], FileOffer)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="no such system")
+async def test_a_file_that_says_no_size_is_got_whole(node: Node) -> None:
+    for source in (
+        Path("/proc/cpuinfo"),
+        Path("/proc/self/limits"),
+        Path("/sys/kernel/mm/transparent_hugepage/enabled"),
+    ):
+        got = await node.get(source)
+        content = source.read_bytes()
+        assert (got.size, got.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        assert got.size > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="no such system")
+async def test_of_a_file_that_says_no_size_and_has_no_end_it_is_said_what_to_do(node: Node) -> None:
+    with pytest.raises(TooLarge, match="reports 0 bytes but has more than 33554432"):
+        await node.get(Path("/proc/self/pagemap"))  # of the whole address space
 
 
 async def test_an_empty_file(node: Node) -> None:
@@ -432,7 +591,7 @@ async def test_a_get_that_is_ended_is_withdrawn(node: Node) -> None:
     node.link()
     await node.get(source)
     arrival = await node.files.begin(DIGEST, size=len(CONTENT), source=f"{node.agent.gid}-{node.agent.nid}")
-    await node.files.release(arrival)  # it would be in use, had the server not let go of it
+    await node.files.release(arrival)  # the slot would be in use if the server had not released it
 
 
 async def test_a_missing_file_is_an_error_in_words(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""get_msgs and del_msgs: filters by either name, pages that are never cut, how many were deleted."""
+"""get_msgs and del_msgs: filters by either name, whole pages, and the number of deleted messages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from quarterdeck.agent.commands.messages import ANSWER_BYTES, CUT_CHARACTERS, message_commands
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.messages.runs import Routing, Run, Source
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.jobs import JobOffer
 from quarterdeck.model.messages import DeletedMessages, LogLevels, MessagePage
@@ -45,7 +46,7 @@ class Node:
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    log = MessageLog(tmp_path, emit=lambda *_: None, lose=lambda _: None)
+    log = MessageLog(tmp_path, outlet=Outlet(emit=lambda *_: None, lose=lambda _: None))
     yield Node(log)
     await log.close()
 
@@ -73,7 +74,7 @@ async def test_every_filter_narrows_by_our_name_and_the_documents(node: Node) ->
         ({"timefrom": "yesterday"}, "timefrom is a whole number or nothing; found a text."),
     ],
 )
-async def test_what_cannot_be_meant_is_said(node: Node, arguments: dict[str, Any], words: str) -> None:
+async def test_wrong_arguments_are_refused_in_words(node: Node, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(BadInput, match=words):
         await node.get(**arguments)
 

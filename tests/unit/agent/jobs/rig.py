@@ -1,9 +1,9 @@
-"""The jobs of a node without a server: what it would say comes by `received`, what it would hear is in `heard`."""
+"""The jobs of a node without a server: `received` takes the server's messages, `heard` has those sent to it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +11,17 @@ from typing import Any, cast
 from quarterdeck.agent.commands.command import Command, Outcome
 from quarterdeck.agent.connection import LiveLink
 from quarterdeck.agent.jobs.jobs import Jobs
-from quarterdeck.link.messages import FromAgent, JobOffers, JobResults, JobsStarted, JobsTaken, KillJobs, ResultsStored
+from quarterdeck.agent.jobs.waits import WAITS, Waits
+from quarterdeck.agent.processes.unclaimed import Judge
+from quarterdeck.link.messages import (
+    FromAgent,
+    JobOffers,
+    JobResults,
+    JobsStarted,
+    JobsTaken,
+    KillJobs,
+    ResultsStored,
+)
 from quarterdeck.model.config import JobsConfig
 from quarterdeck.model.jobs import JobOffer, JobResult
 from tests.support import until
@@ -31,7 +41,7 @@ class Gate:
 
 
 class Server:
-    """The server's end: answers nothing by itself."""
+    """The server's end of the link, which never answers."""
 
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
@@ -62,7 +72,7 @@ class Server:
         return [result for message in self.heard if isinstance(message, JobResults) for result in message.results]
 
     async def result(self, id_: str) -> JobResult:
-        """The first result of this job, once it is there."""
+        """Return the first result of this job, once it exists."""
         await until(lambda: any(result.id == id_ for result in self.results))
         return next(result for result in self.results if result.id == id_)
 
@@ -74,11 +84,14 @@ async def node(
     *,
     linked: bool = True,
     noted: Callable[[str], None] = lambda _: None,
-    recovered: Callable[[Collection[str]], None] = lambda _: None,
+    recovered: Callable[[Judge], None] = lambda _: None,
+    waits: Waits = WAITS,
     **config: Any,
 ) -> AsyncGenerator[Server]:
-    """One life of a node's jobs. Its end is as abrupt as a kill: only the ledger is left."""
-    server = Server(Jobs(home, config=JobsConfig(**config), commands=commands, noted=noted, recovered=recovered))
+    """One run of a node's jobs. It ends as abruptly as by a kill: only the ledger is left."""
+    server = Server(
+        Jobs(home, config=JobsConfig(**config), commands=commands, noted=noted, recovered=recovered, waits=waits)
+    )
     tasks = [asyncio.create_task(server.jobs.run())]
     if linked:
         tasks.append(asyncio.create_task(server.jobs.linked(cast("LiveLink", server))))

@@ -1,4 +1,4 @@
-"""What the server is told of jobs, and what it need not be told because the result says it."""
+"""The news of jobs that are sent to the server, and those that a result makes unnecessary."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast
 
-import pytest
-
 from quarterdeck.agent.connection import LiveLink
-from quarterdeck.agent.jobs import exchange as exchange_module
 from quarterdeck.agent.jobs.exchange import Exchange
 from quarterdeck.link.messages import FromAgent, JobResults, JobsStarted, JobsTaken
 from quarterdeck.model.jobs import JobResult, JobState
@@ -40,9 +37,8 @@ async def linked(exchange: Exchange) -> AsyncGenerator[FakeLink]:
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_result_that_comes_soon_says_all_and_others_still_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange_module, "LINGER_S", 3600.0)
-    exchange = Exchange(lambda: ())
+async def test_a_result_that_comes_soon_says_all_and_others_still_wait() -> None:
+    exchange = Exchange(lambda: (), linger_s=3600.0)
     async with linked(exchange) as link:
         for id_ in "ab":
             exchange.taken(id_)
@@ -54,8 +50,7 @@ async def test_a_result_that_comes_soon_says_all_and_others_still_wait(monkeypat
     assert link.sent == [JobResults(results=(result("a"),)), JobResults(results=(result("b"),))]
 
 
-async def test_what_lasts_is_said_to_be_taken_and_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange_module, "LINGER_S", 0.02)
+async def test_what_lasts_is_said_to_be_taken_and_begun() -> None:
     exchange = Exchange(lambda: ())
     async with linked(exchange) as link:
         for id_ in "ab":

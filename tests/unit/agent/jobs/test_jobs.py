@@ -1,15 +1,20 @@
-"""A node's jobs over several lives: taken once, run once, answered until the server has the result."""
+"""A node's jobs over several runs of the agent: taken once, run once, answered until the server has the result."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from quarterdeck.agent.commands.command import Command, Outcome
-from quarterdeck.agent.jobs import exchange
-from quarterdeck.agent.jobs import jobs as jobs_module
+from quarterdeck.agent.jobs.executor import Executor
+from quarterdeck.agent.jobs.records import Record
+from quarterdeck.agent.jobs.waits import Waits
+from quarterdeck.agent.processes.unclaimed import Fate, Judge
+from quarterdeck.link.messages import JobOffers
 from quarterdeck.model.errors import NotFound
 from quarterdeck.model.jobs import JobOffer, JobState
 from tests.support import until
@@ -32,9 +37,8 @@ async def test_a_job_is_taken_started_and_answered(tmp_path: Path) -> None:
         assert result.starttime > 0
 
 
-async def test_the_result_of_a_job_that_ends_at_once_says_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "LINGER_S", 3600.0)
-    async with node(tmp_path) as server:
+async def test_the_result_of_a_job_that_ends_at_once_says_all(tmp_path: Path) -> None:
+    async with node(tmp_path, waits=Waits(linger_s=3600.0)) as server:
         server.offer("a")
         result = await server.result("a")
         assert (result.state, result.cmd, result.level) == (JobState.OK, "ping", 20)
@@ -107,13 +111,13 @@ async def test_what_is_allowed_no_more_is_not_taken_up(tmp_path: Path) -> None:
     async with node(tmp_path, commands, max_jobs=1) as server:
         server.offer("a", "b", cmd="gate")
         await until(lambda: server.started)
-    known: list[str] = []
-    async with node(tmp_path, commands, allow=("ping",), recovered=known.extend) as server:
+    judges: list[Judge] = []
+    async with node(tmp_path, commands, allow=("ping",), recovered=judges.append) as server:
         for id_ in ("a", "b"):
             refused = await server.result(id_)
             assert refused.state is JobState.REFUSED
             assert "agent.jobs.allow" in refused.reason
-    assert known == []
+        assert await judges[0](["a", "other"]) == {"a": Fate.OVER, "other": Fate.UNKNOWN}
     assert gate.began == ["a"]
 
 
@@ -236,12 +240,58 @@ async def test_whatever_a_command_does_is_a_result(tmp_path: Path, caplog: pytes
         server.offer("bad", args={"max_time": "soon"})
         refused, broken = await server.result("refuses"), await server.result("breaks")
         assert (refused.state, refused.reason) == (JobState.ERROR, "There is no such thing. Look elsewhere.")
-        assert (broken.state, broken.reason) == (JobState.ERROR, "A fault of the agent: ValueError: broken.")
+        assert (broken.state, broken.reason) == (JobState.ERROR, "Internal error: ValueError: broken.")
         assert "over the limit" in (await server.result("floods")).reason
         bad = await server.result("bad")
         assert bad.state is JobState.ERROR
         assert "max_time" in bad.reason
     assert "ValueError: broken" in caplog.text
+
+
+@pytest.mark.parametrize("bad", ["its content", "its check", "its beginning"])
+async def test_an_offer_that_cannot_be_taken_fails_alone(
+    bad: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    id_ = "bad"
+    for name, faulty in (("verdict", "its check"), ("begin", "its beginning")):
+        usual = getattr(Executor, name)
+
+        def breaks(executor: Executor, job: JobOffer, usual: Any = usual, faulty: str = faulty) -> Any:
+            if job.id == id_ and bad == faulty:
+                raise ValueError("broken")
+            return usual(executor, job)
+
+        monkeypatch.setattr(Executor, name, breaks)
+    async with node(tmp_path) as server:
+        offers = [JobOffer(id=each, cmd="ping") for each in ("a", id_, "b")]
+        offers[1] = msgspec.structs.replace(offers[1], data="\ud800" if bad == "its content" else "")
+        server.jobs.received(JobOffers(jobs=tuple(offers)))
+        failed = await server.result(id_)
+        assert failed.state is JobState.ERROR
+        assert failed.reason.startswith("Internal error: ")
+        assert [(await server.result(each)).state for each in ("a", "b")] == [JobState.OK] * 2
+        server.offer("later")
+        assert (await server.result("later")).state is JobState.OK
+    assert "because of an internal error" in caplog.text
+
+
+async def test_a_job_that_cannot_be_taken_up_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    async with node(tmp_path, gated(gate)) as server:
+        server.offer("bad", "good", cmd="gate", args={"queue": "q"})
+        await until(lambda: server.started == ["bad"] and len(server.taken) == 2)
+    usual = Executor.recover
+
+    def breaks(executor: Executor, record: Record) -> None:
+        if record.offer.id == "bad":
+            raise ValueError("broken")
+        usual(executor, record)
+
+    monkeypatch.setattr(Executor, "recover", breaks)
+    gate.open.set()
+    async with node(tmp_path, gated(gate)) as server:
+        assert (await server.result("bad")).reason == "Internal error: ValueError: broken."
+        assert (await server.result("good")).state is JobState.OK
 
 
 async def test_a_restart_waits_until_the_server_has_its_result(tmp_path: Path) -> None:
@@ -254,11 +304,8 @@ async def test_a_restart_waits_until_the_server_has_its_result(tmp_path: Path) -
         await restarting
 
 
-async def test_a_restart_without_a_server_is_answered_in_the_next_life(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs_module, "RESTART_WAIT_S", 0.05)
-    async with node(tmp_path, linked=False) as server:
+async def test_a_restart_without_a_server_is_answered_in_the_next_life(tmp_path: Path) -> None:
+    async with node(tmp_path, linked=False, waits=Waits(restart_s=0.05)) as server:
         server.offer("again", cmd="restart")
         await server.jobs.restarting()
     async with node(tmp_path) as server:

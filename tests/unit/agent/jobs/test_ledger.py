@@ -1,4 +1,4 @@
-"""The ledger against a model: whatever it said is written is there after a crash, and nothing is half there."""
+"""The ledger against a model: everything confirmed survives a crash, and nothing is incomplete."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from quarterdeck.agent.jobs import records
 from quarterdeck.agent.jobs.ledger import Ledger
-from quarterdeck.agent.jobs.records import Record, RecordFile, Stage
+from quarterdeck.agent.jobs.records import ID_KEPT_S, RESULT_KEPT_S, Record, RecordFile, Stage
 from quarterdeck.model.jobs import JobOffer, JobResult, JobState
 
 T = TypeVar("T")
@@ -86,7 +85,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        """What a kill leaves: the files as they are, while the ledger still has them open."""
+        """Return the files as a kill leaves them, while the ledger still has them open."""
         self._reopen()
         assert self.found == list(self.model.values())
 
@@ -165,13 +164,12 @@ async def test_it_says_when_the_server_has_a_result(tmp_path: Path) -> None:
     await ledger.close()
 
 
-def test_results_are_forgotten_before_ids_and_ids_are_bounded(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(records, "IDS_KEPT", 3)
-    file = RecordFile(tmp_path / "jobs.db")
+def test_results_are_forgotten_before_ids_and_ids_are_bounded(tmp_path: Path) -> None:
+    file = RecordFile(tmp_path / "jobs.db", ids_kept=3)
     file.write([taken("waits"), done("unsent"), *(done(f"job-{number}") for number in range(5))])
     for number in range(5):
         file.write([], [f"job-{number}"], now=1000.0 + number)
-    later = 1003.5 + records.RESULT_KEPT_S
+    later = 1003.5 + RESULT_KEPT_S
     file.forget(later)
     known = file.find([f"job-{number}" for number in range(5)])
     assert list(known) == ["job-2", "job-3", "job-4"], "the newest three"
@@ -181,9 +179,21 @@ def test_results_are_forgotten_before_ids_and_ids_are_bounded(tmp_path: Path, mo
     assert "no longer keeps" in stripped.reason
     assert whole is not None
     assert whole.data == "output"
-    file.forget(2000.0 + records.ID_KEPT_S)
+    file.forget(2000.0 + ID_KEPT_S)
     assert [record.offer.id for record in file.live()] == ["waits", "unsent"], (
         "what the server lacks is never forgotten"
     )
     assert not file.find(["job-4"])
     file.close()
+
+
+async def test_what_cannot_be_written_is_nobodys_fault_but_its_own(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "jobs.db")
+    await ledger.open()
+    spoilt = done("spoilt", data="\ud800")  # it cannot be encoded
+    outcomes = await asyncio.gather(
+        *(ledger.put((record,)) for record in (done("a"), spoilt, done("b"))), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [type(None), UnicodeEncodeError, type(None)]
+    assert [result.id for result in ledger.unsent()] == ["a", "b"]
+    await ledger.close()

@@ -1,4 +1,4 @@
-"""Whose turn it is: one at a time in a queue, in order; a limit for all; nobody waits in vain."""
+"""Turns: one job at a time in a queue, in order; one limit for all; every job gets its turn."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_no_more_than_the_limit_run_and_the_oldest_is_next() -> None:
     assert queues.next() == ["c"]
 
 
-def test_what_ends_others_does_not_wait_for_them() -> None:
+def test_an_immediate_job_takes_no_place_in_the_queue() -> None:
     queues = Queues(1)
     assert queues.begin("long")
     assert queues.begin("kill", immediate=True)
@@ -44,7 +44,7 @@ def test_what_ends_others_does_not_wait_for_them() -> None:
     assert not queues.begin("other")
 
 
-def test_one_that_waited_and_ended_frees_nothing() -> None:
+def test_a_waiting_job_that_ends_frees_no_place() -> None:
     queues = Queues(1)
     assert queues.begin("a")
     queues.wait("b")

@@ -8,10 +8,11 @@ import pyarrow.ipc
 import pytest
 import zstandard
 
-from quarterdeck.agent.messages import forward as module
-from quarterdeck.agent.messages.forward import Forwarder
+from quarterdeck.agent.messages.forward import BATCH_MESSAGES, WAIT_S, Forwarder
 from quarterdeck.agent.messages.lines import LineParser
 from quarterdeck.agent.messages.runs import Routing, Run, Source
+from quarterdeck.columns.arrow import BODY_BYTES
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.messages import Level, Levels, LogLevels
@@ -19,14 +20,14 @@ from quarterdeck.model.tables import Table
 
 
 class Sent:
-    """What leaves, as the server reads it."""
+    """The emitted batches, as the server decodes them."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.rows: list[dict[str, object]] = []
         self.losses: list[Loss] = []
         self.now_s = 0.0
-        self.forwarder = Forwarder(self.emit, self.losses.append, clock=lambda: self.now_s)
+        self.forwarder = Forwarder(Outlet(emit=self.emit, lose=self.losses.append), clock=lambda: self.now_s)
 
     def emit(self, table: Table, rows: int, body: bytes, module: str, losses: Sequence[Loss]) -> None:
         assert table.name == "messages"
@@ -56,18 +57,17 @@ def test_runs_become_rows_in_order() -> None:
     assert [(row["level"], row["marks"]) for row in sent.rows] == [(7, 0), (7, 0), (7, 0), (9, 0)]
 
 
-def test_a_pile_leaves_when_it_is_large_or_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH_MESSAGES", 3)
+def test_messages_are_sent_when_there_are_many_or_when_they_are_old() -> None:
     sent = Sent()
     assert sent.forwarder.due_s is None
-    sent.forwarder.add(run(b"a", b"b"))
-    assert sent.forwarder.due_s == module.WAIT_S
+    sent.forwarder.add(run(*[b"a"] * (BATCH_MESSAGES - 1)))
+    assert sent.forwarder.due_s == WAIT_S
     sent.now_s = 10
     assert sent.forwarder.due_s == 0
     sent.forwarder.add(run(b"c"))
-    assert sent.batches == [3]
+    assert sent.batches == [BATCH_MESSAGES]
     sent.forwarder.flush()
-    assert sent.batches == [3]
+    assert sent.batches == [BATCH_MESSAGES]
 
 
 def test_what_cannot_be_encoded_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +95,10 @@ def test_levels_say_what_goes_where() -> None:
 def test_levels_that_make_no_sense_are_refused() -> None:
     with pytest.raises(BadInput, match="99"):
         Routing.of(LogLevels(loglevels_ac="99"))
+
+
+def test_messages_that_are_larger_than_a_body_leave_in_several() -> None:
+    sent = Sent()
+    sent.forwarder.add(run(*[b"x" * (BODY_BYTES // 3)] * 4))
+    assert sent.batches == [2, 2]
+    assert [row["id"] for row in sent.rows] == [0, 1, 2, 3]

@@ -1,4 +1,4 @@
-"""Message numbers: one after the other over restarts and kills, and around after 2^32."""
+"""Message numbers: consecutive over restarts and kills, and wrapping after 2^32."""
 
 from __future__ import annotations
 

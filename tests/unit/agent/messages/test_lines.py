@@ -1,4 +1,4 @@
-"""The bytes of a stream as messages: nothing is lost, and it does not matter where chunks are cut."""
+"""The bytes of a stream as messages: nothing is lost, wherever the chunks are cut."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_it_does_not_matter_where_chunks_are_cut(stream: bytes, cuts: list[int])
 
 
 @given(STREAMS)
-def test_it_is_what_the_simplest_parser_finds(stream: bytes) -> None:
+def test_the_parser_finds_the_same_as_the_simplest_one(stream: bytes) -> None:
     assert parse(stream) == simplest(stream)
 
 
@@ -142,7 +142,7 @@ def test_texts_and_line_ends_are_the_stream(stream: bytes, size: int) -> None:
 
 
 def together(messages: Found) -> Found:
-    """Messages of one level that go on in the next, as one."""
+    """Join messages of one level that continue in the next."""
     whole: Found = []
     goes_on = False
     for level, text, marks in messages:
@@ -153,7 +153,7 @@ def together(messages: Found) -> Found:
 
 
 def simplest(stream: bytes) -> Found:
-    """The rules, one after the other, on a stream that is there as a whole."""
+    """The rules, one after the other, on a complete stream."""
     *lines, last = stream.split(b"\n")
     messages: Found = []
     block: list[bytes] | None = None
@@ -184,3 +184,57 @@ def simplest(stream: bytes) -> Found:
 
 def ended(level: int, text: bytes, marks: int) -> tuple[int, bytes, int]:
     return (level, text[:-1], marks | 2) if text.endswith(b"\r") else (level, text, marks)
+
+
+@pytest.mark.parametrize(
+    ("stream", "piece"),
+    [
+        (b"Password: ", b"Password: "),
+        (b"10%\r20%\r", b"10%\r20%"),
+        (b"caf\xc3", b"caf"),
+        (b"a\xe2\x82", b"a"),
+        (b"\xff", b""),
+        (b"a\xff\xff", b"a\xff"),
+        (b"whole\xc3\xa9", b"whole\xc3\xa9"),
+    ],
+)
+def test_a_line_whose_end_does_not_come_is_given_as_far_as_it_can_be_shown(stream: bytes, piece: bytes) -> None:
+    parser = LineParser(Level.STDOUT)
+    assert not len(parser.feed(b"before\n" + stream)) - 1
+    assert parser.unfinished is bool(piece)
+    assert found(parser.pause()) == ([(1, piece, Mark.CONTINUES)] if piece else [])
+    assert not parser.unfinished
+    rest = found(parser.feed(b"!\n"))
+    assert b"".join(text for _, text, _ in rest) == stream[len(piece) :] + b"!"
+    assert rest[-1][2] == 0
+
+
+@pytest.mark.parametrize("stream", [b"", b"7", b"7::", b"7::careful", b"20:::\n{", b"101::47", b"1::x", b"5:::a\nb"])
+def test_what_has_a_mark_or_may_have_one_is_not_given_in_pieces(stream: bytes) -> None:
+    parser = LineParser(Level.STDOUT)
+    parser.feed(stream)
+    assert not parser.unfinished
+    assert not len(parser.pause())
+    assert found(parser.end()) == parse(stream)
+
+
+def _joined(messages: Found) -> list[tuple[int, bytes, int]]:
+    whole: list[tuple[int, bytes, int]] = []
+    goes_on = False
+    for level, text, marks in messages:
+        if goes_on and whole[-1][0] == level:
+            whole[-1] = level, whole[-1][1] + text, marks
+        else:
+            whole.append((level, text, marks))
+        goes_on = bool(marks & Mark.CONTINUES)
+    return [(level, text + b"\r" * bool(marks & Mark.CRLF), marks & ~Mark.CRLF) for level, text, marks in whole]
+
+
+@given(chunks=st.lists(TOKENS | st.none(), max_size=30))
+def test_pauses_change_nothing_but_where_lines_are_cut(chunks: list[bytes | None]) -> None:
+    parser = LineParser(Level.STDOUT)
+    parts = [parser.pause() if chunk is None else parser.feed(chunk) for chunk in chunks]
+    stream = b"".join(chunk for chunk in chunks if chunk is not None)
+    messages = found(*parts, parser.end())
+    assert _joined(messages) == _joined(parse(stream))
+    assert all(text or not marks & Mark.CONTINUES for _, text, marks in messages) or b"::" in stream

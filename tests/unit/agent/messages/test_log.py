@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from quarterdeck.agent.messages import log as module
 from quarterdeck.agent.messages.file import MessageFile, Readings
 from quarterdeck.agent.messages.lines import LineParser
-from quarterdeck.agent.messages.log import MessageLog
+from quarterdeck.agent.messages.log import SOURCE_BYTES, MessageLog
 from quarterdeck.agent.messages.runs import Routing, Run, Source
 from quarterdeck.agent.messages.store import MessageStore
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.errors import StorageFull
-from quarterdeck.model.losses import Loss
+from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.messages import Level, LogLevels, Message, MessageFilter, MessagePage
 from quarterdeck.model.tables import Table
 from tests.support import until
@@ -26,14 +28,8 @@ USUAL = Routing.of(LogLevels())
 SMALL = 256 * 1024
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WAIT_S", 0.005)
-    monkeypatch.setattr(module, "RETRY_S", 0.01)
-
-
 class Disk:
-    """Lets the store append only while it has room."""
+    """Lets the store append only while it has space."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.full = False
@@ -50,7 +46,7 @@ class Disk:
 
 
 class SlowSearch:
-    """Holds up who looks into a file, the current one or a full one, until `go`."""
+    """Blocks readers of a file, the current one or a full one, until `go`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, current: bool) -> None:
         self._began = threading.Event()
@@ -76,7 +72,7 @@ class SlowSearch:
 async def searching(
     log: MessageLog, wanted: MessageFilter, search: SlowSearch
 ) -> AsyncIterator[asyncio.Task[MessagePage]]:
-    """While it is held up; then it goes on."""
+    """Run the body while reading is blocked, then continue."""
     looking = asyncio.create_task(log.select(wanted))
     try:
         await search.began()
@@ -91,19 +87,24 @@ def run(stream: bytes, job: str = "job") -> Run:
 
 
 class Forwarded(list[int]):
-    """How many rows each batch had."""
+    """Return the number of rows of each batch, and of lost rows by reason."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = Counter[LossReason]()
 
     def emit(self, table: Table, rows: int, body: bytes, module: str, losses: Sequence[Loss]) -> None:
         self.append(rows)
 
     def lose(self, loss: Loss) -> None:
-        raise AssertionError(loss)
+        assert loss.table == "messages"
+        self.lost[loss.reason] += loss.rows
 
 
 @asynccontextmanager
 async def opened(folder: Path, forwarded: Forwarded | None = None, **limits: int) -> AsyncIterator[MessageLog]:
     sink = Forwarded() if forwarded is None else forwarded
-    log = MessageLog(folder, emit=sink.emit, lose=sink.lose, **limits)
+    log = MessageLog(folder, outlet=Outlet(emit=sink.emit, lose=sink.lose), retry_s=0.01, **limits)
     keeping = asyncio.create_task(log.keep())
     try:
         yield log
@@ -158,7 +159,7 @@ async def test_messages_are_stored_without_being_asked_for(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("turns", range(6))
 async def test_who_is_told_to_end_as_messages_come_ends(tmp_path: Path, turns: int) -> None:
-    log = MessageLog(tmp_path, emit=Forwarded().emit, lose=Forwarded().lose)
+    log = MessageLog(tmp_path, outlet=Outlet(emit=Forwarded().emit, lose=Forwarded().lose))
     keeping = asyncio.create_task(log.keep())
     await asyncio.sleep(0)
     await log.put(run(b"one\n"), USUAL)
@@ -172,7 +173,7 @@ async def test_who_is_told_to_end_as_messages_come_ends(tmp_path: Path, turns: i
 
 async def test_close_stores_and_forwards_what_waits(tmp_path: Path) -> None:
     forwarded = Forwarded()
-    log = MessageLog(tmp_path, emit=forwarded.emit, lose=forwarded.lose)
+    log = MessageLog(tmp_path, outlet=Outlet(emit=forwarded.emit, lose=forwarded.lose))
     await log.put(run(b"one\n9::two\n"), USUAL)
     await log.close()
     assert forwarded == [1]
@@ -183,7 +184,7 @@ async def test_close_stores_and_forwards_what_waits(tmp_path: Path) -> None:
 
 
 async def test_who_puts_waits_while_the_queue_is_full(tmp_path: Path) -> None:
-    log = MessageLog(tmp_path, emit=Forwarded().emit, lose=Forwarded().lose, queue_bytes=1000)
+    log = MessageLog(tmp_path, outlet=Outlet(emit=Forwarded().emit, lose=Forwarded().lose), queue_bytes=1000)
     await log.put(run(b"x" * 2000 + b"\n"), USUAL)
     waiting = asyncio.create_task(log.put(run(b"second\n"), USUAL))
     await asyncio.sleep(0)
@@ -214,6 +215,26 @@ async def test_a_full_disk_stops_nobody_and_what_is_dropped_is_said(
     assert [text[:4] for text in found[:5]] == ["0000", "0001", "0002", "0003", "0004"]
     assert said == [f"{log.dropped // 2} messages were dropped here: the disk took no more."]
     assert sum(forwarded) == 40
+    assert forwarded.lost == {LossReason.DISK_FULL: log.dropped}
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_message_that_comes_while_the_disk_is_writable_is_never_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chance, disk = random.Random(seed), Disk(monkeypatch)
+    async with opened(tmp_path, queue_bytes=10_000) as log:
+        for number in range(80):
+            disk.full = chance.random() < 0.8
+            dropped = log.dropped
+            size = chance.choice((1, 500, 3000, 12_000))
+            await log.put(run(b"7::%04d" % number + b"x" * size + b"\n"), USUAL)
+            await log.flush()
+            assert disk.full or log.dropped == dropped
+        disk.full = False
+        await log.put(run(b"7::last\n"), USUAL)
+        assert 0 < log.dropped < 80
+        assert len(await texts(log, levels="7")) == 81 - log.dropped
 
 
 async def test_what_waits_for_a_full_disk_is_stored_when_there_is_room(
@@ -305,12 +326,13 @@ async def test_what_is_found_to_be_damaged_is_set_aside_and_the_rest_is_found(tm
 async def test_pages_are_in_order_and_whole_while_files_fill_and_the_oldest_go(
     tmp_path: Path, newest_first: bool
 ) -> None:
-    async with opened(tmp_path, file_bytes=SMALL, total_bytes=4 * SMALL) as log:
+    forwarded = Forwarded()
+    async with opened(tmp_path, forwarded, file_bytes=SMALL, total_bytes=4 * SMALL) as log:
         filling = asyncio.create_task(fill(log, 10_000))
         pages = 0
         while not filling.done() or not pages:
             page = await log.select(MessageFilter(newest_first=newest_first))
-            assert page.problems == ()
+            assert all("were evicted: the node's store was full" in problem for problem in page.problems)
             ids = [message.id for message in page.messages]
             if newest_first:
                 assert ids == list(range(int(page.resume) - 1, int(page.resume) - 1 - len(ids), -1))
@@ -319,3 +341,40 @@ async def test_pages_are_in_order_and_whole_while_files_fill_and_the_oldest_go(
             pages += 1
         await filling
         assert log.removed > 0
+    assert forwarded.lost == {LossReason.EVICTED: log.removed}
+
+
+async def test_a_source_that_prints_very_much_waits_and_delays_no_other(tmp_path: Path) -> None:
+    flood = run(b"y\n" * 8192, "flood")
+    async with opened(tmp_path, queue_bytes=2 * SOURCE_BYTES) as log:
+        async with log._writing:  # the disk is slow
+            flooding = [asyncio.create_task(log.put(flood, USUAL)) for _ in range(20)]
+            await until(lambda: sum(task.done() for task in flooding) >= 3)
+            await log.put(run(b"hi\n", "other"), USUAL)
+            assert sum(task.done() for task in flooding) == 3
+        assert await texts(log, job_id="other") == ["hi"]
+        await asyncio.gather(*flooding)
+        await log.flush()
+        assert log.stored == 20 * 8192 + 1
+
+
+async def test_a_flood_that_never_ends_can_be_read_and_flushed(tmp_path: Path) -> None:
+    flood = run(b"y\n" * 8192, "flood")
+    over = False
+
+    async def print_on(log: MessageLog) -> None:
+        while not over:
+            await log.put(flood, USUAL)
+
+    async with opened(tmp_path) as log:
+        flooding = [asyncio.create_task(print_on(log)) for _ in range(3)]
+        page = await log.select(MessageFilter(job_id="flood"))
+        for _ in range(20):
+            assert {message.data for message in page.messages} <= {"y"}
+            following = await log.select(MessageFilter(job_id="flood", cursor=page.resume))
+            assert following.messages[0].place == page.messages[-1].place + 1
+            page = following
+        await log.flush()
+        await log.select(MessageFilter(newest_first=True))
+        over = True
+        await asyncio.gather(*flooding)

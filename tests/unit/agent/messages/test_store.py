@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quarterdeck.agent.messages.runs import Run, Source
 from quarterdeck.agent.messages.store import FILE_BYTES, TOTAL_BYTES, MessageStore
-from quarterdeck.link.messages import encode
+from quarterdeck.link.frames import encode
 from quarterdeck.model.messages import Message, MessageFilter, MessagePage
 
 HOUR_S = 3600
@@ -28,12 +29,12 @@ def texts(page: MessagePage) -> list[str]:
     return [message.data for message in page.messages]
 
 
-def everything(store: MessageStore, *, start: str = "", **wanted: object) -> list[Message]:
-    """All pages of a filter."""
+def everything(store: MessageStore, *, start: str = "", **wanted: Any) -> list[Message]:
+    """Return all pages of a filter."""
     found: list[Message] = []
     cursor: str | None = start
     while cursor is not None:
-        page = store.select(MessageFilter(cursor=cursor, **wanted))  # type: ignore[arg-type]
+        page = store.select(MessageFilter(cursor=cursor, **wanted))
         found += page.messages
         cursor = page.cursor
     return found
@@ -85,7 +86,7 @@ def test_what_is_appended_is_found(store: MessageStore) -> None:
         ({"job_id": "a", "levels": "1-2", "text": "a", "newest_first": True}, ["a2", "a1"]),
     ],
 )
-def test_a_filter_narrows(store: MessageStore, wanted: dict[str, object], expected: list[str]) -> None:
+def test_a_filter_narrows(store: MessageStore, wanted: dict[str, Any], expected: list[str]) -> None:
     store.append([run("a1", job="a", at_ms=10), run("a2", job="a", level=2, at_ms=20)])
     store.append([run("b1", job="b", at_ms=20, name="db"), run("x%y", job="a", level=7, at_ms=30)])
     assert texts(store.select(MessageFilter(**wanted))) == expected  # type: ignore[arg-type]
@@ -183,7 +184,7 @@ def test_the_oldest_file_makes_room_and_its_messages_are_counted(tmp_path: Path)
     store = MessageStore(tmp_path, file_bytes=SMALL, total_bytes=4 * SMALL)
     for start in range(0, 20000, 500):
         store.append([run(*("x" * 100 for _ in range(500)), first=start)])
-        assert store._files.size_bytes() < 6 * SMALL  # the current file's journal is beside it
+        assert store._files.size_bytes() < 6 * SMALL  # the size includes the current file's journal
     left = [message.id for message in everything(store)]
     assert left == list(range(store.counts.removed, 20000))
     assert store.counts.removed > 0
@@ -219,3 +220,36 @@ def test_messages_are_deleted_and_an_empty_file_goes(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.db"))) == 1 < files
     store.append([run("again")])
     assert texts(store.select(MessageFilter())) == ["again"]
+
+
+@pytest.mark.parametrize("wanted", [{}, {"job_id": "job"}, {"job_id": "other"}, {"levels": "2"}, {"text": "7"}])
+def test_who_skips_to_the_newest_is_told_exactly_how_many_messages_are_left_out(
+    tmp_path: Path, wanted: dict[str, Any]
+) -> None:
+    store = MessageStore(tmp_path, file_bytes=SMALL // 2)
+    for number in range(0, 6000, 10):
+        job = "job" if number % 30 else "other"
+        store.append([run(*(f"{each}" for each in range(number, number + 10)), job=job, level=1 + number % 20 // 10)])
+    assert len(list(tmp_path.glob("*.db"))) > 2, "they are in several files"
+    every = everything(store, **wanted)
+    for behind in (0, 1, 99, len(every) - 8, len(every) - 1, len(every)):
+        cursor = str(every[behind - 1].place) if behind else ""
+        page = store.select(MessageFilter(cursor=cursor, limit=50, **wanted), skip=True)
+        assert list(page.messages) == every[max(behind, len(every) - 50) :]
+        assert page.left_out == max(0, len(every) - 50 - behind)
+        assert page.cursor is None
+    store.append([run("7 more", "7 later", job="job", level=2), run("7 of it", job="other", level=2)])
+    new = texts(store.select(MessageFilter(cursor=page.resume, **wanted)))  # type: ignore[arg-type]
+    assert new == [each.data for each in everything(store, **wanted)[len(every) :]]
+    assert new
+
+
+def test_who_skips_is_told_of_what_was_evicted_meanwhile(tmp_path: Path) -> None:
+    store = MessageStore(tmp_path, file_bytes=SMALL, total_bytes=3 * SMALL)
+    store.append([run("first")])
+    for number in range(100):
+        store.append([run(*[f"{number} " + "x" * 1000] * 10)])
+    page = store.select(MessageFilter(cursor="1", limit=10), skip=True)
+    there = len(everything(store, start="1"))
+    assert page.left_out == there - 10
+    assert "were evicted" in page.problems[0]

@@ -1,4 +1,4 @@
-"""Kernel clocks become epoch time, and what was recorded before a jump keeps the time it had."""
+"""Kernel clocks become epoch time, and times recorded before a jump stay correct."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarterdeck.agent.modules.entries import SMALL_COUNT, Deltas, Entries, KeyIndex, chunks, fold_cpus
+from quarterdeck.agent.modules.counters import SMALL_COUNT
+from quarterdeck.agent.modules.entries import Deltas, Entries, KeyIndex, chunks, fold_cpus
 from quarterdeck.model.modules import Field, FieldKind, TableSource
 from quarterdeck.model.tables import Table
 
@@ -94,7 +95,7 @@ def test_a_small_step_back_of_a_large_counter_is_a_race_and_not_a_reset() -> Non
     assert plain(deltas.take(entries({key(1): (large + 3, 1, 0, 0), key(2): (2, 0, 0, 0)}))) == {key(1): (3, 1, 0, 0)}
 
 
-def test_entries_of_nothing_but_zeros_say_nothing() -> None:
+def test_entries_of_zeros_only_make_no_rows() -> None:
     assert plain(Deltas(source()).take(entries({key(1): (0, 0, 0, 0), key(2): (0, 0, 1, 0)}))) == {key(2): (0, 0, 1, 0)}
 
 

@@ -48,7 +48,7 @@ def extractor(*fields: tuple[Column, Field | None], size: int = 64) -> Extractor
 
 
 def records(*payloads: bytes, gap: int = 8) -> Records:
-    """Payloads as they lie in a ring: a header before each, each padded to 8 bytes."""
+    """Return payloads as in a ring: a header before each, each padded to 8 bytes."""
     data, offsets = b"", []
     for payload in payloads:
         data += b"\xaa" * gap
@@ -169,13 +169,33 @@ def test_addresses_arrays_floats_and_enums() -> None:
     assert np.asarray(batch.columns["e"]).dtype == np.int32
 
 
-def test_times_become_epoch_and_a_missing_one_is_the_moment_of_reading() -> None:
+@pytest.mark.parametrize("code", ["<H", ">H", "<I", "<B"])
+def test_an_address_is_of_the_kind_that_its_family_says(code: str) -> None:
+    size = struct.calcsize(code)
+    place = Field(column="ip", kind=FieldKind.BYTES, offset=0, size=16, family_offset=16, family_size=size)
+    ip, v6 = (column("ip", ColumnType.IP), place), bytes(range(1, 17))
+    v4, mapped = bytes([127, 0, 0, 1]), bytes(10) + b"\xff\xff" + bytes([127, 0, 0, 1])
+    found = extractor(ip).batch(
+        records(
+            *(
+                address.ljust(16, b"\xcc") + struct.pack(code, family)
+                for address, family in [(v4, 2), (v4, 4), (v6, 10), (v6, 6), (mapped, 2), (mapped, 10), (v6, 0)]
+            )
+        )
+    )
+    values = np.asarray(found.columns["ip"])
+    assert [row.tobytes() for row in values] == [mapped, mapped, v6, v6, mapped, mapped, v6]
+    bare = extractor((ip[0], Field(column="ip", kind=FieldKind.BYTES, offset=0, size=16))).batch(records(v6, mapped))
+    assert [row.tobytes() for row in np.asarray(bare.columns["ip"])] == [v6, mapped]
+
+
+def test_times_become_epoch_and_without_a_field_the_moment_of_reading() -> None:
     ktime = Field(column="time", kind=FieldKind.SCALAR, offset=0, size=8, clock="ktime")
     start = Field(column="start", kind=FieldKind.SCALAR, offset=0, size=8, clock="realtime")
     made = extractor(
         (column("time", ColumnType.TIMESTAMP), ktime), (column("start", ColumnType.TIMESTAMP), start)
     ).batch(records(struct.pack("<Q", 1_000_500), struct.pack("<Q", 0)))
-    assert plain(made.columns["time"]) == [NOW_NS + 500, NOW_NS]
+    assert plain(made.columns["time"]) == [NOW_NS + 500, 0]
     assert plain(made.columns["start"]) == [1_000_500, 0]
     assert plain(extractor((column("time", ColumnType.TIMESTAMP), None)).batch(records(b"")).columns["time"]) == [
         NOW_NS

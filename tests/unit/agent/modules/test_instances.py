@@ -1,4 +1,4 @@
-"""What Instances does about starts that fail, break down later, or are no longer wanted; no kernel is touched."""
+"""Instances after failed starts, later failures, and when they are no longer wanted; no kernel is used."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from quarterdeck.agent.modules import instances as module
-from quarterdeck.agent.modules.instances import RETRY_CAP_S, Instances
+from quarterdeck.agent.modules.instances import RETRY, Instances
+from quarterdeck.agent.modules.loading import Unsupported
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.config import AgentConfig
-from quarterdeck.model.desired import DesiredInstance, DesiredSet
 from quarterdeck.model.errors import BadProgram
 from quarterdeck.model.manifests import Manifest
-from quarterdeck.model.modules import INSTANCE_TRANSITIONS, Artefact, Build, InstanceState, InstanceStats
+from quarterdeck.model.modules import (
+    INSTANCE_TRANSITIONS,
+    Artefact,
+    Build,
+    DesiredInstance,
+    InstanceState,
+    InstanceStats,
+)
 
 
 class Fake:
@@ -31,14 +40,23 @@ class Fake:
         self.desired = desired
         self.failed = failed
         self.stopped = False
+        self.notice: Callable[[str], None] = lambda _: None
 
     @classmethod
-    def start(cls, desired: DesiredInstance, files: Any, workshop: Any, failed: Callable[[Exception], None]) -> Fake:
+    def start(
+        cls,
+        desired: DesiredInstance,
+        files: Any,
+        shared: Any,
+        failed: Callable[[Exception], None],
+        notice: Callable[[str], None],
+    ) -> Fake:
         cls.gate.wait(10)
         error = cls.fail(desired)
         if error is not None:
             raise error
         cls.started.append(cls(desired, failed))
+        cls.started[-1].notice = notice
         return cls.started[-1]
 
     def stop(self) -> None:
@@ -49,20 +67,28 @@ class Fake:
 
 
 class Watch:
-    """Sees every status there was."""
+    """Records every status."""
 
     def __init__(self) -> None:
         self.pauses: list[float] = []
         self.news = asyncio.Event()
         self.instances = Instances(
-            emit=lambda *_: None,
-            lose=lambda _: None,
+            outlet=Outlet(emit=lambda *_: None, lose=lambda _: None),
             artefacts=self._get,
             changed=self._changed,
             config=AgentConfig(),
             jitter=lambda: 1.0,
+            kernel=lambda: self.kernel,
+            kernel_look_s=0.01,
+            sleep=self._sleep,
         )
         self.states: list[InstanceState] = []
+        self.kernel = "6.1"
+
+    async def _sleep(self, seconds: float) -> None:
+        """Record the pause between two attempts, and do not wait."""
+        self.pauses.append(seconds)
+        await asyncio.sleep(0)
 
     async def _get(self, artefact: Artefact) -> bytes:
         return b""
@@ -77,17 +103,16 @@ class Watch:
                 self.news.clear()
                 await self.news.wait()
 
-    async def want(self, *names: str, digest: str = "1", settings: Any = None) -> None:
+    async def want(self, *names: str, digest: str = "1", settings: Any = None, revision: int = 7) -> None:
         wanted = tuple(
-            DesiredInstance(
+            DesiredInstance.of(
                 id=name,
-                module_id=name,
                 build=Build(manifest=Manifest(name=name), digest=digest, object=Artefact(name="o", sha256="", size=0)),
                 settings=settings or {},
             )
             for name in names
         )
-        await self.instances.apply(DesiredSet(revision=7, instances=wanted))
+        await self.instances.apply(wanted, revision=revision)
 
     def state(self, name: str) -> InstanceState | None:
         return next((each.state for each in self.instances.statuses() if each.instance_id == name), None)
@@ -98,15 +123,8 @@ async def watch(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watch]:
     Fake.started, Fake.fail, Fake.gate = [], lambda desired: None, threading.Event()
     Fake.gate.set()
     monkeypatch.setattr(module, "RunningInstance", Fake)
-    monkeypatch.setattr(Instances, "_open_workshop", lambda self: object())
+    monkeypatch.setattr(Instances, "_open_shared", lambda self: object())
     made = Watch()
-
-    async def sleep(seconds: float) -> None:
-        made.pauses.append(seconds)
-        await real_sleep(0)
-
-    real_sleep = asyncio.sleep
-    monkeypatch.setattr(module.asyncio, "sleep", sleep)
     yield made
     Fake.gate.set()
     await made.instances.close()
@@ -118,7 +136,7 @@ async def test_failures_are_retried_with_growing_pauses_and_legal_states(watch: 
     Fake.fail = lambda desired: left.pop() if left else None
     await watch.want("a")
     await watch.until(lambda: watch.state("a") is InstanceState.SUCCEEDED)
-    assert watch.pauses == [1, 2, 4, 8, 16, 32, RETRY_CAP_S, RETRY_CAP_S, RETRY_CAP_S]
+    assert watch.pauses == [1, 2, 4, 8, 16, 32, RETRY.cap_s, RETRY.cap_s, RETRY.cap_s]
     for before, after in zip(watch.states, watch.states[1:], strict=False):
         INSTANCE_TRANSITIONS.check(before, after)
     assert set(watch.states) == set(InstanceState)
@@ -130,7 +148,7 @@ async def test_retries_never_end(watch: Watch) -> None:
     Fake.fail = lambda desired: BadProgram("no such thing")
     await watch.want("a")
     await watch.until(lambda: len(watch.pauses) > 1100)  # a pause that doubles has left the range of floats by then
-    assert max(watch.pauses) == RETRY_CAP_S
+    assert max(watch.pauses) == RETRY.cap_s
 
 
 async def test_a_failure_says_why(watch: Watch) -> None:
@@ -187,3 +205,56 @@ async def test_ending_that_is_interrupted_is_taken_up_again(watch: Watch) -> Non
     await watch.instances.close()
     assert len(Fake.started) == 1
     assert Fake.started[0].stopped
+
+
+async def test_what_is_noticed_about_rows_is_in_the_status_until_the_next_start(watch: Watch) -> None:
+    await watch.want("a")
+    await watch.until(lambda: watch.state("a") is InstanceState.SUCCEEDED)
+    Fake.started[0].notice("column 'x' is a gauge")
+    await watch.until(lambda: watch.instances.statuses()[0].warnings == ("column 'x' is a gauge",))
+    Fake.started[0].failed(RuntimeError("broken"))
+    await watch.until(lambda: len(Fake.started) > 1)
+    assert not watch.instances.statuses()[0].warnings
+
+
+async def test_what_this_kernel_will_never_have_is_not_tried_again_and_again(watch: Watch) -> None:
+    tries: list[str] = []
+
+    def fail(desired: DesiredInstance) -> Exception | None:
+        tries.append(watch.kernel)
+        return Unsupported("this kernel has no tracepoint a:b.") if watch.kernel == "6.1" else None
+
+    Fake.fail = fail
+    await watch.want("a")
+    await watch.until(lambda: watch.state("a") is InstanceState.FAILED)
+    await asyncio.sleep(0.1)
+    (status,) = watch.instances.statuses()
+    assert (tries, status.retry_at, status.attempt) == (["6.1"], 0.0, 1)
+    assert status.reason.startswith("this kernel has no tracepoint a:b. It is tried again when")
+    await watch.want("a", revision=8)
+    await watch.until(lambda: len(tries) == 2)
+    watch.kernel = "6.1 xfs"
+    await watch.until(lambda: watch.state("a") is InstanceState.SUCCEEDED)
+    assert len(tries) == 3
+
+
+async def test_what_may_pass_is_tried_again(watch: Watch) -> None:
+    Fake.fail = lambda desired: BadProgram("no memory")
+    await watch.want("a")
+    await watch.until(lambda: watch.instances.statuses()[0].attempt > 3)
+
+
+async def test_a_module_of_a_newer_server_is_its_own_failure_and_is_not_tried_again(watch: Watch) -> None:
+    await watch.want("a")
+    await watch.until(lambda: watch.state("a") is InstanceState.SUCCEEDED)
+    build = {"manifest": {"name": "b", "probe": [{"program": "p", "kind": "telepathy"}]}, "digest": "1"}
+    wanted = DesiredInstance(id="b", packed=msgspec.Raw(msgspec.msgpack.encode(build)))
+    for revision in (8, 9):
+        await watch.instances.apply((Fake.started[0].desired, wanted), revision=revision)
+        await watch.until(lambda: watch.state("b") is InstanceState.FAILED)
+    status = next(each for each in watch.instances.statuses() if each.instance_id == "b")
+    assert "telepathy" in status.reason
+    assert "the same release" in status.reason
+    assert status.retry_at == 0
+    assert watch.state("a") is InstanceState.SUCCEEDED
+    assert len(Fake.started) == 1

@@ -1,4 +1,4 @@
-"""Each kind of [[probe]] becomes the bpf floor's probe, or says which field it lacks."""
+"""Each kind of [[probe]] becomes the bpf floor's probe, or an error that names the missing field."""
 
 from __future__ import annotations
 

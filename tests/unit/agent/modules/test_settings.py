@@ -12,8 +12,8 @@ from quarterdeck.model.manifests import Manifest, SettingSpec, SettingValue
 from quarterdeck.model.modules import Artefact, Build, Setting
 
 
-def setting(kind: str, size: int, **more: dict[str, str]) -> Setting:
-    return Setting(name="s", section=".rodata", offset=0, size=size, type=kind, **more)
+def setting(kind: str, size: int, values: dict[str, str] | None = None) -> Setting:
+    return Setting(name="s", section=".rodata", offset=0, size=size, type=kind, values=values or {})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from quarterdeck.columns.values import Values, Varying
 
 
 class Names:
-    """A symbolizer that says what it was asked."""
+    """A symbolizer that records its queries."""
 
     def kernel(self, addresses: Any) -> list[str]:
         return [f"k{address:x}" for address in addresses]

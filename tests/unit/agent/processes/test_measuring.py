@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from quarterdeck.agent.processes.cgroups import TreeUsage
-from quarterdeck.agent.processes.kept import Kept, Process
 from quarterdeck.agent.processes.measuring import Measuring
+from quarterdeck.agent.processes.supervised_process import Process, SupervisedProcess
 from quarterdeck.model.messages import Level
 from quarterdeck.model.processes import ProcessSettings, UsualSettings
 from quarterdeck.model.stats import StatSource
@@ -28,16 +28,16 @@ class Counted:
         return ()
 
 
-class NoHands:
+class NoLauncher:
     """Nothing is started here."""
 
     usual = UsualSettings(stats_interval=30)
 
-    def launch(self, kept: Kept) -> None: ...
+    def launch(self, process: SupervisedProcess) -> None: ...
 
-    def end(self, kept: Kept) -> None: ...
+    def end(self, process: SupervisedProcess) -> None: ...
 
-    def note(self, kept: Kept, level: Level, text: str) -> None: ...
+    def note(self, process: SupervisedProcess, level: Level, text: str) -> None: ...
 
 
 class Node:
@@ -47,14 +47,14 @@ class Node:
         self.kernel = Counted()
         self.fed: list[tuple[str, dict[str, str]]] = []
         self.measuring = Measuring(self.kernel, feed=self._feed)
-        self.running: dict[str, Kept] = {}
+        self.running: dict[str, SupervisedProcess] = {}
 
     def begin(self, process_id: str, read: int, *, cmd: str = "execute", **settings: object) -> None:
         given = ProcessSettings(**{"domain": "d", "name": "n", **settings})  # type: ignore[arg-type]
-        kept = self.running[process_id] = Kept(
-            Process(id=process_id, argv=("x",), settings=given, cmd=cmd), hands=NoHands()
+        kept = self.running[process_id] = SupervisedProcess(
+            Process(id=process_id, argv=("x",), settings=given, cmd=cmd), launcher=NoLauncher()
         )
-        kept.pid = 1
+        kept.run.pid = 1
         self.kernel.read[process_id] = read
 
     async def look(self, now: float) -> list[tuple[str, str]]:

@@ -6,8 +6,8 @@ import tracemalloc
 
 import pytest
 
+from quarterdeck.agent.keeper.messages import Exited, OutputChunk, OutputLost
 from quarterdeck.agent.messages.runs import Routing, Source
-from quarterdeck.agent.processes.client import Exited, Output, OutputLost
 from quarterdeck.agent.processes.output import METERED, TAIL_BYTES, RunOutput, Tail
 from quarterdeck.agent.processes.readings import Past, Reading
 from quarterdeck.model.messages import Level, LogLevels, Message
@@ -115,8 +115,8 @@ def test_a_damaged_reading_is_none() -> None:
 
 
 def test_what_was_told_to_a_life_that_could_not_store_it_is_counted_as_lost() -> None:
-    def told(stream: int, offset: int, size: int) -> Output:
-        return Output(id="job", seq=1, stream=stream, offset=offset, data=b"x" * size)
+    def told(stream: int, offset: int, size: int) -> OutputChunk:
+        return OutputChunk(id="job", seq=1, stream=stream, offset=offset, data=b"x" * size)
 
     first = output()
     assert [first.missed(told(1, 0, 10)), first.missed(told(2, 0, 5)), first.missed(told(1, 10, 10))] == [0, 0, 0]

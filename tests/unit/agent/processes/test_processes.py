@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from quarterdeck.agent.keeper.client import KeeperClient
+from quarterdeck.agent.keeper.messages import ChildStatus, Event, Exit, Exited, OutputChunk
+from quarterdeck.agent.keeper.start import Start, StartRefused, User
 from quarterdeck.agent.messages.log import MessageLog
 from quarterdeck.agent.processes.cgroups import Cgroups
-from quarterdeck.agent.processes.client import Child, Event, Exit, Exited, Keeper, Output, Start, StartRefused, User
 from quarterdeck.agent.processes.environment import Environment, Templates
-from quarterdeck.agent.processes.kept import Kept, Process
 from quarterdeck.agent.processes.measuring import Measuring
 from quarterdeck.agent.processes.processes import Processes
+from quarterdeck.agent.processes.supervised_process import Process, SupervisedProcess
 from quarterdeck.agent.processes.supervision import Ending
+from quarterdeck.agent.processes.unclaimed import Fate, all_but
+from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.errors import NotInstalled, QuarterdeckError, Unavailable
 from quarterdeck.model.jobs import JobState
 from quarterdeck.model.messages import MessageFilter
@@ -30,11 +34,11 @@ from tests.support import until
 class FakeKeeper:
     """Does what the test says. `away`: why it cannot be reached; `refuses`: why it starts nothing."""
 
-    def __init__(self, *children: Child) -> None:
+    def __init__(self, *children: ChildStatus) -> None:
         self.pid, self.since = 0, 100.0
         self.children = children
         self.away: QuarterdeckError | None = None
-        self.refuses: QuarterdeckError | None = None
+        self.refuses: Exception | None = None
         self.starts: list[Start] = []
         self.kills: list[str] = []
         self.acks: dict[str, int] = {}
@@ -43,19 +47,19 @@ class FakeKeeper:
         self._events: list[Event] = []
         self._news = asyncio.Event()
 
-    async def connect(self) -> tuple[Child, ...]:
+    async def connect(self) -> tuple[ChildStatus, ...]:
         if self.away is not None:
             raise self.away
         self.pid = 1
         return self.children
 
-    async def start(self, start: Start, *, started: Callable[[Child], None]) -> Child:
+    async def start(self, start: Start, *, started: Callable[[ChildStatus], None]) -> ChildStatus:
         await self.connect()
         if self.refuses is not None:
             raise self.refuses
         self.starts.append(start)
         await self.lets.wait()
-        child = Child(id=start.id, pid=100 + len(self.starts), began=time.time(), since=time.monotonic())
+        child = ChildStatus(id=start.id, pid=100 + len(self.starts), began=time.time(), since=time.monotonic())
         started(child)
         return child
 
@@ -90,7 +94,7 @@ class Rig:
 
     def __init__(self, home: Path, keeper: FakeKeeper) -> None:
         self.keeper = keeper
-        self.messages = MessageLog(home / "messages", emit=_nothing, lose=_nothing)
+        self.messages = MessageLog(home / "messages", outlet=Outlet(emit=_nothing, lose=_nothing))
         cgroups = Cgroups({}, reason="the test wants none")
         who = AgentIdentity(agent_id="a", gid=1, nid=1, serial="1")
         self.processes = Processes(
@@ -100,7 +104,8 @@ class Rig:
             measuring=Measuring(cgroups, feed=_nothing),
             cgroups=cgroups,
             usual=UsualSettings(),
-            keeper=cast("Keeper", keeper),
+            keeper=cast("KeeperClient", keeper),
+            retry_s=0.001,
         )
         self.tasks = [asyncio.create_task(self.messages.keep()), asyncio.create_task(self.processes.run())]
 
@@ -111,7 +116,7 @@ class Rig:
         await self.processes.close()
         await self.messages.close()
 
-    def keep(self, process_id: str, **settings: object) -> Kept:
+    def keep(self, process_id: str, **settings: object) -> SupervisedProcess:
         given = ProcessSettings(**settings)  # type: ignore[arg-type]
         return self.processes.keep(Process(id=process_id, argv=("true",), settings=given))
 
@@ -136,8 +141,8 @@ async def rig(tmp_path: Path, keeper: FakeKeeper) -> AsyncIterator[Rig]:
 async def later(tmp_path: Path, keeper: FakeKeeper) -> AsyncIterator[Rig]:
     """A manager that finds traces of an earlier life, in which the keeper had started `a` and `b`; `b` has ended."""
     keeper.children = (
-        Child(id="a", pid=7, began=time.time(), since=time.monotonic()),
-        Child(id="b", pid=8, began=time.time(), since=time.monotonic(), exit=Exit(code=3, ended=time.time())),
+        ChildStatus(id="a", pid=7, began=time.time(), since=time.monotonic()),
+        ChildStatus(id="b", pid=8, began=time.time(), since=time.monotonic(), exit=Exit(code=3, ended=time.time())),
     )
     trace = tmp_path / "processes" / "children" / "1"
     await asyncio.to_thread(trace.parent.mkdir, parents=True)
@@ -147,8 +152,8 @@ async def later(tmp_path: Path, keeper: FakeKeeper) -> AsyncIterator[Rig]:
     await rig.close()
 
 
-def printed(process_id: str, seq: int, text: bytes) -> Output:
-    return Output(id=process_id, seq=seq, stream=1, offset=0, data=text)
+def printed(process_id: str, seq: int, text: bytes) -> OutputChunk:
+    return OutputChunk(id=process_id, seq=seq, stream=1, offset=0, data=text)
 
 
 def ended(process_id: str, seq: int, code: int = 0) -> Exited:
@@ -179,6 +184,27 @@ async def test_a_start_that_is_refused_is_a_failed_run(rig: Rig) -> None:
     lasting = await rig.keep("lasting", max_time=-1).over()
     assert lasting.critical == f"It is not started again: it failed once: {over.reason}"
     assert once.problem == over.reason
+
+
+async def test_an_internal_error_of_a_start_is_logged_with_its_traceback(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.keeper.refuses = ValueError("broken")
+    over = await rig.keep("once").over()
+    assert (over.state, over.reason) == (JobState.ERROR, "Internal error: ValueError: broken.")
+    (record,) = (record for record in caplog.records if record.name.endswith("processes.launcher"))
+    assert record.exc_info is not None
+    assert record.exc_info[1] is rig.keeper.refuses
+    assert "'once'" in record.getMessage()
+
+
+async def test_an_error_of_the_system_at_a_start_is_told_without_a_traceback(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.keeper.refuses = OSError(24, "Too many open files")
+    over = await rig.keep("once").over()
+    assert over.reason == "The program cannot be started: [Errno 24] Too many open files."
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_what_runs_is_taken_up_and_what_has_ended_is_told(later: Rig) -> None:
@@ -213,13 +239,63 @@ async def test_nothing_is_known_of_a_keeper_that_is_not_there(rig: Rig) -> None:
 
 
 async def test_what_nobody_wants_is_ended_stored_and_acknowledged(later: Rig) -> None:
-    later.processes.disown_all_but({"b"})
+    later.processes.judge_jobs(all_but({"b"}))
     await until(lambda: later.keeper.kills == ["a"])
     later.keeper.tell(printed("a", 1, b"bye\n"), ended("a", 2, code=-15))
     await until(lambda: later.keeper.acks.get("a") == 2)
     assert await later.printed("a") == ["bye"]
     assert later.processes.get("a") is None
     assert await later.processes.has("b")
+
+
+async def nothing_is_known(ids: Sequence[str]) -> dict[str, Fate]:
+    return dict.fromkeys(ids, Fate.UNKNOWN)
+
+
+async def test_what_nothing_is_known_of_goes_on_and_says_so_until_it_is_ended(later: Rig) -> None:
+    later.processes.judge_jobs(nothing_is_known)
+    await until(lambda: later.processes.get("a") is not None)
+    later.keeper.tell(printed("a", 1, b"hello\n"))
+    await until(lambda: later.keeper.acks.get("a") == 1)
+    note, hello = await later.printed("a")
+    assert "no record of its job" in note
+    assert hello == "hello"
+    assert later.keeper.kills == []
+    assert await later.processes.has("a")
+    assert not later.processes.end_unknown("c", "ended by request")
+    assert later.processes.end_unknown("a", "ended by request")
+    await until(lambda: later.keeper.kills == ["a"])
+    later.keeper.tell(ended("a", 2, code=-15))
+    ended_ = await later.keep("a").over()
+    assert (ended_.state, ended_.reason) == (JobState.KILLED, "It was ended by request.")
+
+
+async def test_what_went_on_unknown_is_taken_up_with_what_it_printed(later: Rig) -> None:
+    later.processes.judge_jobs(nothing_is_known)
+    await until(lambda: later.processes.get("a") is not None)
+    later.keeper.tell(printed("a", 1, b"before\n"))
+    await until(lambda: later.keeper.acks.get("a") == 1)
+    kept = later.keep("a", name="known")
+    later.keeper.tell(printed("a", 2, b"after\n"), ended("a", 3, code=3))
+    over = await kept.over()
+    assert (over.state, over.code, over.streams[0]) == (JobState.ERROR, 3, "before\nafter\n")
+    assert later.keeper.kills == []
+
+
+@pytest.mark.parametrize(("settings", "starts"), [({}, 0), ({"max_restart": 2}, 1)])
+async def test_what_ended_unknown_goes_on_by_its_rules_when_they_are_known(
+    later: Rig, settings: dict[str, int], starts: int
+) -> None:
+    later.processes.judge_jobs(nothing_is_known)
+    await until(lambda: later.processes.get("a") is not None)
+    stray = later.processes.get("a")
+    assert stray is not None
+    later.keeper.tell(ended("a", 1, code=3))
+    await stray.over()
+    assert "a" not in later.keeper.acks, "somebody may want to know how it ended"
+    kept = later.keep("a", **settings)
+    await until(lambda: len(later.keeper.starts) == starts)
+    assert starts or (await kept.over()).code == 3
 
 
 async def test_one_that_runs_is_ended_when_it_is_released(rig: Rig) -> None:
@@ -263,10 +339,7 @@ async def test_one_that_is_told_to_end_while_it_starts_is_ended_when_it_runs(rig
     assert (await kept.over()).state is JobState.KILLED
 
 
-async def test_a_keeper_that_goes_away_is_asked_again(
-    keeper: FakeKeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("quarterdeck.agent.processes.processes.RETRY_S", 0.001)
+async def test_a_keeper_that_goes_away_is_asked_again(keeper: FakeKeeper, tmp_path: Path) -> None:
     keeper.away = Unavailable("It does not answer.")
     rig = Rig(tmp_path, keeper)
     kept = rig.keep("a")

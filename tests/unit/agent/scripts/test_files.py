@@ -1,4 +1,4 @@
-"""The files that scripts are run from: right when they are needed, there while a job holds them, gone afterwards."""
+"""The files that scripts are run from: verified when needed, kept while a job holds them, removed afterwards."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from quarterdeck.agent.held import UNUSED_S
 from quarterdeck.agent.scripts import files as module
-from quarterdeck.agent.scripts.files import UNUSED_S, ScriptFiles
+from quarterdeck.agent.scripts.files import ScriptFiles
 from quarterdeck.model.errors import NotFound, StorageFull
 from tests.support import until
 
@@ -70,11 +71,11 @@ async def test_many_jobs_may_begin_at_once(files: ScriptFiles, cache: Cache) -> 
     assert list(paths[0].parent.iterdir()) == []
 
 
-async def test_one_that_takes_its_place_meanwhile_is_not_missed(
+async def test_a_file_that_disappears_while_the_folder_is_listed_is_no_error(
     files: ScriptFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = await files.hold("one", SHA256, user="")
-    fresh = path.with_name("another.new")  # seen in the folder, and gone when it is looked at
+    fresh = path.with_name("another.new")  # listed in the folder, and removed before it is opened
 
     def listed(folder: Path) -> Iterator[Path]:
         return iter([folder / name for name in (*os.listdir(folder), fresh.name)])  # noqa: PTH208
@@ -84,7 +85,7 @@ async def test_one_that_takes_its_place_meanwhile_is_not_missed(
     assert not path.exists()
 
 
-async def test_one_that_is_held_while_it_goes_is_made_again(
+async def test_a_script_that_is_requested_while_it_is_removed_is_made_again(
     files: ScriptFiles, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = await files.hold("one", SHA256, user="")
@@ -128,7 +129,7 @@ async def test_a_directory_of_users_that_is_slow_stops_nobody_else(
     await holding
 
 
-async def test_a_damaged_one_is_asked_for_again(files: ScriptFiles, cache: Cache) -> None:
+async def test_a_damaged_script_is_fetched_again(files: ScriptFiles, cache: Cache) -> None:
     path = await files.hold("one", SHA256, user="")
     path.write_bytes(b"echo pirates\n")
     assert (await files.hold("two", SHA256, user="")).read_bytes() == SOURCE

@@ -6,31 +6,33 @@ import asyncio
 import itertools
 import logging
 import tempfile
-from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
-from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quarterdeck.agent.processes import supervision
-from quarterdeck.agent.processes.client import Child, Exited
+from quarterdeck.agent.keeper.messages import ChildStatus, Exited
 from quarterdeck.agent.processes.environment import Templates
-from quarterdeck.agent.processes.kept import Kept, Process
 from quarterdeck.agent.processes.processes import Processes
-from quarterdeck.agent.services import reading, seat
+from quarterdeck.agent.processes.supervised_process import Process, SupervisedProcess
+from quarterdeck.agent.processes.unclaimed import Judge
+from quarterdeck.agent.services.service_runner import ServiceRunner
 from quarterdeck.agent.services.services import Services
-from quarterdeck.model.desired import DesiredSet
 from quarterdeck.model.messages import Level
 from quarterdeck.model.processes import UsualSettings
 from quarterdeck.model.services import DesiredService, Service, ServiceState
+from tests.fast_loop import FastLoop
 
 #: each may come after those before it
 NAMES = ("a", "b", "c", "d")
 Step = tuple[str, object]
+#: of the clock by which services come up and are started again
+SPEED = 1000
+#: by that clock, until everything is as it will be
+SETTLED_S = 20.0 * SPEED
 
 
 class FakeProcesses:
@@ -39,15 +41,15 @@ class FakeProcesses:
     usual = UsualSettings()
 
     def __init__(self) -> None:
-        self.kept: dict[str, Kept] = {}
+        self.kept: dict[str, SupervisedProcess] = {}
         self.started: list[str] = []
         self.watch: Callable[[str], None] = lambda _: None
         self._numbers = itertools.count(1)
 
-    def keep(self, process: Process, *, changed: Callable[[], None] = lambda: None) -> Kept:
+    def keep(self, process: Process, *, changed: Callable[[], None] = lambda: None) -> SupervisedProcess:
         assert process.id not in self.kept
         self.watch(process.id)
-        kept = self.kept[process.id] = Kept(process, hands=self, changed=changed)
+        kept = self.kept[process.id] = SupervisedProcess(process, launcher=self, changed=changed)
         self.started.append(process.id)
         kept.begin()
         return kept
@@ -61,35 +63,24 @@ class FakeProcesses:
         await asyncio.sleep(0)
         return False
 
-    def disown_all_but(self, known: Collection[str], *, services: bool = False) -> None:
-        assert services
+    def judge_services(self, judge: Judge) -> None:
+        assert judge
 
-    def launch(self, kept: Kept) -> None:
+    def launch(self, process: SupervisedProcess) -> None:
         number = next(self._numbers)
-        child = Child(id=kept.id, pid=number, began=float(number))
-        asyncio.get_running_loop().call_soon(partial(kept.running, child, run=kept.runs))
+        child = ChildStatus(id=process.id, pid=number, began=float(number))
+        asyncio.get_running_loop().call_soon(partial(process.running, child, process.run))
 
-    def end(self, kept: Kept) -> None:
-        asyncio.get_running_loop().call_soon(self.exit, kept.id, -15)
+    def end(self, process: SupervisedProcess) -> None:
+        asyncio.get_running_loop().call_soon(self.exit, process.id, -15)
 
-    def note(self, kept: Kept, level: Level, text: str) -> None:
+    def note(self, process: SupervisedProcess, level: Level, text: str) -> None:
         pass
 
     def exit(self, process_id: str, code: int) -> None:
         kept = self.kept.get(process_id)
         if kept is not None and kept.pid is not None:
             kept.exited(Exited(id=process_id, seq=1, code=code, ended=0.0))
-
-
-@contextmanager
-def at_once() -> Generator[None]:
-    """Nothing waits for time."""
-    with (
-        mock.patch.object(supervision, "BACKOFF_FIRST_S", 0.0),
-        mock.patch.object(reading, "ALIVE_S", 0.0),
-        mock.patch.object(seat, "ALIVE_S", 0.0),
-    ):
-        yield
 
 
 def service(name: str, version: int, after: Sequence[str], *, once: bool) -> Service:
@@ -133,12 +124,14 @@ async def play(steps: list[Step], home: Path) -> None:
         changed=lambda: None,
     )
     wanted: dict[str, Service] = {}
-    seats = cast("dict[str, seat.Seat]", vars(services)["_seats"])
+    runners = cast("dict[str, ServiceRunner]", vars(services)["_runners"])
 
     def started(process_id: str) -> None:
         name = process_id.removeprefix("service/")
         said.extend(
-            f"{name} before {other}" for other in wanted[name].after if other in wanted and not seats[other].there
+            f"{name} before {other}"
+            for other in wanted[name].after
+            if other in wanted and not runners[other].has_come_up
         )
 
     processes.watch = started
@@ -148,7 +141,7 @@ async def play(steps: list[Step], home: Path) -> None:
             case "apply":
                 given = cast("tuple[Service, ...]", argument)
                 wanted = {each.name: each for each in given}
-                services.apply(DesiredSet(revision=number, services=tuple(map(DesiredService.of, given))))
+                await services.apply([*map(DesiredService.of, given)], revision=number)
             case "exit":
                 name, code = cast("tuple[str, int]", argument)
                 processes.exit(f"service/{name}", code)
@@ -158,36 +151,42 @@ async def play(steps: list[Step], home: Path) -> None:
                 for _ in range(argument if isinstance(argument, int) else 1):
                     await asyncio.sleep(0)
     await settled(services, processes, wanted)
-    await asyncio.wait_for(asyncio.gather(*restarts, return_exceptions=True), 10)
+    async with asyncio.timeout(SETTLED_S):
+        await asyncio.gather(*restarts, return_exceptions=True)
+    await settled(services, processes, wanted)
     assert not said
-    statuses = {status.name: status for status in services.report().statuses}
+    statuses = {status.name: status for status in services.statuses()}
     assert statuses.keys() == wanted.keys()
     for name, status in statuses.items():
         assert (status.pid is not None) == (f"service/{name}" in processes.kept)
         assert status.version == wanted[name].version or status.state is ServiceState.WAITING
-    services.apply(DesiredSet(revision=99))
+    await services.apply((), revision=99)
     await settled(services, processes, {})
-    assert services.report().statuses == ()
+    assert services.statuses() == ()
     assert processes.kept == {}
     await services.close()
 
 
 async def settled(services: Services, processes: FakeProcesses, wanted: dict[str, Service]) -> None:
     """Everything is what it will be: programs that run to their end end, and what may start has started."""
-    deadline = asyncio.get_running_loop().time() + 20
+    deadline = asyncio.get_running_loop().time() + SETTLED_S
     while asyncio.get_running_loop().time() < deadline:
         for name, each in wanted.items():
             if each.max_time == 0:
                 processes.exit(f"service/{name}", 0)
-        statuses = {status.name: status.state for status in services.report().statuses}
+        statuses = {status.name: status for status in services.statuses()}
+        states = {name: status.state for name, status in statuses.items()}
         if statuses.keys() == wanted.keys() and all(
-            state in {ServiceState.RUNNING, ServiceState.STOPPED, ServiceState.FAILED}
-            or (state is ServiceState.WAITING and any(_failed(statuses, each) for each in wanted[name].after))
-            for name, state in statuses.items()
+            (
+                status.state in {ServiceState.RUNNING, ServiceState.STOPPED, ServiceState.FAILED}
+                and status.version == wanted[name].version
+            )
+            or (status.state is ServiceState.WAITING and any(_failed(states, each) for each in wanted[name].after))
+            for name, status in statuses.items()
         ):
             return
-        await asyncio.sleep(0.001)
-    raise AssertionError(f"it did not settle: {services.report()}")
+        await asyncio.sleep(0.001 * SPEED)
+    raise AssertionError(f"it did not settle: {services.statuses()}")
 
 
 def _failed(statuses: dict[str, ServiceState], name: str) -> bool:
@@ -203,8 +202,9 @@ def test_whatever_happens_what_is_wanted_runs_in_its_order_and_nothing_else(step
     logger = logging.getLogger("quarterdeck.agent.services")
     logger.addHandler(handler)
     try:
-        with at_once(), tempfile.TemporaryDirectory() as folder:
-            asyncio.run(play(steps, Path(folder)))
+        fast = partial(FastLoop, SPEED)
+        with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=fast) as runner:
+            runner.run(play(steps, Path(folder)))
     finally:
         logger.removeHandler(handler)
     assert not faults, [record.getMessage() for record in faults]

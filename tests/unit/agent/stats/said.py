@@ -1,8 +1,10 @@
-"""What a tally knows, in words that a test can compare."""
+"""The content of a tally, in a form that a test can compare."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
 
 from quarterdeck.agent.stats.rows import stats_rows
 from quarterdeck.agent.stats.tally import Tally
@@ -34,7 +36,8 @@ def as_list(values: Values) -> list[Any]:
         pairs = list(zip(keys, mapped, strict=True))
         return [dict(pairs[a:b]) for a, b in zip(values.offsets, values.offsets[1:], strict=False)]
     if isinstance(values, Varying):
-        text = bytes(values.items)
+        assert isinstance(values.items, np.ndarray)
+        text = values.items.tobytes()
         return [text[a:b].decode() for a, b in zip(values.offsets, values.offsets[1:], strict=False)]
     assert not isinstance(values, Pairs)
     return values.tolist()

@@ -80,7 +80,7 @@ def test_weights_move_percentiles(tally: Tally) -> None:
     assert (rows(tally)["t"]["p50"], rows(tally)["t"]["p90"]) == pytest.approx((1, 100), rel=0.01)
 
 
-def test_nothing_said_is_no_row(tally: Tally) -> None:
+def test_without_samples_there_are_no_rows(tally: Tally) -> None:
     assert stats_rows(tally, {}, gid=1, nid=1, time_ns=0, interval_ns=1).rows == 0
     tally.feed(1, b"bad")
     assert rows(tally) == {}

@@ -1,4 +1,4 @@
-"""What a line means, and what is no line."""
+"""Valid statsd lines and their meaning, and invalid lines."""
 
 from __future__ import annotations
 
@@ -98,8 +98,18 @@ def test_long_numbers_are_near_it(tally: Tally, text: str) -> None:
             b"a:.|c",
             b"a:|s",
         ),
-        *(b"a:1|c|@0", b"a:1|c|@-1", b"a:1|c|@2", b"a:1|c|@", b"a:1|c|@x", b"a:1|c|?x", b"a:1|c|c", b"a:1:2|c"),
-        *(b"_e{3,4}:abc|text", b"a" * 1025 + b":1|c", b"a:1|c|#" + b"t" * 1024, b"\0", b"\xff\xfe"),
+        *(
+            b"a:1|c|@0",
+            b"a:1|c|@-1",
+            b"a:1|c|@2",
+            b"a:1|c|@",
+            b"a:1|c|@x",
+            b"a:1:|c",
+            b"a::1|c",
+            b"a:1:x|g",
+            b"a:1:2:|ms",
+        ),
+        *(b"a:1:2:|ms", b"_e", b"_sc", b"_e:x|c", b"a" * 1025 + b":1|c", b"a:1|c|#" + b"t" * 1024, b"\0", b"\xff\xfe"),
     ],
 )
 def test_what_is_no_metric_is_counted_and_shown_and_the_next_line_is_read(tally: Tally, line: bytes) -> None:
@@ -119,6 +129,27 @@ def test_line_ends_of_windows_empty_lines_and_a_last_line_without_end(tally: Tal
 def test_sections_come_in_any_order_and_those_of_newer_clients_are_passed_over(tally: Tally) -> None:
     tally.feed(1, b"a:1|c|#x:y|@0.5|c:0123|T1656581400|e:it-false")
     assert (rows(tally)["a"]["value"], rows(tally)["a"]["tags"], tally.report.malformed) == (2, {"x": "y"}, 0)
+    tally.feed(1, b"a:1|c|?new|card:low|c|#x:y")
+    assert (rows(tally)["a"]["value"], tally.report.malformed) == (3, 0)
+
+
+def test_values_of_one_key_may_be_packed_but_not_those_of_a_set(tally: Tally) -> None:
+    tally.feed(1, b"c:1:2:3|c\nd:10:20:30|d|@0.5|#x:y\ng:5:+2:-1|g\nh:1|h\nh:3|ms\ns:a:b:c|s\nk:1:2|kv")
+    found = rows(tally)
+    assert (found["c"]["value"], found["c"]["samples"]) == (6, 3)
+    assert [found["d"][name] for name in ("mean", "min", "max", "count", "samples")] == [20, 10, 30, 6, 3]
+    assert found["d"]["kind"] == found["h"]["kind"]
+    assert (found["g"]["value"], found["k"]["value"], found["s"]["value"]) == (6, 2, 1)
+    assert (tally.report.malformed, tally.report.lines) == (0, 7)
+
+
+def test_events_and_service_checks_are_counted_by_themselves(tally: Tally) -> None:
+    tally.feed(1, b"_e{5,4}:title|text|t:error\n_e{1,1}:a|s\n_sc|redis|2|m:down\n_gauge:1|g\n_e:2|c")
+    report = tally.report
+    assert (report.events, report.checks, report.malformed, report.lines) == (2, 1, 0, 5)
+    assert set(rows(tally)) == {"_gauge", "_e"}
+    tally.turn(idle=10)
+    assert (report.events, report.checks) == (0, 0)
 
 
 def test_a_key_keeps_its_first_kind(tally: Tally) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.bpf.attach import binaries
 from quarterdeck.bpf.attach.binaries import find_binary
 from quarterdeck.bpf.errors import NotAttachable
 
+CACHE = "ld.so.cache"
 _ELF64, _ELF32 = b"\x7fELF\x02", b"\x7fELF\x01"
 
 
@@ -27,7 +27,8 @@ def linker_cache(libraries: dict[str, str]) -> bytes:
 
 
 @pytest.fixture
-def libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def libraries(tmp_path: Path) -> Path:
+    """A folder of libraries, and the linker's cache of them."""
     found = {
         "libx.so.1": _ELF64,
         "libx.so.2": _ELF64,
@@ -36,9 +37,8 @@ def libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     for name, content in found.items():
         (tmp_path / name).write_bytes(content)
-    cache = tmp_path / "ld.so.cache"
-    cache.write_bytes(linker_cache({name: str(tmp_path / name) for name in [*found, "libgone.so.1"]}))
-    monkeypatch.setattr(binaries, "_CACHE", cache)
+    cached = {name: str(tmp_path / name) for name in [*found, "libgone.so.1"]}
+    (tmp_path / CACHE).write_bytes(linker_cache(cached))
     return tmp_path
 
 
@@ -47,13 +47,13 @@ def libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [("libx", "libx.so.2"), ("x", "libx.so.2"), ("libx.so.1", "libx.so.1"), ("libxyz.so", "libxyz.so")],
 )
 def test_library(libraries: Path, name: str, file: str) -> None:
-    assert find_binary(name) == libraries / file
+    assert find_binary(name, linker_cache=libraries / CACHE) == libraries / file
 
 
 @pytest.mark.parametrize("name", ["libgone", "libx.so.3", "nothing-of-this-name"])
 def test_no_library(libraries: Path, name: str) -> None:
     with pytest.raises(NotAttachable, match="neither a program in PATH nor a library the linker knows"):
-        find_binary(name)
+        find_binary(name, linker_cache=libraries / CACHE)
 
 
 def test_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The bounded memory of symbols."""
+"""The bounded cache of symbols."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files symbols come from."""
+"""The choice of the files with symbols."""
 
 from __future__ import annotations
 

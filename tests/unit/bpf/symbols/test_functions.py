@@ -36,7 +36,7 @@ def test_of_two_at_one_address_the_first_given_wins() -> None:
     assert functions((0x100, 4, 4), (0x100, 8, 0)).find(at(0x102, 0x106)) == ["c", None]
 
 
-def test_no_functions_know_nothing() -> None:
+def test_without_functions_no_address_has_a_name() -> None:
     assert Functions.none().find(at(0, 1)) == [None, None]
     assert functions((1, 1, 0)).find(at()) == []
     assert not Functions.none()

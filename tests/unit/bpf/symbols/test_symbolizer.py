@@ -1,4 +1,4 @@
-"""The symbolizer over a process table made by hand: containers, ended processes, changed and hostile files."""
+"""The symbolizer with a process table built by hand: containers, ended processes, changed and hostile files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quarterdeck.bpf.symbols import Symbolizer
-from quarterdeck.bpf.symbols.symbolizer import KALLSYMS_INTERVAL_S
+from quarterdeck.bpf.symbols.symbolizer import CHANGES_INTERVAL_S, KALLSYMS_INTERVAL_S
 from tests.unit.bpf.binaries import Part, elf, note, symbol
 from tests.unit.bpf.symbols.test_elf_file import CODE
 
@@ -136,7 +136,7 @@ def test_kernel_addresses_are_named_and_modules_loaded_later_too(table: Table) -
     now = [0.0]
     kallsyms = table.proc / "kallsyms"
     kallsyms.write_bytes(b"ffffffff81000000 T do_one\nffffffff81000040 T do_two\n")
-    symbolizer = Symbolizer(proc=table.proc, clock=lambda: now[0])
+    symbolizer = Symbolizer(proc=table.proc, clock=lambda: now[0], programs=lambda: ())
     addresses = np.array([0xFFFFFFFF81000041, 0xFFFFFFFFC0000001, 0xFFFFFFFF81000001], dtype=np.uint64)
     assert symbolizer.kernel(addresses) == ["do_two", "0xffffffffc0000001", "do_one"]
     kallsyms.write_bytes(kallsyms.read_bytes() + b"ffffffffc0000000 t nft_do_chain\t[nf_tables]\n")
@@ -157,3 +157,62 @@ def test_no_addresses_have_no_names(table: Table) -> None:
     nothing = np.zeros(0, dtype=np.uint64)
     assert Symbolizer(proc=table.proc).user(PID, nothing) == []
     assert Symbolizer(proc=table.proc).kernel(nothing) == []
+
+
+def test_a_process_that_got_the_id_of_another_has_none_of_its_functions(table: Table) -> None:
+    table.run(program(b"work"))
+    (table.proc / str(PID) / "stat").write_text(f"4242 (a b) c) S {' '.join('0' * 18)} 100 0")
+    perf_map = table.root / "tmp/perf-7.map"
+    perf_map.write_text("7f0000000000 20 js::run\n")
+    symbolizer = Symbolizer(proc=table.proc)
+    assert user(symbolizer, 0x7F0000000010) == ["js::run"]
+    perf_map.unlink()
+    assert user(symbolizer, 0x7F0000000010) == ["js::run"]
+    (table.proc / str(PID) / "stat").write_text(f"4242 (other) S {' '.join('0' * 18)} 200 0")
+    assert user(symbolizer, 0x7F0000000010) == ["[anon]+0x10"]
+
+
+BPF = b"ffffffff81000000 T do_one\nffffffffc0000000 t bpf_prog_%s\t[bpf]\n"
+
+
+def test_names_of_programs_that_are_gone_are_not_given_to_those_that_came(table: Table) -> None:
+    kallsyms, programs, now = table.proc / "kallsyms", [(1, 2)], [0.0]
+    symbolizer = Symbolizer(proc=table.proc, clock=lambda: now[0], programs=lambda: programs[-1])
+    address = np.array([0xFFFFFFFFC0000008], dtype=np.uint64)
+    kallsyms.write_bytes(BPF % b"first")
+    assert symbolizer.kernel(address) == ["bpf_prog_first [bpf]"]
+    kallsyms.write_bytes(BPF % b"second")
+    programs.append((1, 3))
+    assert symbolizer.kernel(address) == ["bpf_prog_second [bpf]"]
+    for number in range(100):  # they change faster than the limit of reads
+        kallsyms.write_bytes(BPF % str(number).encode())
+        programs.append((1, 4 + number))
+        assert symbolizer.kernel(address)[0] in {f"bpf_prog_{number} [bpf]", "0xffffffffc0000008"}
+    assert symbolizer.kernel(address) == ["0xffffffffc0000008"]
+    now[0] += CHANGES_INTERVAL_S
+    assert symbolizer.kernel(address) == ["bpf_prog_99 [bpf]"]
+    kallsyms.write_bytes(b"ffffffff81000000 T do_one\n")
+    programs.append((1, 1))
+    now[0] += CHANGES_INTERVAL_S
+    assert symbolizer.kernel(address) == ["0xffffffffc0000008"]
+
+
+def test_names_of_modules_that_are_gone_are_not_given_to_those_that_came(table: Table) -> None:
+    kallsyms, modules = table.proc / "kallsyms", table.proc / "modules"
+    symbolizer = Symbolizer(proc=table.proc, programs=lambda: ())
+    address = np.array([0xFFFFFFFFC0000008], dtype=np.uint64)
+    for name in (b"xfs", b"btrfs"):
+        modules.write_bytes(name + b" 16384 2 - Live 0xffffffffc0000000\n")
+        kallsyms.write_bytes(b"ffffffffc0000000 t run\t[%s]\n" % name)
+        assert symbolizer.kernel(address) == [f"run [{name.decode()}]"]
+
+
+def test_programs_that_may_not_be_listed_are_looked_for_now_and_then(table: Table) -> None:
+    kallsyms, now = table.proc / "kallsyms", [0.0]
+    symbolizer = Symbolizer(proc=table.proc, clock=lambda: now[0], programs=lambda: None)
+    address = np.array([0xFFFFFFFFC0000008], dtype=np.uint64)
+    kallsyms.write_bytes(BPF % b"first")
+    assert symbolizer.kernel(address) == ["bpf_prog_first [bpf]"]
+    kallsyms.write_bytes(BPF % b"second")
+    now[0] = KALLSYMS_INTERVAL_S
+    assert symbolizer.kernel(address) == ["bpf_prog_second [bpf]"]

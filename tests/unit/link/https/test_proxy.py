@@ -1,4 +1,4 @@
-"""Which proxy the environment names, how it is asked for a tunnel, and what of it is never shown."""
+"""The proxy of the environment, the request for a tunnel, and its credentials, which are never shown."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from quarterdeck.link.messages import ARTEFACT_CHUNK_BYTES
+from quarterdeck.link.limits import ARTEFACT_CHUNK_BYTES
 from quarterdeck.model.errors import NotFound
 from tests.services import Services, make_build
 

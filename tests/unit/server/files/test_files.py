@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.link.messages import ARTEFACT_CHUNK_BYTES
+from quarterdeck.link.limits import ARTEFACT_CHUNK_BYTES
 from quarterdeck.model.errors import (
     BadInput,
     Conflict,
@@ -69,7 +69,7 @@ async def test_an_upload_goes_on_where_it_was_cut_also_in_another_life(tmp_path:
     files = make(tmp_path)
     status = await files.status(sha256)
     assert (status.size, status.complete) == (1000, False)
-    with pytest.raises(Conflict, match="goes on at byte 1000, not at 0"):
+    with pytest.raises(Conflict, match="continues at byte 1000, not at 0"):
         await files.upload(sha256, pieces(LARGE), offset=0, size=len(LARGE))
     status = await files.upload(sha256, pieces(LARGE[1000:]), offset=1000, size=len(LARGE), name="large")
     assert (status.size, status.complete) == (len(LARGE), True)
@@ -152,18 +152,52 @@ async def test_what_is_unused_is_removed_and_what_is_used_stays(tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {used, f"{used}.json"}  # noqa: ASYNC240
 
 
+async def keep(files: Files, content: bytes, *, source: str) -> None:
+    arrival = await files.begin(digest(content), size=len(content), source=source)
+    try:
+        await files.append(arrival, content)
+    finally:
+        await files.release(arrival)
+
+
+async def test_what_a_node_sends_takes_the_place_of_its_own_alone(tmp_path: Path) -> None:
+    clock = FakeClock()
+    files = make(tmp_path, limit_bytes=400, clock=clock)
+    await keep(files, b"u" * 100, source="upload")
+    await keep(files, b"o" * 100, source="1-2")
+    await keep(files, b"a" * 100, source="1-1")
+    clock.now += DAY_S
+    with pytest.raises(StorageFull, match="50% of it"):
+        await keep(files, b"b" * 250, source="1-1")
+    await keep(files, b"c" * 150, source="1-1")
+    assert [files.has(digest(content)) for content in (b"u" * 100, b"o" * 100, b"a" * 100)] == [True, True, False]
+    clock.now += DAY_S
+    await keep(files, b"v" * 300, source="upload")  # of people, it may take anybody's
+    assert not files.has(digest(b"o" * 100))
+
+
+async def test_what_a_node_has_begun_counts_for_its_share(tmp_path: Path) -> None:
+    files = make(tmp_path, limit_bytes=400)
+    arrival = await files.begin(digest(b"x"), size=150, source="1-1")
+    with pytest.raises(StorageFull):
+        await files.begin(digest(b"y"), size=100, source="1-1")
+    other = await files.begin(digest(b"y"), size=100, source="1-2")
+    await files.release(arrival)
+    await files.release(other)
+
+
 async def test_the_longest_unused_make_room_and_those_in_use_do_not(tmp_path: Path) -> None:
     clock = FakeClock()
     files = make(tmp_path, limit_bytes=250, clock=clock)
     first, second = await files.add(b"1" * 100), await files.add(b"2" * 100)
     for place, sha256 in enumerate((second, first)):
         os.utime(tmp_path / sha256, (clock.now + place, clock.now + place))
-    with pytest.raises(StorageFull, match=r"no room for 100 more bytes.*qd file rm"):
+    with pytest.raises(StorageFull, match=r"no space for 100 more bytes.*qd file rm"):
         await files.add(b"3" * 100)
     clock.now += 2 * module.IN_USE_S
     third = await files.add(b"3" * 100)
     assert [files.has(each) for each in (first, second, third)] == [True, False, True]
-    with pytest.raises(TooLarge, match="files_bytes"):
+    with pytest.raises(TooLarge, match=r"max_bytes in \[server.files\]"):
         await files.add(b"4" * 300)
     await files.delete(first)
     with pytest.raises(NotFound):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from quarterdeck.server.ingest.inserts import Inserts
 from quarterdeck.testing.journal import MemoryJournal
 from tests.telemetry import EXECS
 
-ONE = BatchId(agent_id="a", epoch="e", seq=1)
+ONE = BatchId(origin="a", epoch="e", seq=1)
 IDS = np.ones(1, np.uint32)
 
 
@@ -73,12 +74,13 @@ async def inserts(store: Tables, journal: FailingJournal) -> Inserts:
     return made
 
 
-async def put(inserts: Inserts) -> int:
-    return await inserts.insert(EXECS, None, gids=IDS, nids=IDS, batches=[ONE], floors={})
+async def put(inserts: Inserts, batch: BatchId = ONE) -> int:
+    return await inserts.insert(EXECS, None, gids=IDS, nids=IDS, batches=[batch], floors={})
 
 
 async def test_groups_grow_though_the_clock_stands_still(inserts: Inserts, store: Tables) -> None:
-    assert [await put(inserts), await put(inserts)] == [5_000_042, 5_001_042] == store.groups
+    other = msgspec.structs.replace(ONE, seq=ONE.seq + 2)
+    assert [await put(inserts), await put(inserts, other)] == [5_000_042, 5_001_042] == store.groups
 
 
 async def test_groups_grow_though_the_clock_went_back(store: Tables, journal: FailingJournal) -> None:
@@ -135,7 +137,7 @@ async def test_rows_the_store_never_takes(inserts: Inserts, store: Tables, journ
 
 
 async def test_a_crash_is_cleared_up_at_the_start(store: Tables, journal: FailingJournal) -> None:
-    two = BatchId(agent_id="a", epoch="e", seq=2)
+    two = BatchId(origin="a", epoch="e", seq=2)
     await journal.begin(1000, "execs", [ONE])
     await journal.begin(2000, "execs", [two])
     store.groups = [1000]

@@ -8,7 +8,9 @@ import pytest
 
 from quarterdeck.link.messages import TelemetryAck, TelemetryBatch
 from quarterdeck.model.errors import BadInput, QuarterdeckError, Unavailable
+from quarterdeck.model.ingest import Origin
 from quarterdeck.model.nodes import AgentIdentity
+from quarterdeck.server.ingest.batches import IncomingBatch
 from quarterdeck.server.ingest.intake import Intake
 from tests.support import until
 
@@ -43,15 +45,15 @@ class Wire:
 
 
 class Store:
-    """Stores when it is let."""
+    """Stores when the test allows it."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
         self.started: list[int] = []
         self.error: Exception | None = None
 
-    async def __call__(self, agent: AgentIdentity, batch: TelemetryBatch) -> None:
-        assert agent == AGENT
+    async def __call__(self, batch: IncomingBatch) -> None:
+        assert batch.origin == Origin(AGENT.agent_id, AGENT.gid, AGENT.nid)
         self.started.append(batch.seq)
         await self.open.wait()
         if self.error is not None:

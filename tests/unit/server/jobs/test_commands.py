@@ -8,14 +8,11 @@ import pytest
 
 from quarterdeck.link.messages import JobOffers, JobResults, JobsTaken, KillJobs
 from quarterdeck.model.errors import AlreadyExists, BadInput, Conflict, NoSuchNodes, NotFound, TooLarge
-from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CommandWithJobs, CreateCommand, JobResult, JobState
+from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CommandWithJobs, CreateCommand, Expiry, JobResult, JobState
 from quarterdeck.model.nodes import AgentIdentity, NodeKey, Selector
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.jobs.commands import Commands
 from quarterdeck.server.jobs.jobs import OFFERS, RESULT_LIMIT_BYTES
-from quarterdeck.server.jobs.ledger import Ledger
-from quarterdeck.server.sessions.links import Links
-from tests.services import Services
+from tests.services import Services, name_alike
 
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)
 
@@ -72,6 +69,36 @@ async def test_what_cannot_be_asked_is_refused(
     assert await fleet.commands.list() == []
 
 
+@pytest.mark.parametrize("any_", [False, True])
+async def test_a_mistyped_node_among_others_is_an_error_and_nothing_is_asked(fleet: Services, any_: bool) -> None:
+    await fleet.connect(await fleet.join("web-1"))
+    request = CreateCommand(cmd="ping", any=any_, selector=Selector(nodes=("web-1", "web-9", "1/7")))
+    with pytest.raises(NoSuchNodes, match="'web-9', '1/7'") as caught:
+        await fleet.commands.create(request, OLGA)
+    assert caught.value.hint == "Did you mean web-1?"
+    assert await fleet.commands.list() == []
+
+
+async def test_a_kill_of_a_mistyped_node_among_others_kills_nothing(fleet: Services) -> None:
+    await fleet.join("web-1")
+    await ask(fleet, "c")
+    with pytest.raises(NoSuchNodes, match="no job on 'web-9'"):
+        await fleet.commands.kill("c", ("web-1", "web-9"), OLGA)
+    assert states(await fleet.commands.show("c")) == [JobState.QUEUED]
+
+
+async def test_the_same_again_is_asked_of_the_nodes_that_are_still_there(fleet: Services) -> None:
+    await fleet.join("web-1")
+    await fleet.join("web-2")
+    await ask(fleet, "c")
+    await fleet.nodes.remove("web-2")
+    again = await fleet.commands.rerun("c", OLGA)
+    assert [job.node_name for job in again.jobs] == ["web-1"]
+    await fleet.nodes.remove("web-1")
+    with pytest.raises(NoSuchNodes):
+        await fleet.commands.rerun("c", OLGA)
+
+
 async def test_any_is_one_that_is_online_and_not_always_the_same(fleet: Services) -> None:
     for name in ("web-1", "web-2", "web-3"):
         agent = await fleet.join(name)
@@ -83,6 +110,26 @@ async def test_any_is_one_that_is_online_and_not_always_the_same(fleet: Services
         (job,) = made.jobs
         asked.append(job.node_name)
     assert set(asked) == {"web-2", "web-3"}
+
+
+@pytest.mark.parametrize(
+    ("said", "usual", "expected"),
+    [(None, 3600.0, 3600.0), (None, 0.0, None), (60.0, 3600.0, 60.0), ("never", 3600.0, None)],
+)
+async def test_a_command_that_does_not_say_expires_when_the_server_says(
+    fleet: Services, said: Expiry, usual: float, expected: float | None
+) -> None:
+    await fleet.join("web-1")
+    commands = fleet.commands_with(expires_s=usual)
+    made = await commands.create(CreateCommand(cmd="reboot", id="c", expires_s=said), OLGA)
+    assert made.expires_at == (None if expected is None else fleet.clock.now + expected)
+    assert ("expires if it is not back by" in made.jobs[0].reason) is (expected is not None)
+    fleet.clock.now += 3601
+    await commands.sweep()
+    (job,) = (await commands.show("c")).jobs
+    assert job.state is (JobState.QUEUED if expected is None else JobState.EXPIRED)
+    again = await commands.rerun("c", OLGA)
+    assert again.expires_at == (None if expected is None else fleet.clock.now + expected)
 
 
 async def test_a_job_waits_with_the_reason_and_expires_only_if_it_was_not_offered(fleet: Services) -> None:
@@ -126,20 +173,21 @@ async def test_only_the_node_a_job_belongs_to_may_answer_and_the_first_answer_st
     await fleet.jobs.reported(one, [JobsTaken(ids=("c",))])
     (job,) = (await fleet.commands.show("c")).jobs
     assert (job.state, job.result) == (JobState.OK, first)
-    assert [job.id for job in await fleet.commands.jobs(node="web-1", state=JobState.OK)] == ["c"]
-    assert await fleet.commands.jobs(node="web-2") == []
+    assert [job.id for job in await fleet.commands.jobs(Selector(nodes=("web-1",)), state=JobState.OK)] == ["c"]
+    assert await fleet.commands.jobs(Selector(nodes=("web-2",))) == []
 
 
 async def test_jobs_are_listed_of_one_node_and_no_other(fleet: Services) -> None:
-    for _ in range(2):
-        await fleet.join("web")
+    for name in ("web", "other"):
+        await fleet.join(name)
+    await name_alike(fleet, "web")
     await ask(fleet, "c")
-    (job,) = await fleet.commands.jobs(node="1/2")
+    (job,) = await fleet.commands.jobs(Selector(nodes=("1/2",)))
     assert job.key == (1, 2)
     with pytest.raises(Conflict, match=r"web \(1/1\), web \(1/2\)"):
-        await fleet.commands.jobs(node="web")
-    with pytest.raises(NotFound, match="web-9"):
-        await fleet.commands.jobs(node="web-9")
+        await fleet.commands.jobs(Selector(nodes=("web",)))
+    with pytest.raises(NoSuchNodes, match="web-9"):
+        await fleet.commands.jobs(Selector(nodes=("web-9",)))
 
 
 async def test_a_result_is_bounded_and_says_so(fleet: Services) -> None:
@@ -209,7 +257,7 @@ async def test_many_jobs_are_offered_in_parts(fleet: Services) -> None:
 
 async def test_old_commands_that_are_over_are_forgotten(fleet: Services) -> None:
     agent = await fleet.join("web-1")
-    commands = Commands(fleet.database, ledger=Ledger(fleet.audit), links=Links(), kept=2, clock=fleet.clock)
+    commands = fleet.commands_with(kept=2)
     for number in range(5):
         await ask(fleet, f"c{number}")
         if number != 1:
@@ -251,3 +299,16 @@ async def test_a_new_job_is_offered_from_memory_to_who_was_here_when_it_was_stor
     ((key, offer),) = fleet.sessions.offered
     assert (key.nid, offer.id, offer.expires_in_s, offer.taken) == (here.nid, "c", 60.0, False)
     assert [key.nid for key in fleet.sessions.woken_for_jobs] == [here.nid, away.nid]
+
+
+@pytest.mark.parametrize("limit", [0, -1, 10_001])
+async def test_a_list_of_nothing_or_of_too_much_is_refused(fleet: Services, limit: int) -> None:
+    with pytest.raises(BadInput, match="1 to 10000"):
+        await fleet.commands.list(limit=limit)
+    with pytest.raises(BadInput, match="1 to 10000"):
+        await fleet.commands.jobs(limit=limit)
+
+
+async def test_a_state_that_there_is_not_is_refused(fleet: Services) -> None:
+    with pytest.raises(BadInput, match="QUEUED, ACCEPTED"):
+        await fleet.commands.jobs(state=JobState("DONE"))

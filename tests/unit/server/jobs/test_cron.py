@@ -65,6 +65,33 @@ def test_a_zone_that_is_none_is_refused(zone: str) -> None:
         parse("* * * * * *", zone)
 
 
+@pytest.mark.parametrize(
+    ("weekdays", "expected"),
+    [
+        ("MON-SUN", "0123456"), ("SUN-SAT", "0123456"), ("FRI-MON", "0156"), ("SAT-SUN", "06"), ("fri-sun", "056"),
+        ("5-1", "0156"), ("5-7", "056"), ("6-0", "06"), ("0-7", "0123456"), ("7-7", "0"), ("7-1", "01"),
+        ("SUN-SUN", "0"), ("FRI-TUE/2", "025"), ("SAT-SUN,WED", "036"), ("MON-SUN/2", "0135"),
+    ],
+)  # fmt: skip
+def test_a_range_of_weekdays_may_go_over_the_end_of_the_week(weekdays: str, expected: str) -> None:
+    assert parse(f"0 0 0 * * {weekdays}").weekdays == tuple(map(int, expected))
+
+
+@pytest.mark.parametrize(
+    ("months", "expected"), [("NOV-FEB", (1, 2, 11, 12)), ("11-2/2", (1, 11)), ("DEC-JAN", (1, 12))]
+)
+def test_a_range_of_months_may_go_over_the_end_of_the_year(months: str, expected: tuple[int, ...]) -> None:
+    assert parse(f"0 0 0 1 {months} *").months == expected
+
+
+@pytest.mark.parametrize(
+    "line", ["5-1 * * * * *", "* 50-10 * * * *", "* * 22-4 * * *", "* * * 28-3 * *", "* * * * 13-2 *"]
+)
+def test_other_ranges_do_not_go_backwards(line: str) -> None:
+    with pytest.raises(BadInput):
+        parse(line)
+
+
 def test_a_time_that_does_not_occur_is_taken_when_the_gap_ends() -> None:
     found = following("0 30 2 * * *", "2026-03-28T12:00:00+00:00", 2, zone="Europe/Brussels")
     assert found == ["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]

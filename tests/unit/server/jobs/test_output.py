@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import cast
 
 import msgspec
 import pytest
@@ -16,8 +17,7 @@ from quarterdeck.model.messages import Level, Mark, Message, MessageFilter, Mess
 from quarterdeck.model.nodes import AgentIdentity, NodeKey
 from quarterdeck.model.output import NodeMessages
 from quarterdeck.model.tokens import ApiToken, Role
-from quarterdeck.server.jobs import output
-from quarterdeck.server.jobs.output import Output, Told
+from quarterdeck.server.jobs.output import PAGES, RETRIES, Output, OutputEvent
 from tests.services import Services
 
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)
@@ -30,6 +30,7 @@ class Nodes:
         self.lines: dict[NodeKey, list[str]] = defaultdict(list)
         self.away: dict[NodeKey, QuarterdeckError] = {}
         self.asked: list[tuple[NodeKey, MessageFilter, float]] = []
+        self.waited_for: list[Paced] = []
         self._news = asyncio.Condition()
 
     async def print(self, key: NodeKey, *lines: str) -> None:
@@ -41,6 +42,9 @@ class Nodes:
         async with self._news:
             self.away[key] = error
             self._news.notify_all()
+
+    def paced(self) -> Paced:
+        return Paced(self)
 
     async def read(self, key: NodeKey, wanted: MessageFilter, wait_s: float = 0.0) -> MessagePage:
         self.asked.append((key, wanted, wait_s))
@@ -62,10 +66,24 @@ class Nodes:
         )
 
 
+class Paced:
+    """Reads for a follower that programs wait for."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+        nodes.waited_for.append(self)
+
+    async def read(self, key: NodeKey, wanted: MessageFilter, wait_s: float = 0.0) -> MessagePage:
+        return await self._nodes.read(key, wanted, wait_s)
+
+    def leave(self) -> None:
+        self._nodes.waited_for.remove(self)
+
+
 class Follower:
     """What a follower was told so far: lines and states, each with the name of its node."""
 
-    def __init__(self, events: AsyncIterator[Told]) -> None:
+    def __init__(self, events: AsyncIterator[OutputEvent]) -> None:
         self.events = events
         self.seen: list[str] = []
         self.token = ""
@@ -102,7 +120,7 @@ def nodes() -> Nodes:
 
 @pytest.fixture
 def outputs(fleet: Services, nodes: Nodes) -> Output:
-    return Output(fleet.commands, nodes)
+    return Output(fleet.commands, nodes, retry_s=0.01)
 
 
 async def ask(fleet: Services, *names: str, cmd: str = "execute") -> list[AgentIdentity]:
@@ -243,9 +261,8 @@ async def test_behind_the_end_nothing_is_left_to_tell(fleet: Services, nodes: No
 
 
 async def test_a_node_that_goes_away_is_said_so_and_taken_up_again(
-    fleet: Services, nodes: Nodes, outputs: Output, monkeypatch: pytest.MonkeyPatch
+    fleet: Services, nodes: Nodes, outputs: Output
 ) -> None:
-    monkeypatch.setattr(output, "RETRY_S", 0.01)
     (one,) = await ask(fleet, "one")
     await begin(fleet, one)
     await nodes.print(one.key, "a")
@@ -283,9 +300,8 @@ async def test_what_a_node_that_is_away_printed_is_told_from_its_result(
 
 
 async def test_of_a_node_that_left_before_its_rest_was_read_nothing_is_told_twice(
-    fleet: Services, nodes: Nodes, outputs: Output, monkeypatch: pytest.MonkeyPatch
+    fleet: Services, nodes: Nodes, outputs: Output
 ) -> None:
-    monkeypatch.setattr(output, "RETRY_S", 0.01)
     (one,) = await ask(fleet, "one")
     await begin(fleet, one)
     await nodes.print(one.key, "a")
@@ -295,7 +311,7 @@ async def test_of_a_node_that_left_before_its_rest_was_read_nothing_is_told_twic
     await end(fleet, one, streams=("a\nb\n", ""))
     assert (await follower.end())[-2:] == ["one: a", "one OK"]
     assert follower.problems[-1] == "Its output cannot be read: It went away."
-    assert sum(wait_s == 0 for *_, wait_s in nodes.asked) == output.RETRIES + 1, "it might have come back"
+    assert sum(wait_s == 0 for *_, wait_s in nodes.asked) == RETRIES + 1, "it might have come back"
 
 
 async def test_a_node_that_does_not_let_the_server_read_says_so_once(
@@ -368,3 +384,35 @@ async def test_what_is_no_command_or_token_is_refused(fleet: Services, outputs: 
     await ask(fleet, "one")
     with pytest.raises(BadInput, match="id of an event"):
         await outputs.follow("c", "what?")
+
+
+async def test_programs_wait_for_a_paced_follower_until_it_leaves(
+    fleet: Services, nodes: Nodes, outputs: Output
+) -> None:
+    (one,) = await ask(fleet, "one")
+    await begin(fleet, one)
+    await nodes.print(one.key, "a")
+    unpaced = Follower(await outputs.follow("c"))
+    await unpaced.until("one: a")
+    assert not nodes.waited_for
+    events = await outputs.follow("c", paced=True)
+    paced = Follower(events)
+    await paced.until("one: a")
+    assert len(nodes.waited_for) == 1
+    await cast("AsyncGenerator[OutputEvent]", events).aclose()
+    assert not nodes.waited_for
+
+
+async def test_a_node_is_asked_for_a_few_pages_more_than_are_read(
+    fleet: Services, nodes: Nodes, outputs: Output
+) -> None:
+    (one,) = await ask(fleet, "one")
+    await begin(fleet, one)
+    nodes.lines[one.key] = ["line"] * 100_000
+    follower = Follower(await outputs.follow("c"))
+    await follower.until("one: line")
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert len(nodes.asked) <= PAGES + 3
+    await end(fleet, one)
+    assert (await follower.end()).count("one: line") == 100_000

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from quarterdeck.model.errors import AlreadyExists, BadInput, NoSuchNodes, NotFound, Unavailable
-from quarterdeck.model.jobs import CommandWithJobs, CreateCommand
+from quarterdeck.model.jobs import CommandWithJobs, CreateCommand, JobState
+from quarterdeck.model.nodes import Selector
 from quarterdeck.model.schedules import CreateSchedule, MissedRuns
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.jobs.schedules import LOOK_S, Schedules
 from quarterdeck.store.state.database import Database
+from tests.services import Services
 
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)
 START = 1_800_000_000.0  #: 2027-01-15 08:00:00 UTC
@@ -20,6 +23,7 @@ class FakeCommands:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.actors: list[ApiToken] = []
+        self.selectors: list[Selector] = []
         self.fault: Exception | None = None
         self.faulty = ""  #: the schedule that has the fault; all, if none is named
 
@@ -30,6 +34,7 @@ class FakeCommands:
             raise AlreadyExists(f"There is already a command '{request.id}'.")
         self.ids.append(request.id)
         self.actors.append(actor)
+        self.selectors.append(request.selector)
         return CommandWithJobs(id=request.id, cmd=request.cmd)
 
 
@@ -111,6 +116,68 @@ async def test_runs_that_were_missed_are_left_out_or_made_up_for_once(
     (shown,) = await schedules.list()
     assert shown.next_time == START + 3610
     assert bool(shown.reason) is (missed is MissedRuns.SKIP)
+    assert shown.missed_runs == 360 - len(ids)
+    assert shown.missed_time == clock.now
+
+
+@pytest.mark.parametrize(
+    ("late_s", "missed"),
+    [(0, 0), (59, 0), (86399, 1), (86400, 2), (10 * 86400, 11)],
+)
+async def test_missed_runs_of_a_cron_line_are_counted(
+    schedules: Schedules, clock: Clock, late_s: float, missed: int
+) -> None:
+    await schedules.create(CreateSchedule(name="nightly", command=PING, cron="0 30 9 * * *"), OLGA)
+    due = (await schedules.show("nightly")).next_time
+    assert due is not None
+    clock.now = due + late_s
+    await schedules.run_due()
+    shown = await schedules.show("nightly")
+    assert shown.missed_runs == missed
+    assert (f"{missed} runs were left out" in shown.reason) is (missed > 1)
+    assert shown.next_time is not None
+    clock.now = shown.next_time
+    await schedules.run_due()
+    assert (await schedules.show("nightly")).missed_runs == missed, "what was missed stays counted, and once"
+
+
+async def test_runs_that_a_pause_passed_over_are_counted_too(
+    schedules: Schedules, commands: FakeCommands, clock: Clock
+) -> None:
+    await schedules.create(every(2), OLGA)
+    clock.now = START + 41
+    await schedules.run_due()
+    assert len(commands.ids) == 1
+    assert (await schedules.show("often")).missed_runs == 19
+
+
+async def test_a_run_that_could_not_be_asked_for_is_missed(
+    schedules: Schedules, commands: FakeCommands, clock: Clock
+) -> None:
+    await schedules.create(every(10), OLGA)
+    commands.fault = NoSuchNodes()
+    for clock.now in (START + 10, START + 20):
+        await schedules.run_due()
+    shown = await schedules.show("often")
+    assert (shown.missed_runs, shown.missed_time) == (2, START + 20)
+
+
+async def test_what_came_of_its_runs_is_shown_with_a_schedule(fleet: Services) -> None:
+    await fleet.join("web-1")
+    schedules = Schedules(fleet.database, commands=fleet.commands, clock=fleet.clock)
+    await schedules.create(
+        CreateSchedule(name="a_b", command=CreateCommand(cmd="ping", expires_s=5), period_s=10), OLGA
+    )
+    await schedules.create(CreateSchedule(name="axb", command=PING, period_s=1000), OLGA)
+    for _ in range(2):
+        fleet.clock.now += 10
+        await schedules.run_due()
+    fleet.clock.now += 5
+    await fleet.commands.sweep()
+    assert (await schedules.show("a_b")).states == {JobState.EXPIRED: 2}
+    assert [each.states for each in await schedules.list()] == [{JobState.EXPIRED: 2}, {}]
+    with pytest.raises(NotFound):
+        await schedules.show("none")
 
 
 async def test_while_commands_cannot_be_stored_the_due_time_is_kept(
@@ -193,3 +260,30 @@ async def test_a_name_is_given_once_and_one_that_is_not_there_is_said(schedules:
             await schedules.delete(name)
         with pytest.raises(NotFound):
             await schedules.enable(name, enabled=True)
+
+
+async def test_a_schedule_names_nodes_that_are_there(fleet: Services, schedules: Schedules) -> None:
+    await fleet.join("web-1")
+    named = msgspec.structs.replace(PING, selector=Selector(nodes=("web-1", "web-9")))
+    with pytest.raises(NoSuchNodes, match="'web-9'"):
+        await schedules.create(CreateSchedule(name="often", command=named, period_s=10), OLGA)
+    assert await schedules.list() == []
+
+
+async def test_a_node_that_was_removed_later_is_left_out_and_said(
+    fleet: Services, schedules: Schedules, commands: FakeCommands, clock: Clock
+) -> None:
+    await fleet.join("web-1")
+    await fleet.join("web-2")
+    named = msgspec.structs.replace(PING, selector=Selector(nodes=("web-1", "web-2")))
+    await schedules.create(CreateSchedule(name="often", command=named, period_s=10), OLGA)
+    await fleet.nodes.remove("web-2")
+    clock.now = START + 10
+    await schedules.run_due()
+    assert commands.selectors == [Selector(nodes=("web-1",))]
+    (shown,) = await schedules.list()
+    assert "no node 'web-2'" in shown.reason
+    await fleet.nodes.remove("web-1")
+    clock.now = START + 20
+    await schedules.run_due()
+    assert commands.selectors[-1] == named.selector, "which means no node, and never all"

@@ -7,8 +7,7 @@ import asyncio
 from quarterdeck.link.messages import JobOffers, KillJobs, ToAgent
 from quarterdeck.model.jobs import JobOffer
 from quarterdeck.server.jobs.jobs import OFFERS, NextJobs
-from quarterdeck.server.jobs.upcoming import Upcoming
-from quarterdeck.server.sessions.links import NewJob
+from quarterdeck.server.jobs.upcoming import NewJob, Upcoming
 
 
 class Store:

@@ -54,5 +54,5 @@ def test_any_text_is_a_token_or_bad_input(text: str) -> None:
     ],
 )
 def test_numbers_that_no_cursor_has_are_bad_input(place: Reached) -> None:
-    with pytest.raises(BadInput, match="is no cursor"):
+    with pytest.raises(BadInput, match="is not a cursor"):
         tokens.read(tokens.write(place))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,17 +14,18 @@ from quarterdeck.model.errors import Forbidden, QuarterdeckError, Unavailable
 from quarterdeck.model.messages import Message, MessageFilter, MessagePage
 from quarterdeck.model.nodes import NodeKey
 from quarterdeck.server.messages import cursors as tokens
-from quarterdeck.server.messages import following as module
-from quarterdeck.server.messages.following import Followed, Start, follow
+from quarterdeck.server.messages.following import (
+    _PAGES,  # pyright: ignore[reportPrivateUsage]
+    BEHIND_S,
+    Followed,
+    Pace,
+    Start,
+    follow,
+)
 from tests.support import until
 
 ONE, TWO = NodeKey(1, 1), NodeKey(1, 2)
 NAMES = {ONE: "web-1", TWO: "web-2"}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "AWAY_S", 0.01)
 
 
 class FakeNodes:
@@ -69,6 +72,9 @@ class FakeNodes:
                 finally:
                     self.waiting -= 1
 
+    async def skip(self, key: NodeKey, wanted: MessageFilter) -> MessagePage:
+        raise NotImplementedError
+
     async def look(self) -> Mapping[NodeKey, str]:
         if self.store_away:
             raise Unavailable("The state store is away.")
@@ -79,10 +85,12 @@ class FakeNodes:
 
 
 @asynccontextmanager
-async def following(nodes: FakeNodes, token: str = "", since_ms: int = 0) -> AsyncIterator[AsyncGenerator[Followed]]:
+async def following(
+    nodes: FakeNodes, token: str = "", since_ms: int = 0, clock: Callable[[], float] = time.time
+) -> AsyncIterator[AsyncGenerator[Followed]]:
     cursors = tokens.read(token).cursors if token else {}
     start = Start(wanted=MessageFilter(), since_ms=since_ms, names=NAMES, cursors=cursors)
-    stream = follow(nodes, nodes, start, nodes.look)
+    stream = follow(nodes, nodes, start, nodes.look, pace=Pace(away_s=0.01, look_s=0.01, clock=clock))
     try:
         yield stream
     finally:
@@ -126,12 +134,106 @@ async def test_a_follower_goes_on_from_a_token_without_a_gap_and_without_repeats
         assert (await texts(stream, 1))[0] == ["web-2: e"]
 
 
+class FloodedNode(FakeNodes):
+    """Has a thousand messages for each second of its life, which goes by as it is read: faster than these come."""
+
+    def __init__(self, clock: FakeClock, *, seconds_a_page: float, ends_at: float = math.inf) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seconds = seconds_a_page
+        self._ends_at = ends_at
+
+    async def read(self, key: NodeKey, wanted: MessageFilter, wait_s: float = 0.0) -> MessagePage:
+        if key == TWO:
+            return await super().read(key, wanted, wait_s)
+        await asyncio.sleep(0)
+        self._clock.now += self._seconds
+        begin = int(wanted.cursor or 0) + 1
+        newest = int(min(self._clock.now, self._ends_at) * 1000)
+        found = range(begin, min(begin + wanted.limit, newest + 1))
+        end = found[-1] if found else newest
+        return MessagePage(
+            messages=tuple(map(self._message, found)), cursor=str(end) if end < newest else None, resume=str(end)
+        )
+
+    async def skip(self, key: NodeKey, wanted: MessageFilter) -> MessagePage:
+        self._clock.now += self._seconds
+        newest = int(min(self._clock.now, self._ends_at) * 1000)
+        behind = int(wanted.cursor or 0)
+        begin = max(behind, newest - wanted.limit)
+        found = range(begin + 1, newest + 1)
+        return MessagePage(messages=tuple(map(self._message, found)), resume=str(newest), left_out=begin - behind)
+
+    def _message(self, at: int) -> Message:
+        return Message(id=at, job_id="j", epoch=at, level=1, data=f"{at}", place=at)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 1.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("ahead_s", [0, -3600, 3600])  # of the node's clock
+async def test_a_follower_that_falls_behind_is_taken_to_the_newest_and_told_how_much_it_missed(
+    ahead_s: int,
+) -> None:
+    clock = FakeClock()
+    nodes = FloodedNode(clock, seconds_a_page=1.5)
+    async with following(nodes, clock=lambda: clock.now - ahead_s) as stream:
+        place = skipped = 0
+        while skipped < 3:
+            said = await anext(stream)
+            first = said.messages[0].place
+            missed = first - place - 1
+            if missed:
+                skipped += 1
+                assert f": {missed:,} lines are left out after" in said.problems[0]
+            else:
+                assert not said.problems
+            place = said.messages[-1].place
+            assert clock.now - place / 1000 < 10 * BEHIND_S, "pages wait for the follower, not more"
+
+
+@pytest.mark.parametrize("seconds_a_page", [0.5, 0.9])
+async def test_who_catches_up_misses_nothing_however_much_there_is(
+    seconds_a_page: float,
+) -> None:
+    clock = FakeClock()
+    clock.now = 100.0  # a hundred pages are there
+    async with following(FloodedNode(clock, seconds_a_page=seconds_a_page, ends_at=150.0), clock=clock.time) as stream:
+        place = 0
+        while place < 150_000:
+            said = await anext(stream)
+            assert not said.problems
+            assert said.messages[0].place == place + 1
+            place = said.messages[-1].place
+
+
+@pytest.mark.parametrize("seconds_a_page", [0.5, 1.1, 1.5, 3.0])
+async def test_of_a_flood_that_ended_the_end_is_shown_and_all_else_is_shown_or_counted(
+    seconds_a_page: float,
+) -> None:
+    clock = FakeClock()
+    async with following(FloodedNode(clock, seconds_a_page=seconds_a_page, ends_at=20.0), clock=clock.time) as stream:
+        place = shown = left_out = 0
+        while place < 20_000:
+            said = await anext(stream)
+            left_out += sum(int(each.split(": ")[2].split()[0].replace(",", "")) for each in said.problems)
+            shown += len(said.messages)
+            place = said.messages[-1].place
+    assert shown + left_out == 20_000
+    assert bool(left_out) == (seconds_a_page > 1)
+
+
 async def test_a_node_that_is_away_is_said_once_and_its_messages_come_when_it_is_back() -> None:
     nodes = FakeNodes()
     await nodes.change(TWO, Unavailable("gone"))
     async with following(nodes) as stream:
         found, _ = await texts(stream, 1)
-        assert found == ["web-2 is offline; what it has is shown when it is back."]
+        assert found == ["web-2 is offline; its messages are shown when it is back."]
         await nodes.print(TWO, "meanwhile")
         await nodes.print(ONE, "a")
         assert (await texts(stream, 1))[0] == ["web-1: a"]
@@ -177,13 +279,12 @@ async def test_while_nobody_reads_no_node_is_asked_for_more() -> None:
         for _ in range(100):
             await asyncio.sleep(0)
         asked = [key for key, _ in nodes.reads].count(ONE)
-        assert asked <= 3 + module._PAGES  # pyright: ignore[reportPrivateUsage]
+        assert asked <= 3 + _PAGES
         found, _ = await texts(stream, 297)
     assert found == [f"web-1: {number}" for number in range(3, 300)]
 
 
-async def test_a_node_that_joins_is_followed_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_S", 0.01)
+async def test_a_node_that_joins_is_followed_too() -> None:
     nodes = FakeNodes()
     nodes.store_away = True
     async with following(nodes, since_ms=50) as stream:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quarterdeck.model.messages import NodeMessage
-from quarterdeck.server.messages import merging
-from quarterdeck.server.messages.merging import Source, merge
+from quarterdeck.server.messages.merging import ANSWER_CHARACTERS, Source, merge
 from quarterdeck.store.telemetry.messages import RowPlace, place_of
 
 
@@ -94,10 +92,9 @@ async def test_of_many_sources_little_is_read_ahead_and_more_of_one_that_has_mos
     assert len(rich.asked) < 6
 
 
-async def test_an_answer_is_bounded_in_bytes_but_never_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging, "ANSWER_CHARACTERS", 100)
-    source = Shelf([message(number, number, data="x" * 60) for number in range(3)])
+async def test_an_answer_is_bounded_in_bytes_but_never_empty() -> None:
+    source = Shelf([message(number, number, data="x" * (ANSWER_CHARACTERS * 3 // 5)) for number in range(3)])
     page, more = await merge([source], limit=10, newest_first=False)
     assert (len(page), more, source.reached) == (1, True, 1)
-    page, more = await merge([Shelf([message(1, 1, data="x" * 1000)])], limit=10, newest_first=False)
+    page, more = await merge([Shelf([message(1, 1, data="x" * 2 * ANSWER_CHARACTERS)])], limit=10, newest_first=False)
     assert (len(page), more) == (1, False)

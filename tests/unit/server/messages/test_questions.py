@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from quarterdeck.link.messages import AskMessages, FromAgent, MessagesFound, StopAsking, ToAgent
+from quarterdeck.link.messages import AskMessages, MessagesFound, StopAsking, ToAgent
+from quarterdeck.model.errors import TimedOut
 from quarterdeck.model.messages import MessageFilter, MessagePage
 from quarterdeck.server.messages.questions import Questions
 from tests.support import until
@@ -28,13 +29,10 @@ class Link:
         self.sent.append(message)
         await self.flows.wait()
 
-    async def receive(self) -> FromAgent | None:
-        raise NotImplementedError
-
 
 @asynccontextmanager
-async def running(link: Link) -> AsyncGenerator[Questions]:
-    questions = Questions(link)
+async def running(link: Link, *, answer_s: float = LONG_S) -> AsyncGenerator[Questions]:
+    questions = Questions(link, answer_s=answer_s)
     sending = asyncio.create_task(questions.run())
     try:
         yield questions
@@ -69,9 +67,40 @@ async def test_questions_given_up_before_the_link_takes_them_are_never_sent() ->
         assert stopped == StopAsking(number=asked.number)
         assert isinstance(again, AskMessages)
         assert (asked.filter, again.filter) == ({"name": "first"}, {"name": "last"})
-        questions.answered(MessagesFound(number=again.number, page=PAGE))
+        await questions.received(MessagesFound(number=again.number, page=PAGE))
         assert await last == PAGE
         assert len(link.sent) == 3
+
+
+async def test_an_agent_that_does_not_answer_is_not_waited_for() -> None:
+    link = Link()
+    link.flows.set()
+    async with running(link, answer_s=0.05) as questions:
+        with pytest.raises(TimedOut, match="busy or stuck"):
+            await questions.ask(MessageFilter(), 0.01)
+        await until(lambda: len(link.sent) == 2)
+        asked, stopped = link.sent
+        assert isinstance(asked, AskMessages)
+        assert stopped == StopAsking(number=asked.number)
+
+
+async def test_a_follower_that_leaves_is_named_to_the_agent() -> None:
+    link = Link()
+    link.flows.set()
+    async with running(link) as questions:
+        asking = asyncio.create_task(questions.ask(MessageFilter(job_id="j"), LONG_S, follower=7))
+        await until(lambda: link.sent)
+        await give_up(asking)
+        questions.leave(7)
+        questions.leave(8)
+        await until(lambda: len(link.sent) == 4)
+        asked, *others = link.sent
+        assert isinstance(asked, AskMessages)
+        assert asked.follower == 7
+        assert others == [StopAsking(number=asked.number), *(StopAsking(number=0, follower=each) for each in (7, 8))]
+    questions.leave(9)
+    await asyncio.sleep(0)
+    assert len(link.sent) == 4
 
 
 @pytest.mark.parametrize("count", [1, 5])

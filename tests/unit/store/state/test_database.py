@@ -1,4 +1,4 @@
-"""What the state store promises on SQLite and PostgreSQL: whole transactions, one writer at a time, its own tables."""
+"""The guarantees of the state store on SQLite and PostgreSQL: atomic transactions, one writer at a time, its tables."""
 
 from __future__ import annotations
 

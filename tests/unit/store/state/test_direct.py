@@ -1,4 +1,4 @@
-"""A statement that goes straight to the driver says and finds what it would through SQLAlchemy."""
+"""A statement sent straight to the driver has the same text and results as through SQLAlchemy."""
 
 from __future__ import annotations
 

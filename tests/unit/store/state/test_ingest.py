@@ -1,10 +1,10 @@
-"""The ingest journal: after any crash every batch is stored, pending or unknown, and never two of them."""
+"""The ingest journal: after any crash every batch is in exactly one state: stored, pending or unknown."""
 
 from __future__ import annotations
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
+from quarterdeck.model.errors import Conflict
 from quarterdeck.model.ingest import BatchId, PendingInsert
 from quarterdeck.model.tables import Column, ColumnType, Table
 from quarterdeck.store.state.database import Database
@@ -16,8 +16,8 @@ def journal(database: Database) -> IngestJournal:
     return IngestJournal(database)
 
 
-def batch(seq: int, agent_id: str = "a", epoch: str = "e") -> BatchId:
-    return BatchId(agent_id=agent_id, epoch=epoch, seq=seq)
+def batch(seq: int, origin: str = "a", epoch: str = "e") -> BatchId:
+    return BatchId(origin=origin, epoch=epoch, seq=seq)
 
 
 async def test_a_begun_insert_is_pending_until_it_is_committed(journal: IngestJournal) -> None:
@@ -41,7 +41,7 @@ async def test_a_discarded_insert_leaves_nothing(journal: IngestJournal) -> None
 
 async def test_batches_below_the_floor_are_forgotten_but_pending_ones_are_not(journal: IngestJournal) -> None:
     await journal.begin(1, "execs", [batch(1), batch(2), batch(3)])
-    await journal.begin(2, "opens", [batch(4), batch(1, epoch="other"), batch(1, agent_id="b")])
+    await journal.begin(2, "opens", [batch(4), batch(1, epoch="other"), batch(1, origin="b")])
     await journal.commit(1, {("a", "e"): 5})
     assert await journal.stored("a", "e") == set()
     assert [pending.group for pending in await journal.pending()] == [2]
@@ -58,13 +58,13 @@ async def test_an_insert_without_batches_is_pending_too(journal: IngestJournal) 
 
 async def test_a_batch_cannot_be_in_two_inserts_of_one_table(journal: IngestJournal) -> None:
     await journal.begin(1, "execs", [batch(1)])
-    with pytest.raises(IntegrityError):
+    with pytest.raises(Conflict):
         await journal.begin(2, "execs", [batch(1)])
     assert [pending.group for pending in await journal.pending()] == [1]
 
 
 async def test_thousands_of_batches_in_one_insert(journal: IngestJournal) -> None:
-    batches = [batch(seq, agent_id=f"agent-{seq % 500}") for seq in range(5000)]
+    batches = [batch(seq, origin=f"agent-{seq % 500}") for seq in range(5000)]
     await journal.begin(1, "execs", batches)
     await journal.commit(1, {(f"agent-{n}", "e"): 4000 for n in range(500)})
     assert await journal.stored("agent-7", "e") == {4007, 4507}

@@ -1,4 +1,4 @@
-"""What each job needs of the store is found by keys: it costs the same after many jobs as after one."""
+"""The store finds what each job needs by keys: the cost is the same after many jobs as after one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stored(number: int) -> StoredCommand:
 
 
 async def steps(transaction: AsyncConnection, ask: Ask, number: int) -> int:
-    """How many instructions of SQLite's machine it takes."""
+    """Return how many instructions of SQLite's machine the work takes."""
     counted = 0
 
     def count() -> int:

@@ -1,4 +1,4 @@
-"""The SQLite connection: what is brief is done at once, what is not, or must wait, does not keep the event loop."""
+"""The SQLite connection: short statements run at once; long or waiting ones do not block the event loop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from sqlalchemy import text
 from quarterdeck.model.errors import Unavailable
 from quarterdeck.store.state import sqlite
 from quarterdeck.store.state.database import Database
+from quarterdeck.store.state.engines import create_engines, parse_url
 from tests.state import sqlite_url
 
-#: counts to ten million: a second or so
+#: counts to ten million: about a second
 LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n"
 
 
@@ -67,9 +68,10 @@ async def test_a_file_that_another_process_has_locked_is_waited_for_elsewhere(
         assert other.execute("SELECT count(*) FROM grid").fetchone() == (1,)
 
 
-async def test_a_lock_that_stays_is_an_error_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quarterdeck.store.state.engines.SQLITE_BUSY_S", 0.05)
-    database = await Database.open(sqlite_url(tmp_path))
+async def test_a_lock_that_stays_is_an_error_in_words(tmp_path: Path) -> None:
+    await (await Database.open(sqlite_url(tmp_path))).close()
+    url = parse_url(sqlite_url(tmp_path))
+    database = Database(url, create_engines(url, sqlite_busy_s=0.05))
     other = sqlite3.connect(sqlite_url(tmp_path).removeprefix("sqlite:///"), isolation_level=None)
     with contextlib.closing(other):
         other.execute("BEGIN IMMEDIATE")
@@ -107,6 +109,17 @@ async def test_who_gives_up_during_a_commit_leaves_a_connection_that_works(
     await write()
     async with database.read() as transaction:
         assert await transaction.scalar(text("SELECT count(*) FROM grid")) == 1
+
+
+async def test_a_connection_that_is_closed_in_both_ways_is_closed_once(tmp_path: Path) -> None:
+    connection = sqlite.Connection(str(tmp_path / "state.db"), settings=(), read_only=False, busy_s=1)
+    working = asyncio.create_task(connection.cursor().execute(LONG.format(300_000)))
+    closing = asyncio.create_task(connection.close())
+    await asyncio.gather(working, closing, return_exceptions=True)
+    connection.stop()
+    await connection.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        await connection.run(lambda: connection._conn.execute("SELECT 1"))
 
 
 async def test_nobody_else_on_the_machine_can_read_it(database: Database, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The engine's errors as ours, in few words."""
+"""The engine's errors as ours, with short messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNKNOWN = (
         ),
     ],
 )
-def test_words_are_short(message: str, said: str) -> None:
+def test_messages_of_the_engine_are_shortened(message: str, said: str) -> None:
     assert words(DatabaseError(message)) == said
 
 
@@ -48,7 +48,7 @@ def test_words_are_short(message: str, said: str) -> None:
         (OperationalError("connection refused"), Unavailable, Unavailable),
     ],
 )
-def test_what_an_error_means(
+def test_errors_of_the_engine_become_ours(
     error: DatabaseError, asked: type[QuarterdeckError], stored: type[QuarterdeckError]
 ) -> None:
     assert (type(as_query_fault(error)), type(as_store_fault(error))) == (asked, stored)

@@ -1,4 +1,4 @@
-"""Statements for tables: what they say, and what a change of version comes to."""
+"""Statements for tables: their text, and the effect of a change of version."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
- * The system's <bpf/bpf_core_read.h>, and what newer ones have besides.
+ * The system's <bpf/bpf_core_read.h>, with additions of newer versions.
  */
 #include_next <bpf/bpf_core_read.h>
 

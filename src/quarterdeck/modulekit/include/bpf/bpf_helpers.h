@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
- * The system's <bpf/bpf_helpers.h>, and what newer ones have besides. Each addition stands back for a header that has
- * it already; their meaning is that of libbpf's documentation (the version that brought them is in the comment).
+ * The system's <bpf/bpf_helpers.h>, with additions of newer versions. An addition is not defined if the header already
+ * has it. libbpf's documentation defines their meaning; the comments name the version that added them.
  */
 #include_next <bpf/bpf_helpers.h>
 
@@ -33,7 +33,7 @@
 #ifndef __arg_untrusted
 #define __arg_untrusted __attribute__((btf_decl_tag("arg:untrusted")))
 #endif
-#ifndef __ulong /* 1.4; libbpf before that reads numbers of maps in this form only, up to 32 bits */
+#ifndef __ulong /* 1.4; earlier libbpf reads numbers of maps only in this form, up to 32 bits */
 #define __ulong(name, val) __uint(name, val)
 #endif
 #ifndef bpf_ksym_exists /* 1.2 */
@@ -51,7 +51,7 @@ extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __attri
 extern int *bpf_iter_num_next(struct bpf_iter_num *it) __attribute__((weak)) __ksym;
 extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __attribute__((weak)) __ksym;
 
-/* for (T *item = next; item is there; item = next), with the iterator destroyed however the loop is left */
+/* for (T *item = next; item; item = next); the iterator is destroyed however the loop ends */
 #define bpf_for_each(kind, item, args...)                                                                          \
 	for (struct bpf_iter_##kind qd_it __attribute__((aligned(8), cleanup(bpf_iter_##kind##_destroy))),         \
 	     *qd_on __attribute__((unused)) =                                                                      \
@@ -59,7 +59,7 @@ extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __attribute__((weak)) 
 		      (void)bpf_iter_##kind##_destroy, (void *)0);                                                 \
 	     ((item) = bpf_iter_##kind##_next(&qd_it));)
 
-/* for (i = start; i < end; i++) with any number of rounds: the verifier sees that i stays within */
+/* for (i = start; i < end; i++) with any number of rounds: the verifier knows the bounds of i */
 #define bpf_for(i, start, end)                                                                                     \
 	for (struct bpf_iter_num qd_it __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))),                 \
 	     *qd_on __attribute__((unused)) = (bpf_iter_num_new(&qd_it, (start), (end)),                           \

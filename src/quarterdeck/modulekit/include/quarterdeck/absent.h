@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
- * Types that CO-RE programs name and that the BTF of some kernels lacks: built without that part, too old, or too new.
- * vmlinux.h includes this with QD_HAS_x defined for each x that the kernel has. Only members that programs read are
- * here; where they lie is filled in when the program is loaded, so order and sizes mean nothing.
+ * Types that CO-RE programs name and that some kernels lack, because they were built without that part, are too old, or
+ * are too new. vmlinux.h includes this header with QD_HAS_x defined for each type x of the kernel. It declares only the
+ * members that programs read. The loader sets their offsets, so order and sizes are irrelevant.
  */
 #ifndef QUARTERDECK_ABSENT_H
 #define QUARTERDECK_ABSENT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Error numbers by name. A column that is an enum in C has its names in the object's BTF, and so in the table.
+ * Error numbers by name. The names of an enum in C are in the object's BTF, and so in the table.
  * Source: the kernel's uapi headers asm-generic/errno-base.h and asm-generic/errno.h, and include/linux/errno.h for 524.
  */
 #ifndef QUARTERDECK_ERRORS_H

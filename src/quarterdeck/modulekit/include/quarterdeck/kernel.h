@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * The few kernel types that the built-in modules read. Only the members that are used are named, in no particular order:
- * preserve_access_index makes the loader find each one's real place in the running kernel (CO-RE), so a module that
- * includes this instead of a generated vmlinux.h compiles anywhere and is small.
+ * The kernel types that the built-in modules read, with only the members that they use, in no particular order.
+ * preserve_access_index makes the loader find the offset of each member in the running kernel (CO-RE), so a module that
+ * includes this header instead of a generated vmlinux.h compiles on any machine and is small.
  */
 #ifndef QUARTERDECK_KERNEL_H
 #define QUARTERDECK_KERNEL_H
@@ -105,13 +105,13 @@ struct pt_regs___arm64 {
 
 #pragma clang attribute pop
 
-/* The cgroup v2 id of a task: what bpf_get_current_cgroup_id() answers for the current one. */
+/* Return the cgroup v2 id of a task, as bpf_get_current_cgroup_id() does for the current task. */
 static __always_inline u64 cgroup_id(struct task_struct *task)
 {
 	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 }
 
-/* The number of the system call that these registers entered the kernel with. */
+/* Return the number of the system call with which these registers entered the kernel. */
 static __always_inline u32 syscall_number(const void *regs)
 {
 #if defined(__TARGET_ARCH_x86)
@@ -123,7 +123,7 @@ static __always_inline u32 syscall_number(const void *regs)
 #endif
 }
 
-/* Whether the current system call is one of the 32-bit ABI, whose numbers mean other calls. */
+/* Return whether the current system call is one of the 32-bit ABI, whose numbers have another meaning. */
 static __always_inline bool is_compat_syscall(void)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
- * Counts what the kernel refuses without telling anybody: records for which a ring buffer had no room, entries for
- * which a map had none. The agent reads the counters and reports them as losses.
+ * Counters of the records for which a ring buffer had no space, and of the entries for which a map had no space. The
+ * agent reads the counters and reports them as losses.
  *
- * The helpers below keep their names and meaning; a call costs one comparison more, and the counting happens only
- * after a refusal. They are function-like macros over variadic arguments, so that declarations, casts and compound
- * literals in arguments mean what they always did. QD_RING_FULL and QD_MAP_FULL come from the compiler's command line.
- * Define QD_NO_LOSSES before including bpf_helpers.h to be without them.
+ * The helpers below keep their names and meaning; a call costs one more comparison, and only a refusal is counted. They
+ * are function-like macros over variadic arguments, so that declarations, casts and compound literals in arguments keep
+ * their meaning. QD_RING_FULL and QD_MAP_FULL come from the compiler's command line. Define QD_NO_LOSSES before
+ * including bpf_helpers.h to turn the counters off.
  */
 #ifndef QUARTERDECK_LOSSES_H
 #define QUARTERDECK_LOSSES_H
 #if defined(QD_RING_FULL) && !defined(QD_NO_LOSSES)
 
 struct {
-	__uint(type, 6); /* BPF_MAP_TYPE_PERCPU_ARRAY, which a small vmlinux.h may not have */
+	__uint(type, 6); /* BPF_MAP_TYPE_PERCPU_ARRAY, which a small vmlinux.h may lack */
 	__uint(key_size, sizeof(unsigned int));
 	__uint(value_size, sizeof(unsigned long long));
 	__uint(max_entries, QD_LOSS_SLOTS);

@@ -1,4 +1,4 @@
-"""How Alembic runs the steps: inside the transaction that `Database.open` hands it, over no connection of its own."""
+"""The environment of Alembic: it runs the steps in the transaction of `Database.open`."""
 
 from __future__ import annotations
 

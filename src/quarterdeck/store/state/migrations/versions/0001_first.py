@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Creates every table."""
+    """Create every table."""
     op.create_table(
         "agent",
         sa.Column("agent_id", sa.String(), nullable=False),

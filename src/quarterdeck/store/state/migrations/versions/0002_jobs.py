@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Creates both tables."""
+    """Create both tables."""
     op.create_table(
         "command",
         sa.Column("number", sa.Integer(), nullable=False),

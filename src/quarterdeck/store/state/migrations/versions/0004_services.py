@@ -1,4 +1,4 @@
-"""Services, and what each of them does on each node."""
+"""Services, and their state on each node."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Creates the tables."""
+    """Create the tables."""
     op.create_table(
         "service",
         sa.Column("name", sa.String(), nullable=False),

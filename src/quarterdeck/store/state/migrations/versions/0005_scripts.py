@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Creates the table, and a column in those that name its rows."""
+    """Create the table, and a column in those that name its rows."""
     op.create_table(
         "script",
         sa.Column("sha256", sa.String(), nullable=False),

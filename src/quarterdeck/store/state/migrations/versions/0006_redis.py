@@ -1,4 +1,4 @@
-"""Commands that came through Redis, and which of their results are there."""
+"""Commands that came through Redis, and which of their results were delivered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Creates the table."""
+    """Create the table."""
     op.create_table(
         "redis_command",
         sa.Column("command", sa.Integer(), nullable=False),

@@ -1,0 +1,97 @@
+"""Routes of messages: search with filters, and a live stream of new ones."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, HeaderParameter, QueryParameter
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from quarterdeck.api.events import kept_alive, one_line
+from quarterdeck.api.rest.selectors import Gid, Labels, Nodes, Roles, to_selector
+from quarterdeck.model.messages import PAGE_MESSAGES, FoundMessages, MessageFilter
+from quarterdeck.model.tokens import Role
+from quarterdeck.server.messages.following import Followed
+from quarterdeck.server.messages.messages import Messages
+
+Levels = Annotated[str, QueryParameter(name="level", description="such as 7, 1,2 or 7-9; * is every level")]
+Since = Annotated[int | None, QueryParameter(name="since", description="milliseconds since the epoch, included")]
+Until = Annotated[int | None, QueryParameter(name="until", description="milliseconds since the epoch, not included")]
+
+
+@get("/messages", operation_id="listMessages", role=Role.VIEWER)
+async def list_messages(
+    server_messages: NamedDependency[Messages],
+    *,
+    job: FromQuery[str | None] = None,
+    domain: FromQuery[str | None] = None,
+    name: FromQuery[str | None] = None,
+    levels: Levels = "*",
+    text: FromQuery[str] = "",
+    since: Since = None,
+    until: Until = None,
+    nodes: Nodes = None,
+    labels: Labels = None,
+    roles: Roles = None,
+    gid: Gid = None,
+    limit: FromQuery[int] = PAGE_MESSAGES,
+    newest: FromQuery[bool] = False,
+    cursor: FromQuery[str] = "",
+) -> FoundMessages:
+    """List the messages of processes on the nodes that match: those that the nodes store, and those they forwarded.
+
+    The oldest come first, or with `newest` the newest. Pass the answer's `cursor` with the same filters to get the next
+    page, and its `resume` to `/messages/events`. `problems` names the nodes that could not be asked.
+    """
+    wanted = MessageFilter(
+        job_id=job,
+        domain=domain,
+        name=name,
+        levels=levels,
+        text=text,
+        time_from=since,
+        time_to=until,
+        limit=limit,
+        newest_first=newest,
+    )
+    chosen = to_selector(nodes=nodes, labels=labels, roles=roles, gid=gid)
+    return await server_messages.select(chosen, wanted, cursor=cursor)
+
+
+@get("/messages/events", operation_id="followMessages", role=Role.VIEWER)
+async def follow_messages(
+    server_messages: NamedDependency[Messages],
+    *,
+    job: FromQuery[str | None] = None,
+    domain: FromQuery[str | None] = None,
+    name: FromQuery[str | None] = None,
+    levels: Levels = "*",
+    text: FromQuery[str] = "",
+    nodes: Nodes = None,
+    labels: Labels = None,
+    roles: Roles = None,
+    gid: Gid = None,
+    resume: FromQuery[str] = "",
+    last_event: Annotated[str, HeaderParameter(name="Last-Event-ID")] = "",
+) -> ServerSentEvent:
+    """Stream new messages as server-sent events `messages`, each with messages of one node.
+
+    `resume` continues after an answer of `/messages`, `Last-Event-ID` after the event with that id. Nodes that are
+    offline are named in `problems`; their messages are sent when they reconnect.
+    """
+    wanted = MessageFilter(job_id=job, domain=domain, name=name, levels=levels, text=text)
+    chosen = to_selector(nodes=nodes, labels=labels, roles=roles, gid=gid)
+    followed = await server_messages.follow(chosen, wanted, last_event or resume)
+    return ServerSentEvent(kept_alive(_events(followed)))
+
+
+async def _events(followed: AsyncIterator[Followed]) -> AsyncIterator[ServerSentEventMessage]:
+    async for messages, problems, token in followed:
+        found = FoundMessages(messages=messages, resume=token, problems=problems)
+        yield ServerSentEventMessage(event="messages", id=token, data=one_line(found))
+
+
+ROUTES = (list_messages, follow_messages)

@@ -1,0 +1,1 @@
+"""The sync client: `client` has the namespaces, one file a noun; `connection` sends their calls."""

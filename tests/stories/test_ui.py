@@ -1,0 +1,316 @@
+"""The web UI in a real browser, against a real server and its agents: each page does its main job."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from quarterdeck.model.jobs import CreateCommand
+from quarterdeck.model.services import ApplyServices, Service
+from quarterdeck.model.tokens import Role
+from tests.browser import Visit, chromium
+from tests.fleet import Fleet, eventually
+
+NUMBERS = itertools.count(1)
+#: the button that runs a command; its icon has a name too
+RUN = re.compile(r"\bRun$")
+TICKER = ("/bin/sh", "-c", "while true; do echo tick; echo 9::trouble here; sleep 1; done")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module", autouse=True)
+def populated(fleet: Fleet) -> Iterator[None]:
+    """Two nodes, a service that is well and one that fails, a deployed module, and jobs."""
+    fleet.join("web-1", labels={"role": "web"})
+    fleet.join("db-1", labels={"role": "db"})
+    services = (Service(name="ticker", command=TICKER), Service(name="broken", command=("/bin/false",), max_restart=0))
+    fleet.client.services.apply(ApplyServices(services=services))
+    fleet.client.modules.deploy("execs")
+    fleet.client.commands.create(CreateCommand(cmd="execute", args={"cmd": "false"}), wait_s=30)
+    fleet.wait_running("execs", "web-1", "db-1")
+    fleet.wait_rows("SELECT 1 FROM execs LIMIT 1")
+    yield
+    for name in ("ticker", "broken"):
+        fleet.client.services.remove(name)
+    eventually(lambda: not fleet.client.services.list(), "the services to be gone")
+
+
+def token(fleet: Fleet, role: Role) -> str:
+    return fleet.client.api_tokens.create(f"{role} {next(NUMBERS)}", role).token
+
+
+@pytest.fixture(scope="module")
+def admin(browser: Browser, fleet: Fleet) -> Iterator[Visit]:
+    """An administrator's window, which the tests share."""
+    visit = Visit(browser, fleet.http, token(fleet, Role.ADMIN))
+    yield visit
+    assert visit.faults == []
+    visit.close()
+
+
+def test_a_link_signs_in_once_and_leaves_no_code_in_the_address(browser: Browser, fleet: Fleet) -> None:
+    code = fleet.client.logins.create_code()
+    visit = Visit(browser, fleet.http)
+    visit.page.goto(f"http://{fleet.http}{code.path}")
+    visit.heading("Overview")
+    assert code.code not in visit.page.url
+    again = Visit(browser, fleet.http)
+    again.page.goto(f"http://{fleet.http}{code.path}")
+    expect(again.page.get_by_role("alert")).to_be_visible()
+    expect(again.page.get_by_label("API token")).to_be_visible()
+    visit.close()
+    again.close()
+
+
+def test_a_wrong_token_is_refused_with_the_reason_and_sign_out_ends_the_login(browser: Browser, fleet: Fleet) -> None:
+    visit = Visit(browser, fleet.http)
+    visit.open("/nodes")
+    visit.page.get_by_label("API token").fill("wrong")
+    visit.page.get_by_role("button", name="Sign in").click()
+    expect(visit.page.get_by_role("alert")).to_be_visible()
+    visit.page.get_by_label("API token").fill(token(fleet, Role.VIEWER))
+    visit.page.get_by_role("button", name="Sign in").click()
+    visit.heading("Nodes")
+    visit.page.get_by_role("button", name="Signed in as").click()
+    visit.page.get_by_text("Sign out").click()
+    expect(visit.page.get_by_label("API token")).to_be_visible()
+    visit.reload()
+    expect(visit.page.get_by_label("API token")).to_be_visible()
+    visit.close()
+
+
+def test_a_viewer_is_offered_nothing_that_it_may_not_do(browser: Browser, fleet: Fleet) -> None:
+    visit = Visit(browser, fleet.http, token(fleet, Role.VIEWER))
+    visit.open("/services/ticker")
+    visit.see("RUNNING")
+    expect(visit.page.get_by_role("button", name="Restart")).to_have_count(0)
+    visit.open("/run?text=uptime")
+    visit.see("You may look, but not run commands.")
+    expect(visit.page.get_by_role("button", name=RUN)).to_be_disabled()
+    visit.open("/access")
+    visit.see("Only administrators")
+    visit.close()
+
+
+def test_the_overview_says_what_is_wrong_and_leads_to_it(admin: Visit) -> None:
+    admin.open("/")
+    admin.page.get_by_role("link", name="Service broken is FAILED on 2 nodes").click()
+    admin.heading("broken")
+    admin.page.go_back()
+    admin.page.get_by_role("link", name="failed in the last hour").click()
+    admin.heading("Jobs")
+    admin.see("exit code 1")
+
+
+def test_nodes_are_filtered_and_the_filter_survives_a_reload(admin: Visit) -> None:
+    admin.open("/nodes")
+    admin.page.get_by_label("Text to find").fill("role=web")
+    expect(admin.page.get_by_role("link", name="db-1")).to_have_count(0)
+    expect(admin.page.get_by_role("link", name="web-1")).to_be_visible()
+    assert "q=role" in admin.page.url
+    admin.reload()
+    expect(admin.page.get_by_role("link", name="web-1")).to_be_visible()
+    expect(admin.page.get_by_role("link", name="db-1")).to_have_count(0)
+
+
+def test_a_node_shows_its_services_and_keeps_its_tab(admin: Visit) -> None:
+    admin.open("/nodes/web-1")
+    admin.page.get_by_role("tab", name="Services").click()
+    expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
+    admin.reload()
+    expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
+
+
+def test_a_command_runs_and_its_output_is_seen_live(admin: Visit) -> None:
+    admin.open("/run")
+    admin.page.get_by_label("Program and arguments").fill("sh -c 'echo begun; sleep 2; echo over; exit 3'")
+    admin.page.get_by_label("Nodes").fill("role=web")
+    expect(admin.page.get_by_text("1 node", exact=True)).to_be_visible()
+    admin.page.get_by_role("button", name=RUN).click()
+    admin.heading("Command")
+    lines = admin.page.get_by_role("region", name="Messages")
+    expect(lines.get_by_text("begun")).to_be_visible()
+    expect(lines.get_by_text("over")).to_be_visible()
+    admin.see("exit code 3")
+    admin.reload()
+    expect(lines.get_by_text("over")).to_be_visible()
+
+
+def test_a_running_command_is_cancelled(admin: Visit) -> None:
+    admin.open("/run?text=sleep+600&nodes=db-1")
+    admin.page.get_by_role("button", name=RUN).click()
+    admin.heading("Command")
+    admin.page.get_by_role("button", name="Cancel").click()
+    admin.page.get_by_role("button", name="End them").click()
+    expect(admin.page.get_by_text("KILLED").first).to_be_visible()
+
+
+def test_jobs_are_filtered_by_failure(admin: Visit) -> None:
+    admin.open("/jobs?state=failed")
+    expect(admin.page.get_by_role("link", name="false").first).to_be_visible()
+    expect(admin.page.locator("tbody").get_by_text("OK", exact=True)).to_have_count(0)
+
+
+def test_logs_follow_search_and_keep_their_place(admin: Visit) -> None:
+    admin.open("/logs?level=8%2C9&name=ticker&range=15m")
+    lines = admin.page.get_by_role("region", name="Messages")
+    expect(lines.get_by_text("trouble here").first).to_be_visible()
+    expect(lines.get_by_text("tick", exact=True)).to_have_count(0)
+    admin.see("live")
+
+    def found() -> int:
+        return int(admin.page.get_by_text(re.compile(r"^[\d,]+ messages$")).inner_text().split()[0].replace(",", ""))
+
+    before = found()
+    eventually(lambda: found() > before, "new messages to appear", seconds=30)
+
+
+def test_a_service_is_declared_with_a_plan_and_removed(admin: Visit, fleet: Fleet) -> None:
+    admin.open("/services/edit")
+    source = json.dumps(
+        {"services": [{"name": "made", "command": ["sleep", "1000"], "selector": {"nodes": ["web-1"]}}]}
+    )
+    admin.page.get_by_label("Services as JSON").fill(source)
+    admin.page.get_by_role("button", name="Show the plan").click()
+    admin.see("made on 1 node")
+    assert "made" not in {info.service.name for info in fleet.client.services.list()}
+    admin.page.get_by_role("button", name="Apply").click()
+    admin.page.get_by_role("link", name="made").click()
+    admin.heading("made")
+    admin.see("RUNNING")
+    admin.page.get_by_role("button", name="Remove").click()
+    admin.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    admin.heading("Services")
+    eventually(lambda: all(info.service.name != "made" for info in fleet.client.services.list()), "it to be gone")
+
+
+def test_a_module_is_deployed_with_a_setting_and_undeployed(admin: Visit, fleet: Fleet) -> None:
+    admin.open("/modules/tcp_connections")
+    admin.page.get_by_role("button", name="Deploy").click()
+    admin.page.get_by_label("only_port").fill("443")
+    admin.page.get_by_role("dialog").get_by_label("Nodes").fill("web-1")
+    admin.page.get_by_role("dialog").get_by_role("button", name="Deploy").click()
+    admin.see("only_port = 443")
+    fleet.wait_running("tcp_connections", "web-1")
+    admin.page.get_by_role("button", name="Undeploy").click()
+    admin.page.get_by_role("button", name="Stop it").click()
+    admin.see("It runs nowhere.")
+
+
+def test_a_table_is_a_dashboard(admin: Visit) -> None:
+    admin.open("/tables/execs?range=15m")
+    expect(admin.page.get_by_role("img", name="Rows per second")).to_be_visible()
+    admin.see("Top comm by rows")
+    expect(admin.page.locator(".ant-table-row").get_by_text("sleep").first).to_be_visible()
+
+
+def test_a_query_is_answered_drawn_and_shared_by_its_address(admin: Visit) -> None:
+    admin.open("/query")
+    editor = admin.page.get_by_label("SQL")
+    editor.fill("SELECT number AS n, now() + number AS at FROM numbers(3)")
+    editor.press("Control+Enter")
+    admin.see("3 rows in")
+    assert "numbers" in admin.page.url
+    admin.reload()
+    admin.see("3 rows in")
+    admin.page.get_by_text("Chart", exact=True).click()
+    expect(admin.page.get_by_role("img", name="The answer over time")).to_be_visible()
+    editor.fill("SELECT broken FROM nowhere")
+    editor.press("Control+Enter")
+    expect(admin.page.get_by_role("alert").first).to_be_visible()
+
+
+def test_a_command_becomes_a_schedule(admin: Visit, fleet: Fleet) -> None:
+    admin.open("/run?text=uptime&nodes=web-1")
+    admin.page.get_by_role("button", name="Save as a schedule").click()
+    admin.page.get_by_label("Name").fill("nightly")
+    admin.page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    admin.heading("Schedules")
+    admin.see("nightly")
+    admin.page.get_by_role("switch", name="nightly is enabled").click()
+    eventually(lambda: not fleet.client.schedules.get("nightly").enabled, "it to be disabled")
+    admin.page.get_by_role("button", name="Delete nightly").click()
+    admin.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    admin.see("Nothing is scheduled.")
+
+
+def test_tokens_are_made_and_revoked_and_the_audit_log_has_it(admin: Visit) -> None:
+    admin.open("/access")
+    admin.page.get_by_role("button", name="New API token").click()
+    admin.page.get_by_label("Name").fill("robot")
+    admin.page.get_by_role("dialog").get_by_role("button", name="Create").click()
+    admin.see("It is shown only now.")
+    admin.page.get_by_role("button", name="I have it").click()
+    admin.page.get_by_role("button", name="Revoke the token robot").click()
+    admin.page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(admin.page.get_by_role("button", name="Revoke the token robot")).to_have_count(0)
+    admin.page.get_by_role("tab", name="Audit log").click()
+    admin.see("revokeApiToken")
+
+
+def test_the_palette_finds_a_node_by_keyboard(admin: Visit) -> None:
+    admin.open("/about")
+    admin.heading("About")
+    admin.page.keyboard.press("Control+k")
+    admin.page.get_by_role("combobox", name="Find").fill("db-")
+    expect(admin.page.get_by_role("option", name="db-1")).to_be_visible()
+    admin.page.keyboard.press("Enter")
+    admin.heading("db-1")
+
+
+def test_a_narrow_screen_has_its_navigation_in_a_drawer(browser: Browser, fleet: Fleet) -> None:
+    visit = Visit(browser, fleet.http, token(fleet, Role.VIEWER), viewport={"width": 390, "height": 800})
+    visit.page.get_by_role("button", name="Navigation").click()
+    visit.page.get_by_role("link", name="Jobs", exact=True).click()
+    visit.heading("Jobs")
+    assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    visit.close()
+
+
+VIEWS = {
+    "/": "Overview",
+    "/nodes": "Nodes",
+    "/nodes/web-1": "web-1",
+    "/services": "Services",
+    "/services/ticker": "ticker",
+    "/services/edit": "Declare services",
+    "/run": "Run",
+    "/jobs": "Jobs",
+    "/schedules": "Schedules",
+    "/logs": "Logs",
+    "/modules": "Modules",
+    "/modules/execs": "execs",
+    "/tables": "Tables",
+    "/tables/execs": "execs",
+    "/query": "Query",
+    "/access": "Access",
+    "/about": "About",
+}
+
+
+@pytest.mark.parametrize(("view", "title"), VIEWS.items())
+def test_axe_has_no_serious_finding(admin: Visit, view: str, title: str) -> None:
+    admin.open(view)
+    admin.heading(title)
+    admin.page.wait_for_timeout(1000)  # until what it loads is drawn
+    assert admin.violations() == []
+
+
+def test_a_restarted_server_is_shown_and_healed_from(admin: Visit, fleet: Fleet) -> None:
+    admin.open("/nodes")
+    admin.heading("Nodes")
+    fleet.server.stop()
+    admin.see("The connection to the server is lost.")
+    fleet.start_server()
+    expect(admin.page.get_by_text("The connection to the server is lost.")).to_have_count(0)
+    expect(admin.page.locator("tbody").get_by_text("ONLINE")).to_have_count(2)
