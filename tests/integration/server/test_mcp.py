@@ -17,11 +17,11 @@ from quarterdeck.link.messages import JobOffers, JobResults
 from quarterdeck.model.jobs import JobResult, JobState
 from quarterdeck.model.tokens import Role
 from quarterdeck.server.server import Server
+from tests.endless_queries import endless, running
 from tests.integration.server.agent import connected, joined
 from tests.mcp_calls import READING, call, fail, opened, tools
 from tests.support import until
 
-FOREVER = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
 #: the newest version of the protocol, and those before it, which begin with a handshake
 MODES = ("auto", "legacy")
 
@@ -199,11 +199,6 @@ async def test_a_command_that_goes_on_says_how_to_ask_again(server: Server, clie
     await agent.close()
 
 
-def running(server: Server) -> int:
-    where = "query LIKE '%sipHash64%' AND query NOT LIKE '%system.processes%'"
-    return len(server._stores.telemetry._rows(f"SELECT 1 FROM system.processes WHERE {where}"))
-
-
 @pytest.mark.parametrize("version", ["2025-06-18", "2026-07-28"])
 async def test_a_call_ends_when_its_client_leaves(server: Server, client: AsyncClient, version: str) -> None:
     meta = {
@@ -211,28 +206,28 @@ async def test_a_call_ends_when_its_client_leaves(server: Server, client: AsyncC
         "io.modelcontextprotocol/clientCapabilities": {},
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
     }
-    params: dict[str, Any] = {"name": "query", "arguments": {"sql": FOREVER, "timeout_s": 60}}
+    params: dict[str, Any] = {"name": "query", "arguments": {"sql": endless(), "timeout_s": 60}}
     if version == "2026-07-28":
         params["_meta"] = meta
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     headers = {"MCP-Protocol-Version": version, "Mcp-Method": "tools/call", "Mcp-Name": "query"}
     asked = asyncio.create_task(post(client, body, headers))
-    await until(lambda: asked.done() or running(server))
+    await until(lambda: asked.done() or running(server._stores.telemetry))
     assert not asked.done(), asked.result().text
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
-    await until(lambda: not running(server))
+    await until(lambda: not running(server._stores.telemetry))
     async with opened(client.endpoint) as speaking:
         assert (await call(speaking, "query", sql="SELECT 1"))["rows"] == [[1]]
 
 
 async def test_a_client_of_the_sdk_cancels_a_call(server: Server, client: AsyncClient) -> None:
     async with opened(client.endpoint) as speaking:
-        asked = asyncio.create_task(call(speaking, "query", sql=FOREVER, timeout_s=60))
-        await until(lambda: asked.done() or running(server))
+        asked = asyncio.create_task(call(speaking, "query", sql=endless(), timeout_s=60))
+        await until(lambda: asked.done() or running(server._stores.telemetry))
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
-        await until(lambda: not running(server))
+        await until(lambda: not running(server._stores.telemetry))
         assert (await call(speaking, "query", sql="SELECT 1"))["rows"] == [[1]]
 
 

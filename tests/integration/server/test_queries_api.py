@@ -11,26 +11,20 @@ import pytest
 from quarterdeck.client import AsyncClient
 from quarterdeck.model.queries import QueryFormat
 from quarterdeck.server.server import Server
+from tests.endless_queries import endless, running
 from tests.support import until
-
-FOREVER = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
-
-
-def running(server: Server) -> int:
-    where = "query LIKE '%sipHash64%' AND query NOT LIKE '%system.processes%'"
-    return len(server._stores.telemetry._rows(f"SELECT 1 FROM system.processes WHERE {where}"))
 
 
 async def test_a_query_ends_when_its_client_leaves(server: Server, client: AsyncClient) -> None:
     headers = {"Authorization": f"Bearer {client.endpoint.token}"}
     async with httpx.AsyncClient(base_url=client.endpoint.url) as leaving:
         asked = asyncio.create_task(
-            leaving.post("/api/v1/query", json={"sql": FOREVER, "timeout_s": 600}, headers=headers)
+            leaving.post("/api/v1/query", json={"sql": endless(), "timeout_s": 600}, headers=headers)
         )
-        await until(lambda: running(server))
+        await until(lambda: running(server._stores.telemetry))
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
-    await until(lambda: not running(server))
+    await until(lambda: not running(server._stores.telemetry))
     assert (await client.queries.run("SELECT 1")).rows == [[1]]
 
 
