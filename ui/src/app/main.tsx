@@ -60,6 +60,7 @@ const DARK = {
     colorTextDescription: 'rgba(255, 255, 255, 0.62)',
     colorTextPlaceholder: 'rgba(255, 255, 255, 0.55)',
   },
+  components: { Menu: { itemSelectedColor: '#8fc0ff' } },
 };
 
 function Root({ refused }: { refused: Error | undefined }) {
