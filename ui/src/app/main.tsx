@@ -35,6 +35,8 @@ const LIGHT = {
     colorPrimary: '#0958d9',
     colorInfo: '#0958d9',
     colorLink: '#0958d9',
+    colorPrimaryHover: '#1a66dd',
+    colorLinkHover: '#1a66dd',
     colorSuccess: '#237804',
     colorSuccessBg: '#f0faeb',
     colorSuccessBorder: '#a9dc8f',
