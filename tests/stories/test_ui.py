@@ -161,6 +161,16 @@ def test_jobs_are_filtered_by_failure(admin: Visit) -> None:
     expect(admin.page.locator("tbody").get_by_text("OK", exact=True)).to_have_count(0)
 
 
+def test_a_filter_that_leaves_nothing_is_removed_with_one_click(admin: Visit) -> None:
+    admin.open("/services?q=nosuch&state=bad")
+    admin.see("No service matches the filter.")
+    admin.page.get_by_role("button", name="Show every service").click()
+    expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
+    assert "nosuch" not in admin.page.url
+    admin.open("/schedules?state=off")
+    admin.see("Nothing is scheduled.")
+
+
 def test_logs_follow_search_and_keep_their_place(admin: Visit) -> None:
     admin.open("/logs?level=8%2C9&name=ticker&range=15m")
     lines = admin.page.get_by_role("region", name="Messages")
