@@ -88,6 +88,7 @@ def _dependencies(server: Server) -> dict[str, object]:
         "server_nodes": server.nodes,
         "server_output": server.output,
         "server_queries": server.queries,
+        "server_saved_queries": server.saved_queries,
         "server_schedules": server.schedules,
         "server_services": server.services,
         "server_tables": server.tables,

@@ -44,6 +44,7 @@ from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.placement.placements import Placements
 from quarterdeck.server.placement.reports import PlacementReports
 from quarterdeck.server.queries import Queries
+from quarterdeck.server.saved_queries import SavedQueries
 from quarterdeck.server.services import Services
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.server.sessions.sessions import Sessions
@@ -75,6 +76,7 @@ class Server:
     audit: Audit
     tables: Tables
     queries: Queries
+    saved_queries: SavedQueries
     tail: Tail
 
     def __init__(self, config: ServerConfig) -> None:
@@ -149,7 +151,8 @@ class Server:
         self.services, self.modules = services.services, modules.modules
         self.files, self.transfers = files.files, files.transfers
         self.messages, self.output = messages.messages, messages.output
-        self.tables, self.tail, self.queries = telemetry.tables, telemetry.tail, telemetry.queries
+        self.tables, self.tail = telemetry.tables, telemetry.tail
+        self.queries, self.saved_queries = telemetry.queries, telemetry.saved_queries
 
     def _serve_link(
         self,
