@@ -74,6 +74,17 @@ def test_a_link_signs_in_once_and_leaves_no_code_in_the_address(browser: Browser
     again.close()
 
 
+def test_a_page_whose_token_is_revoked_leads_to_the_sign_in_with_the_reason(browser: Browser, fleet: Fleet) -> None:
+    made = fleet.client.api_tokens.create("leaver", Role.VIEWER)
+    visit = Visit(browser, fleet.http, made.token)
+    visit.open("/logs")
+    visit.see("tick")
+    fleet.client.api_tokens.remove(made.info.id)
+    expect(visit.page.get_by_label("API token")).to_be_visible()
+    expect(visit.page.get_by_role("alert")).to_be_visible()
+    visit.close()
+
+
 def test_a_wrong_token_is_refused_with_the_reason_and_sign_out_ends_the_login(browser: Browser, fleet: Fleet) -> None:
     visit = Visit(browser, fleet.http)
     visit.open("/nodes")

@@ -62,7 +62,7 @@ def create_app(server: Server, *, ui_folders: Sequence[Path] = ui.FOLDERS) -> Li
         middleware=[
             WholeNames(),
             Access(server.tokens, server.logins, server.audit),
-            Followers(live_streams=server.config.live_streams),
+            Followers(server.credentials, live_streams=server.config.live_streams),
         ],
         exception_handlers=problems.HANDLERS,
         on_shutdown=[mcp.close],

@@ -30,6 +30,7 @@ from quarterdeck.server.assembly.stores import Stores, open_stores
 from quarterdeck.server.assembly.telemetry import TelemetryParts
 from quarterdeck.server.audit import Audit
 from quarterdeck.server.builds import Builds
+from quarterdeck.server.credentials import Credentials
 from quarterdeck.server.damage import problems
 from quarterdeck.server.descriptors import Connections, raise_limit
 from quarterdeck.server.files.files import Files
@@ -65,6 +66,7 @@ class Server:
     placement_reports: PlacementReports
     tokens: Tokens
     logins: Logins
+    credentials: Credentials
     modules: Modules
     commands: Commands
     files: Files
@@ -145,7 +147,7 @@ class Server:
             problems=problems(stores.damaged),
         )
         self.audit, self.nodes = fleet.audit, fleet.nodes
-        self.tokens, self.logins = fleet.tokens, fleet.logins
+        self.tokens, self.logins, self.credentials = fleet.tokens, fleet.logins, fleet.credentials
         self.placements, self.placement_reports = fleet.placements, fleet.placement_reports
         self.commands, self.schedules = jobs.commands, jobs.schedules
         self.services, self.modules = services.services, modules.modules
