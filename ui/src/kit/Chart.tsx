@@ -3,7 +3,7 @@ import { theme } from 'antd';
 import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { bytes, short } from './format';
+import { bytes, clock, moment, short } from './format';
 
 export interface Series {
   name: string;
@@ -31,6 +31,13 @@ function written(value: number, unit: string): string {
   return unit ? `${short(value)} ${unit}` : short(value);
 }
 
+/** Return what a time is called on an axis whose ticks are `step` seconds apart. */
+function timeAt(time: number, step: number): string {
+  if (step >= 86_400) return moment(time).slice(0, 10);
+  if (step >= 21_600) return moment(time).slice(5, 16);
+  return step >= 60 ? clock(time).slice(0, 5) : clock(time);
+}
+
 export function Chart({ times, series, unit = '', height = 180, label }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const { token } = theme.useToken();
@@ -49,7 +56,7 @@ export function Chart({ times, series, unit = '', height = 180, label }: ChartPr
         width: place.current.clientWidth,
         height,
         axes: [
-          axis,
+          { ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((tick) => timeAt(tick, step)) },
           {
             ...axis,
             size: 72,
