@@ -20,7 +20,7 @@ _RETENTION_S = 30 * 86400
 class UsageConfig(Struct, frozen=True, kw_only=True):
     """Settings of how the agent measures what its host and modules use."""
 
-    interval_s: Seconds = 15.0  #: interval of the rows in the tables of usage, at least MIN_INTERVAL_S; 0: off
+    interval_s: Seconds = 15.0  #: interval of the rows in the tables of usage, at least 1; 0: off
 
     def __post_init__(self) -> None:
         if not (self.interval_s == 0 or self.interval_s >= MIN_INTERVAL_S):

@@ -26,3 +26,8 @@ export function seriesOf(rows: unknown[][], most = 8): Chart {
   const largest = [...found].sort(([, a], [, b]) => b.total - a.total).slice(0, most);
   return { times, series: largest.map(([name, { values }]) => ({ name, values })) };
 }
+
+/** Return the series of these names, in their order. */
+export function ordered(series: Series[], names: string[]): Series[] {
+  return names.flatMap((name) => series.filter((each) => each.name === name));
+}
