@@ -6,6 +6,7 @@ import { text } from './sql';
 export const USAGE_S = 15;
 
 export interface Over {
+  /** A name as SQL has it, quoted where it must be. */
   table: string;
   /** A condition in SQL; "" for all rows. */
   where: string;

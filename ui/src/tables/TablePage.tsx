@@ -83,7 +83,7 @@ function Dashboard({ info }: { info: Shapes['TableInfo'] }) {
           <SqlChart sql={rowsSql(table.name, window)} label="Rows per second" height={HEIGHT} />
         </Panel>
         {plan.measures.map((measure) => (
-          <Panel key={measure.title} title={measure.title} span={12}>
+          <Panel key={measure.columns.join()} title={measure.title} span={12}>
             <SqlChart
               sql={measureSql(table.name, measure, window)}
               label={measure.title}

@@ -31,7 +31,7 @@ const COUNTED = new Set([
   'failures',
 ]);
 /** Units of time, and how many of them are a second. */
-const TIMES: Record<string, number> = { ns: 1e9, us: 1e6, ms: 1e3, s: 1 };
+const TIMES = new Map(Object.entries({ ns: 1e9, us: 1e6, ms: 1e3, s: 1 }));
 const NAMES = ['string', 'enum', 'ip', 'ipv4', 'ipv6', 'bool'];
 /** What a row is, and not what was measured. */
 const IDENTITIES = new Set(['id', 'nid', 'gid', 'job_id', 'cgroup', 'pid', 'ppid', 'tid', 'uid', 'marks', 'interval']);
@@ -90,17 +90,17 @@ function measureOf(group: [Column, ...Column[]]): Measure {
   const unit = first.type === 'duration_ns' ? 'ns' : (first.unit ?? '');
   if (isCounted(first)) {
     // time that passed in each second is a share of it
-    if (unit in TIMES) return { kind: 'rate', columns, unit, title: `${names}, share of the time` };
+    if (TIMES.has(unit)) return { kind: 'rate', columns, unit, title: `${names}, share of the time` };
     return { kind: 'rate', columns, unit, title: `${names}, ${unit} per second` };
   }
-  if (!first.role && unit in TIMES)
+  if (!first.role && TIMES.has(unit))
     return { kind: 'time', columns, unit, title: `${names}: median and 99th percentile` };
   return { kind: 'level', columns, unit, title: `${names}, mean` };
 }
 
 /** Return the unit of a measure's values, as `measureSql` returns them. */
 export function unitOf({ kind, unit }: Measure): string {
-  if (!(unit in TIMES)) return unit;
+  if (!TIMES.has(unit)) return unit;
   return kind === 'rate' ? 'ratio' : 's';
 }
 
@@ -130,7 +130,7 @@ export function rowsSql(table: string, window: Window): string {
 
 /** Return the SQL of a measure over time, as rows (time, name, value); times are in seconds. */
 export function measureSql(table: string, { kind, columns, unit }: Measure, window: Window): string {
-  const scale = TIMES[unit] ?? 1;
+  const scale = TIMES.get(unit) ?? 1;
   const values = columns.map((column): [string, string][] => {
     const value = name(column);
     if (kind === 'rate') return [[column, `sum(${value}) / ${window.step * scale}`]];

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quarterdeck.agent.assembly.context import AgentAssembly, Context
 from quarterdeck.agent.assembly.modules import Instances, ModuleParts
 from quarterdeck.agent.assembly.telemetry import TelemetryParts
-from quarterdeck.agent.usage.looks import InstanceUse
+from quarterdeck.agent.usage.collectors import InstanceUse
 from quarterdeck.agent.usage.usage import Usage
 
 

@@ -1,7 +1,7 @@
-"""What the counters of things, such as disks and interfaces, grew by since the last look at them.
+"""What the counters of things, such as disks and interfaces, grew by since the last measurement.
 
-A thing that is seen for the first time has no growth yet. One whose counters are lower than before has begun anew (it
-was removed and came back): it grew by what it counted since. One that is gone is forgotten.
+A thing that is measured for the first time has no growth yet. One whose counters are lower than before has begun anew
+(it was removed and came back): it grew by what it counted since. One that is gone is forgotten.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _WRAPS_AT = 2**32
 
 
 class Growth:
-    """Keeps the counters of the last look. `wrapping`: names of counters that are 32 bits wide, and wrap.
+    """Keeps the counters of the last measurement. `wrapping`: names of counters that are 32 bits wide, and wrap.
 
-    With `from_zero`, a thing that is seen for the first time began at 0.
+    With `from_zero`, a thing that is measured for the first time began at 0.
     """
 
     def __init__(self, *, wrapping: Collection[str] = (), from_zero: bool = False) -> None:
@@ -25,7 +25,7 @@ class Growth:
         self._before: Mapping[str, Counters] = {}
 
     def since(self, now: Mapping[str, Counters]) -> dict[str, dict[str, int]]:
-        """Return by how much the counters of each thing grew, and keep `now` for the next look."""
+        """Return by how much the counters of each thing grew, and keep `now` for the next measurement."""
         before, self._before = self._before, now
         return {
             name: self._grown(before.get(name), counters)

@@ -1,6 +1,6 @@
-"""What this host and its modules use, as the agent measures it: a look at every table in each interval.
+"""What this host and its modules use, as the agent measures it: every table once in each interval.
 
-The looks run in a thread, in the order of the tables. A table whose files cannot be read is logged once, and looked at
+The collectors run in a thread, in the order of the tables. A table whose files cannot be read is logged once, and tried
 again in the next interval; the others are not affected. Rows and losses go through the outlet, as all telemetry.
 """
 
@@ -17,12 +17,13 @@ from typing import Self
 import numpy as np
 
 from quarterdeck.agent.commands.disks import Disks
-from quarterdeck.agent.usage import looks
-from quarterdeck.agent.usage.looks import Files, InstanceUse, Look, Row
+from quarterdeck.agent.usage import collectors
+from quarterdeck.agent.usage.collectors import Collector, Files, InstanceUse, Row
 from quarterdeck.columns.arrow import NUMBER_TYPES
 from quarterdeck.columns.batch import Batch
 from quarterdeck.columns.outlet import Outlet
 from quarterdeck.columns.values import Values, strings
+from quarterdeck.kit.tasks import finish
 from quarterdeck.model.tables import Table
 from quarterdeck.model.usage import (
     DISK_IO_TABLE,
@@ -39,17 +40,17 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Table:
-    """A table, how to begin to look for its rows, and the look that goes on. `failed`: the last one failed."""
+    """A table, how to create its collector, and the present one. `failed`: the last measurement failed."""
 
     table: Table
-    begin: Callable[[], Look]
-    look: Look
+    create: Callable[[], Collector]
+    collect: Collector
     failed: bool = False
 
     @classmethod
-    def of(cls, table: Table, begin: Callable[[], Look]) -> Self:
-        """Return the table with its first look."""
-        return cls(table, begin, begin())
+    def of(cls, table: Table, create: Callable[[], Collector]) -> Self:
+        """Return the table with its first collector."""
+        return cls(table, create, create())
 
 
 class Usage:
@@ -67,31 +68,31 @@ class Usage:
         self._interval_s = config.interval_s
         self._outlet = outlet
         self._instances = instances
-        self._running: Sequence[InstanceUse] = ()  # when the look began
-        self._looked_s: float | None = None  # monotonic, in seconds
+        self._running: Sequence[InstanceUse] = ()  # when the measurement began
+        self._measured_s: float | None = None  # monotonic, in seconds
         kernel, mounts = files or Files(), disks or Disks()
         self._tables = (
-            _Table.of(HOST_USAGE_TABLE, lambda: looks.host(kernel)),
-            _Table.of(HOST_PRESSURE_TABLE, lambda: looks.pressure(kernel)),
-            _Table.of(DISK_USAGE_TABLE, lambda: looks.space(kernel, mounts)),
-            _Table.of(DISK_IO_TABLE, lambda: looks.disk_io(kernel)),
-            _Table.of(NIC_USAGE_TABLE, lambda: looks.nics(kernel)),
-            _Table.of(MODULE_USAGE_TABLE, lambda: looks.modules(lambda: self._running)),
+            _Table.of(HOST_USAGE_TABLE, lambda: collectors.host(kernel)),
+            _Table.of(HOST_PRESSURE_TABLE, lambda: collectors.pressure(kernel)),
+            _Table.of(DISK_USAGE_TABLE, lambda: collectors.space(kernel, mounts)),
+            _Table.of(DISK_IO_TABLE, lambda: collectors.disk_io(kernel)),
+            _Table.of(NIC_USAGE_TABLE, lambda: collectors.nics(kernel)),
+            _Table.of(MODULE_USAGE_TABLE, lambda: collectors.modules(lambda: self._running)),
         )
 
     async def run(self) -> None:
-        """Look, and emit the rows of an interval every `interval_s`, without end."""
+        """Measure, and emit the rows of an interval, every `interval_s`, without end."""
         while True:
-            if self._looked_s is not None:
-                await asyncio.sleep(max(0.0, self._looked_s + self._interval_s - time.monotonic()))
+            if self._measured_s is not None:
+                await asyncio.sleep(max(0.0, self._measured_s + self._interval_s - time.monotonic()))
             self._running = self._instances()
-            await asyncio.to_thread(self.look)
+            await finish(asyncio.ensure_future(asyncio.to_thread(self.measure)))
 
-    def look(self) -> None:
-        """End the interval now and emit its rows. The first look only begins an interval."""
+    def measure(self) -> None:
+        """End the interval now and emit its rows. The first call only begins an interval."""
         now_s, time_ns = time.monotonic(), time.time_ns()
-        first, interval_s = self._looked_s is None, max(1e-9, now_s - (self._looked_s or 0.0))
-        self._looked_s = now_s
+        first, interval_s = self._measured_s is None, max(1e-9, now_s - (self._measured_s or 0.0))
+        self._measured_s = now_s
         for each in self._tables:
             rows = self._rows(each, interval_s)
             if not first:
@@ -101,11 +102,11 @@ class Usage:
     def _rows(self, of: _Table, interval_s: float) -> Sequence[Row]:
         """Return the rows of a table; none, and a line in the log, if the kernel's files are not as expected."""
         try:
-            rows = of.look(interval_s)
+            rows = of.collect(interval_s)
         except (OSError, ValueError, LookupError) as error:
             if not of.failed:
                 log.warning("table %s has no rows until its files can be read: %r", of.table.name, error)
-            of.look, of.failed = of.begin(), True
+            of.collect, of.failed = of.create(), True
             return ()
         of.failed = False
         return rows

@@ -44,15 +44,15 @@ def nics() -> set[str]:
 
 @pytest.fixture
 def sent() -> Sent:
-    """Look at this machine twice, with work in between."""
+    """Measure this machine twice, with work in between."""
     sent = Sent()
     sent.nics = nics()
     usage = Usage(UsageConfig(), outlet=sent.outlet, instances=lambda: ())
-    usage.look()
+    usage.measure()
     ticks = sum(psutil.cpu_times())
     while sum(psutil.cpu_times()) < ticks + 0.2:  # the kernel counts in ticks
         time.sleep(0.01)
-    usage.look()
+    usage.measure()
     sent.nics &= nics()
     assert sent.lost == []
     return sent
@@ -95,7 +95,7 @@ def test_disks_and_interfaces_are_those_of_the_kernel(sent: Sent) -> None:
     assert "lo" not in interfaces
 
 
-async def test_it_looks_every_interval_until_it_is_ended() -> None:
+async def test_it_measures_every_interval_until_it_is_ended() -> None:
     sent = Sent()
     usage = Usage(UsageConfig(interval_s=1.0), outlet=sent.outlet, instances=lambda: ())
     running = asyncio.create_task(usage.run())

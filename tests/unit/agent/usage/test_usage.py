@@ -1,4 +1,4 @@
-"""Every look after the first sends the rows of each table; a table that cannot be read does not affect the others."""
+"""Every measurement after the first sends rows; a table that cannot be read does not affect the others."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.agent.commands.disks import Disks
-from quarterdeck.agent.usage.looks import Files, InstanceUse
+from quarterdeck.agent.usage.collectors import Files, InstanceUse
 from quarterdeck.agent.usage.usage import Usage, usage_batch
 from quarterdeck.columns.outlet import Outlet
 from quarterdeck.model.losses import Loss, LossReason
 from quarterdeck.model.modules import InstanceStats
 from quarterdeck.model.usage import NIC_USAGE_TABLE, UsageConfig
 from tests.unit.agent.usage.kernels import NET_DEV, NEW_STAT, new_kernel, write
-from tests.unit.agent.usage.test_looks import measured
+from tests.unit.agent.usage.test_collectors import measured
 
 USE = InstanceUse(module="execs", since=1.0, stats=InstanceStats(instance_id="i"))
 
@@ -42,14 +42,14 @@ def usage(root: Path, sent: Sent) -> Usage:
     )
 
 
-def test_the_first_look_begins_an_interval_and_the_second_sends_its_rows(tmp_path: Path) -> None:
+def test_the_first_measurement_begins_an_interval_and_the_second_sends_its_rows(tmp_path: Path) -> None:
     new_kernel(tmp_path)
     sent = Sent()
     mine = usage(tmp_path, sent)
-    mine.look()
+    mine.measure()
     assert sent.rows == {}
     write(tmp_path, {"proc/stat": NEW_STAT.replace("cpu  1000", "cpu  1001")})
-    mine.look()
+    mine.measure()
     assert sent.rows == {"host_usage": 1, "host_pressure": 3, "disk_usage": 4, "disk_io": 1, "nic_usage": 2}
     assert sent.losses == []
 
@@ -60,19 +60,19 @@ def test_a_table_without_its_file_has_no_rows_is_logged_once_and_comes_back(
     new_kernel(tmp_path)
     sent = Sent()
     mine = usage(tmp_path, sent)
-    mine.look()
+    mine.measure()
     with caplog.at_level(logging.WARNING):
         (tmp_path / "proc/net/dev").unlink()
-        mine.look()
+        mine.measure()
         write(tmp_path, {"proc/net/dev": NET_DEV.replace("eth0:1000", "eth0:x")})
-        mine.look()
+        mine.measure()
     assert "nic_usage" not in sent.rows
     assert sent.rows["disk_io"] == 2
     assert [each.message.split(" has")[0] for each in caplog.records if "table" in each.message] == ["table nic_usage"]
     write(tmp_path, {"proc/net/dev": NET_DEV})
-    mine.look()
-    assert "nic_usage" not in sent.rows  # it is the first look again
-    mine.look()
+    mine.measure()
+    assert "nic_usage" not in sent.rows  # it begins again
+    mine.measure()
     assert sent.rows["nic_usage"] == 2
 
 

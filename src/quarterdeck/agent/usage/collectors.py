@@ -1,8 +1,8 @@
-"""The rows of each table of usage, from the files of the kernel: a look at one of them returns its rows.
+"""The rows of each table of usage, from the files of the kernel: one collector for each table.
 
-Each look keeps what it needs to know at the next one, and returns rows without the columns `time` and `interval`. The
-first look of those that count returns no row. Owns the choice of disks and interfaces. It keeps no clock and sends
-nothing; an unreadable file is the caller's OSError.
+A collector is a function that keeps what it needs for the next measurement, and returns rows without the columns `time`
+and `interval`. For counters, its first call returns no row. Owns the choice of disks and interfaces. It keeps no clock
+and sends nothing; an unreadable file is the caller's OSError.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from quarterdeck.model.modules import InstanceStats
 
 #: values of a row by column
 Row = Mapping[str, float | str]
-#: takes the seconds since the previous look
-Look = Callable[[float], Sequence[Row]]
+#: takes the seconds since the previous call
+Collector = Callable[[float], Sequence[Row]]
 
 #: block devices in memory and on files, whose requests are no work of a disk
 _NO_DISKS = ("loop", "ram", "zram")
@@ -58,11 +58,11 @@ class Files:
         return [each.name for each in (self._root / path).iterdir()]
 
 
-def host(files: Files) -> Look:
-    """Look at CPU, load and memory: the table `host_usage`."""
+def host(files: Files) -> Collector:
+    """Collect CPU, load and memory: the table `host_usage`."""
     before: dict[str, int] = {}
 
-    def look(_: float) -> Sequence[Row]:
+    def collect(_: float) -> Sequence[Row]:
         nonlocal before
         stat = files.text("proc/stat")
         ticks, last = proc.cpu_ticks(stat), before
@@ -82,14 +82,14 @@ def host(files: Files) -> Look:
             },
         )
 
-    return look
+    return collect
 
 
-def pressure(files: Files) -> Look:
-    """Look at pressure: the table `host_pressure`."""
+def pressure(files: Files) -> Collector:
+    """Collect pressure: the table `host_pressure`."""
     growth = Growth()
 
-    def look(interval_s: float) -> Sequence[Row]:
+    def collect(interval_s: float) -> Sequence[Row]:
         try:
             found = {name: proc.stalls(files.text(f"proc/pressure/{name}")) for name in ("cpu", "memory", "io")}
         except OSError:  # a kernel before 4.20, or one that was built or booted without it
@@ -103,14 +103,14 @@ def pressure(files: Files) -> Look:
             for name, waited in growth.since(found).items()
         ]
 
-    return look
+    return collect
 
 
-def space(files: Files, disks: Disks) -> Look:
-    """Look at local file systems: the table `disk_usage`. One that does not answer has no row, and is logged once."""
+def space(files: Files, disks: Disks) -> Collector:
+    """Collect local file systems: the table `disk_usage`. One that does not answer has no row, and is logged once."""
     silent: set[str] = set()
 
-    def look(_: float) -> Sequence[Row]:
+    def collect(_: float) -> Sequence[Row]:
         mounts = local_mounts(files.text("proc/self/mountinfo"), files.text("proc/filesystems"))
         found = disks.partitions(mounts)
         problems = {each.mount_point: each.problem for each in found if each.problem}
@@ -120,7 +120,7 @@ def space(files: Files, disks: Disks) -> Look:
         silent.update(problems)
         return [_space(each) for each in found if not each.problem]
 
-    return look
+    return collect
 
 
 def _space(found: Partition) -> Row:
@@ -137,11 +137,11 @@ def _space(found: Partition) -> Row:
     }
 
 
-def disk_io(files: Files) -> Look:
-    """Look at the requests of disks: the table `disk_io`."""
+def disk_io(files: Files) -> Collector:
+    """Collect the requests of disks: the table `disk_io`."""
     growth = Growth(wrapping=proc.DISK_MS)
 
-    def look(interval_s: float) -> Sequence[Row]:
+    def collect(interval_s: float) -> Sequence[Row]:
         found = proc.disks(files.text("proc/diskstats"))
         names = {name.replace("/", "!"): name for name in found}  # as /sys writes them
         whole = [names[each] for each in files.names("sys/block") if each in names and _is_disk(files, each)]
@@ -160,7 +160,7 @@ def disk_io(files: Files) -> Look:
             for name, counted in grown.items()
         ]
 
-    return look
+    return collect
 
 
 def _is_disk(files: Files, name: str) -> bool:
@@ -168,25 +168,25 @@ def _is_disk(files: Files, name: str) -> bool:
     return not name.startswith(_NO_DISKS) and not files.names(f"sys/block/{name}/slaves")
 
 
-def nics(files: Files) -> Look:
-    """Look at network interfaces: the table `nic_usage`."""
+def nics(files: Files) -> Collector:
+    """Collect network interfaces: the table `nic_usage`."""
     growth = Growth()
 
-    def look(_: float) -> Sequence[Row]:
+    def collect(_: float) -> Sequence[Row]:
         found = proc.nics(files.text("proc/net/dev"))
         counted = {
             name: counters for name, counters in found.items() if name != _LOOPBACK and not name.startswith(_CONTAINER)
         }
         return [{"interface": name, **grown} for name, grown in growth.since(counted).items()]
 
-    return look
+    return collect
 
 
-def modules(instances: Callable[[], Sequence[InstanceUse]]) -> Look:
-    """Look at the cost of modules: the table `module_usage`. A start of an instance begins at 0."""
+def modules(instances: Callable[[], Sequence[InstanceUse]]) -> Collector:
+    """Collect the cost of modules: the table `module_usage`. A start of an instance begins at 0."""
     growth = Growth(from_zero=True)
 
-    def look(_: float) -> Sequence[Row]:
+    def collect(_: float) -> Sequence[Row]:
         running = {f"{each.stats.instance_id} {each.since}": each for each in instances()}
         grown = growth.since({run: _counts(each.stats) for run, each in running.items()})
         return [
@@ -194,7 +194,7 @@ def modules(instances: Callable[[], Sequence[InstanceUse]]) -> Look:
             for run, counted in grown.items()
         ]
 
-    return look
+    return collect
 
 
 def _counts(stats: InstanceStats) -> dict[str, int]:

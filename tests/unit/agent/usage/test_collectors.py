@@ -1,4 +1,4 @@
-"""Each look returns the rows of an interval from the files of a kernel, whatever it has."""
+"""Each collector returns the rows of an interval from the files of a kernel, whatever it has."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from quarterdeck.agent.commands.disks import Disks
-from quarterdeck.agent.usage import looks
-from quarterdeck.agent.usage.looks import Files, InstanceUse, Row
+from quarterdeck.agent.usage import collectors
+from quarterdeck.agent.usage.collectors import Files, InstanceUse, Row
 from quarterdeck.model.hosts import Partition
 from quarterdeck.model.modules import InstanceStats
 from tests.unit.agent.usage import kernels
@@ -30,10 +30,10 @@ def measured(partition: Partition) -> Partition:
 
 def test_cpu_shares_are_of_the_interval_and_add_up_to_one(tmp_path: Path) -> None:
     new_kernel(tmp_path)
-    look = looks.host(Files(tmp_path))
-    assert look(15.0) == ()
+    collect = collectors.host(Files(tmp_path))
+    assert collect(15.0) == ()
     write(tmp_path, {"proc/stat": kernels.NEW_STAT.replace("cpu  1000 200 300 4000", "cpu  1020 200 310 4070")})
-    (row,) = look(15.0)
+    (row,) = collect(15.0)
     shares = {name: value for name, value in row.items() if name.startswith("cpu_")}
     assert shares == {
         "cpu_user": 0.2,
@@ -49,20 +49,20 @@ def test_cpu_shares_are_of_the_interval_and_add_up_to_one(tmp_path: Path) -> Non
 
 def test_idle_time_that_counts_down_is_none(tmp_path: Path) -> None:
     new_kernel(tmp_path)
-    look = looks.host(Files(tmp_path))
-    look(15.0)
+    collect = collectors.host(Files(tmp_path))
+    collect(15.0)
     write(tmp_path, {"proc/stat": kernels.NEW_STAT.replace("cpu  1000 200 300 4000 500", "cpu  1010 200 310 4000 490")})
-    (row,) = look(15.0)
+    (row,) = collect(15.0)
     assert (row["cpu_user"], row["cpu_system"], row["cpu_iowait"]) == (0.5, 0.5, 0)
 
 
 def test_pressure_is_the_share_of_the_interval(tmp_path: Path) -> None:
     new_kernel(tmp_path)
-    look = looks.pressure(Files(tmp_path))
-    assert look(10.0) == []
+    collect = collectors.pressure(Files(tmp_path))
+    assert collect(10.0) == []
     later = kernels.PRESSURE.replace("total=2500000", "total=5000000").replace("total=500000\n", "total=1500000\n")
     write(tmp_path, {"proc/pressure/io": later})
-    assert by(look(10.0), "resource") == {
+    assert by(collect(10.0), "resource") == {
         "cpu": {"some_ratio": 0, "full_ratio": 0},
         "memory": {"some_ratio": 0, "full_ratio": 0},
         "io": {"some_ratio": 0.25, "full_ratio": 0.1},
@@ -71,17 +71,17 @@ def test_pressure_is_the_share_of_the_interval(tmp_path: Path) -> None:
 
 def test_a_kernel_without_pressure_has_no_rows_of_it(tmp_path: Path) -> None:
     old_kernel(tmp_path)
-    look = looks.pressure(Files(tmp_path))
-    assert [look(1.0), look(1.0)] == [(), ()]
+    collect = collectors.pressure(Files(tmp_path))
+    assert [collect(1.0), collect(1.0)] == [(), ()]
 
 
 def test_local_file_systems_have_rows_and_one_that_does_not_answer_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     new_kernel(tmp_path)
-    look = looks.space(Files(tmp_path), Disks(measure=measured))
+    collect = collectors.space(Files(tmp_path), Disks(measure=measured))
     with caplog.at_level(logging.WARNING):
-        found = [by(look(1.0), "mount_point") for _ in range(2)][1]
+        found = [by(collect(1.0), "mount_point") for _ in range(2)][1]
     assert list(found) == ["/", "/hidden", "/my data", "/tank/a"]
     assert found["/my data"] == {
         "device": "/dev/vda2",
@@ -100,8 +100,8 @@ def test_local_file_systems_have_rows_and_one_that_does_not_answer_is_logged_onc
 
 def test_disks_have_rows_and_partitions_volumes_and_files_have_none(tmp_path: Path) -> None:
     new_kernel(tmp_path)
-    look = looks.disk_io(Files(tmp_path))
-    assert look(2.0) == []
+    collect = collectors.disk_io(Files(tmp_path))
+    assert collect(2.0) == []
     write(
         tmp_path,
         {
@@ -111,7 +111,7 @@ def test_disks_have_rows_and_partitions_volumes_and_files_have_none(tmp_path: Pa
             )
         },
     )
-    assert by(look(2.0), "device") == {
+    assert by(collect(2.0), "device") == {
         "vda": {
             "read_bytes": 32 * 512,
             "written_bytes": 2 * 512,
@@ -126,39 +126,39 @@ def test_disks_have_rows_and_partitions_volumes_and_files_have_none(tmp_path: Pa
 
 def test_a_disk_whose_name_has_a_slash_is_found(tmp_path: Path) -> None:
     old_kernel(tmp_path)
-    look = looks.disk_io(Files(tmp_path))
-    look(1.0)
-    assert list(by(look(1.0), "device")) == ["cciss/c0d0", "sda"]
+    collect = collectors.disk_io(Files(tmp_path))
+    collect(1.0)
+    assert list(by(collect(1.0), "device")) == ["cciss/c0d0", "sda"]
 
 
 def test_interfaces_come_and_go(tmp_path: Path) -> None:
     new_kernel(tmp_path)
-    look = looks.nics(Files(tmp_path))
-    assert look(1.0) == []
+    collect = collectors.nics(Files(tmp_path))
+    assert collect(1.0) == []
     later = kernels.NET_DEV.replace("eth0:1000 10", "eth0:1500 11").replace("eth0:1: 7", "wg0: 7")
     write(tmp_path, {"proc/net/dev": later})
-    found = by(look(1.0), "interface")
+    found = by(collect(1.0), "interface")
     assert list(found) == ["eth0"]
     assert (found["eth0"]["received_bytes"], found["eth0"]["received_packets"], found["eth0"]["sent_bytes"]) == (
         500,
         1,
         0,
     )
-    assert list(by(look(1.0), "interface")) == ["eth0", "wg0"]
+    assert list(by(collect(1.0), "interface")) == ["eth0", "wg0"]
 
 
 def test_the_cost_of_a_module_is_of_the_interval_also_after_its_restart() -> None:
     stats = InstanceStats(instance_id="i", kernel_ns=100, agent_ns=10, runs=5, rows=7, memory_bytes=4096)
     running = [InstanceUse(module="execs", since=1.0, stats=stats)]
-    look = looks.modules(lambda: running)
-    (first,) = look(1.0)
+    collect = collectors.modules(lambda: running)
+    (first,) = collect(1.0)
     assert (first["module"], first["kernel_time"], first["rows"], first["memory"]) == ("execs", 100, 7, 4096)
     stats = msgspec.structs.replace(stats, kernel_ns=150, runs=6)
     running = [InstanceUse(module="execs", since=1.0, stats=stats)]
-    (second,) = look(1.0)
+    (second,) = collect(1.0)
     assert (second["kernel_time"], second["agent_time"], second["runs"], second["rows"]) == (50, 0, 1, 0)
     running = [InstanceUse(module="execs", since=9.0, stats=msgspec.structs.replace(stats, kernel_ns=160))]
-    (third,) = look(1.0)
+    (third,) = collect(1.0)
     assert (third["kernel_time"], third["rows"]) == (160, 7)
     running = []
-    assert look(1.0) == []
+    assert collect(1.0) == []
