@@ -1,5 +1,5 @@
 /** Small parts of many pages: a state, a time, labels, a command line to copy. */
-import { Tag, Tooltip, Typography } from 'antd';
+import { Tag, Typography } from 'antd';
 import { useSyncExternalStore } from 'react';
 import { ago, moment } from './format';
 import { Signal } from './signal';
@@ -70,9 +70,9 @@ export function Ago({ time }: { time: number | null | undefined }) {
   const at = useNow();
   if (!time) return <Typography.Text type="secondary">never</Typography.Text>;
   return (
-    <Tooltip title={moment(time)}>
-      <time dateTime={new Date(time * 1000).toISOString()}>{ago(time, at)}</time>
-    </Tooltip>
+    <time dateTime={new Date(time * 1000).toISOString()} title={moment(time)}>
+      {ago(time, at)}
+    </time>
   );
 }
 

@@ -2,6 +2,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { Flex, Input, Segmented, Select, type TableColumnsType, Typography } from 'antd';
+import { useMemo } from 'react';
 import type { Shapes } from '../kit/api';
 import { Ago, Labels, Line, State } from '../kit/bits';
 import { bytes, count } from '../kit/format';
@@ -13,6 +14,10 @@ import { filterNodes, labelsOf } from './filter';
 
 type Node = Shapes['Node'];
 
+/** One for all names: a comparison that makes its own is a hundred times as slow. */
+const byName = new Intl.Collator('en', { numeric: true });
+const keyOf = (node: Node) => `${node.gid}/${node.nid}`;
+
 const COLUMNS: TableColumnsType<Node> = [
   {
     title: 'Node',
@@ -23,7 +28,7 @@ const COLUMNS: TableColumnsType<Node> = [
         {name}
       </Link>
     ),
-    sorter: (a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }),
+    sorter: (a, b) => byName.compare(a.name, b.name),
     defaultSortOrder: 'ascend',
   },
   { title: 'State', width: 110, render: (_, node) => <State state={node.state} /> },
@@ -67,8 +72,10 @@ export function Nodes() {
 function NodeList({ nodes }: { nodes: Node[] }) {
   const [filter, change] = useAddress<'q' | 'on' | 'state'>();
   const navigate = useNavigate();
-  const shown = filterNodes(nodes, filter);
-  const inState = (state: string) => nodes.filter((node) => node.state === state).length;
+  const { q, on, state } = filter;
+  const shown = useMemo(() => filterNodes(nodes, { q, on, state }), [nodes, q, on, state]);
+  const labels = useMemo(() => labelsOf(nodes).map((label) => ({ value: label })), [nodes]);
+  const inState = (wanted: string) => nodes.filter((node) => node.state === wanted).length;
   return (
     <>
       <Flex gap={8} wrap>
@@ -87,8 +94,8 @@ function NodeList({ nodes }: { nodes: Node[] }) {
           placeholder="Labels"
           aria-label="Labels"
           value={filter.on?.split(',') ?? []}
-          options={labelsOf(nodes).map((label) => ({ value: label }))}
-          onChange={(labels: string[]) => change({ on: labels.join(',') })}
+          options={labels}
+          onChange={(chosen: string[]) => change({ on: chosen.join(',') })}
         />
         <Segmented
           value={filter.state ?? ''}
@@ -101,7 +108,7 @@ function NodeList({ nodes }: { nodes: Node[] }) {
         />
       </Flex>
       <Rows<Node>
-        rowKey={(node) => `${node.gid}/${node.nid}`}
+        rowKey={keyOf}
         columns={COLUMNS}
         width={1200}
         dataSource={shown}

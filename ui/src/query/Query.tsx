@@ -12,7 +12,7 @@ import {
   Modal,
   Segmented,
   Select,
-  type TableColumnsType,
+  type TableColumnType,
   Typography,
 } from 'antd';
 import { useMemo, useRef, useState } from 'react';
@@ -199,15 +199,22 @@ function Result({
       const blob = await take(api.POST('/api/v1/query', { body, parseAs: 'blob' }));
       save(`query.${format}`, blob as unknown as Blob);
     });
-  const columns: TableColumnsType<Row> = Answer.columns(answer.columns).map(({ title, index, width, number }) => ({
-    title,
-    width,
-    align: number ? 'right' : undefined,
-    ellipsis: true,
-    className: 'mono',
-    render: (_, row) => cell(row.values[index]),
-    sorter: (a, b) => compare(a.values[index], b.values[index]),
-  }));
+  const columns = useMemo(
+    () =>
+      Answer.columns(answer.columns).map(({ title, index, width, number }): TableColumnType<Row> => {
+        const compare = Answer.comparison(answer.rows, index);
+        return {
+          title,
+          width,
+          align: number ? 'right' : undefined,
+          ellipsis: true,
+          className: 'mono',
+          render: (_, row) => cell(row.values[index]),
+          sorter: (a, b) => compare(a.key, b.key),
+        };
+      }),
+    [answer],
+  );
   return (
     <>
       <Completeness completeness={answer.completeness} />
@@ -246,12 +253,6 @@ function Result({
       )}
     </>
   );
-}
-
-function compare(a: unknown, b: unknown): number {
-  return typeof a === 'number' && typeof b === 'number'
-    ? a - b
-    : cell(a).localeCompare(cell(b), 'en', { numeric: true });
 }
 
 function Completeness({ completeness }: { completeness: Shapes['Completeness'] }) {

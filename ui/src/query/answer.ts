@@ -1,5 +1,6 @@
 /** The columns of an answer, and whether it can be drawn over time. */
 import type { Shapes } from '../kit/api';
+import { cell } from './cell';
 
 type Column = Shapes['AnswerColumn'];
 
@@ -36,4 +37,26 @@ function overTime(answer: Pick<Shapes['Answer'], 'columns' | 'rows'>): unknown[]
   );
 }
 
-export const Answer = { columns, overTime };
+/** Return a comparison of rows by a column: numbers by value, texts as people read them, "order 9" before "order 10". */
+function comparison(rows: readonly unknown[][], index: number): (a: number, b: number) => number {
+  let keys: (number | string)[] | undefined;
+  return (a, b) => {
+    keys ??= rows.map((row) => keyOf(row[index]));
+    const [one, other] = [keys[a] ?? '', keys[b] ?? ''];
+    if (typeof one !== typeof other) return typeof one === 'number' ? -1 : 1;
+    return one < other ? -1 : one > other ? 1 : 0;
+  };
+}
+
+const DIGITS = /\d+/g;
+const LONGEST_NUMBER = 20;
+
+/** Return what compares like a value; the keys of all rows are made once, because comparing them is what takes time. */
+function keyOf(value: unknown): number | string {
+  if (typeof value === 'number') return value;
+  return cell(value)
+    .toLowerCase()
+    .replace(DIGITS, (digits) => digits.padStart(LONGEST_NUMBER, '0'));
+}
+
+export const Answer = { columns, overTime, comparison };
