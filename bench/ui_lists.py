@@ -38,7 +38,7 @@ from tests.browser import Visit, chromium
 from tests.fleet import Fleet
 
 NODES, LINES, ROWS, FRAMES = 2_000, 100_000, 50_000, 50_000
-WHEELS, WHEEL_PX, WHEEL_PAUSE_S = 120, 300, 0.03
+WHEELS, WHEEL_PX, WHEEL_PAUSE_S = 120, 120, 0.02
 PRINT = (
     "import sys; sys.stdout.writelines(f'order {n} taken from the queue, total {n % 977} EUR\\n' for n in range({}))"
 )

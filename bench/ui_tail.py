@@ -31,7 +31,7 @@ from tests.fleet import Fleet
 PER_S, SECONDS = 5_000, 30
 LINES = PER_S * SECONDS
 BEFORE_S, STILL_S = 10, 5
-WHEELS, WHEEL_PX, WHEEL_PAUSE_S = 60, 300, 0.05
+WHEELS, WHEEL_PX, WHEEL_PAUSE_S = 120, 120, 0.03
 PROGRAM = """
 import sys, time
 per_s, lines, step = int(sys.argv[1]), int(sys.argv[2]), 50

@@ -88,7 +88,7 @@ async function takeCode(): Promise<Error | undefined> {
   if (!code) return undefined;
   history.replaceState(null, '', location.pathname + location.search);
   try {
-    await signIn({ code });
+    queries.setQueryData(meQuery.queryKey, await signIn({ code }));
     return undefined;
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));

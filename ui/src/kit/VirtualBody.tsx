@@ -5,7 +5,7 @@ import { memo, type ReactNode, type Ref, useCallback, useRef } from 'react';
 
 /** The height of a row of one line, in px; others are measured. */
 const ROW_PX = 39;
-const OVERSCAN = 8;
+const OVERSCAN = 10;
 
 /** What antd hands to a body. */
 export interface BodyInfo {

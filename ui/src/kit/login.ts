@@ -20,8 +20,10 @@ export const meQuery = queryOptions({
   staleTime: Number.POSITIVE_INFINITY,
 });
 
-export async function signIn(secret: { code: string } | { token: string }): Promise<void> {
-  await take(api.POST('/api/v1/sign-in', { body: secret }));
+/** Sign in; return who it is. */
+export async function signIn(secret: { code: string } | { token: string }): Promise<Shapes['Identity']> {
+  const login = await take(api.POST('/api/v1/sign-in', { body: secret }));
+  return { name: login.name, role: login.role, login };
 }
 
 export async function signOut(): Promise<void> {

@@ -33,7 +33,7 @@ const COLUMNS: TableColumnsType<Node> = [
   },
   { title: 'State', width: 110, render: (_, node) => <State state={node.state} /> },
   { title: 'Labels', width: 260, render: (_, node) => <Labels labels={node.labels} /> },
-  { title: 'System', width: 230, ellipsis: true, render: (_, node) => node.facts?.os },
+  { title: 'System', width: 190, ellipsis: true, render: (_, node) => node.facts?.os },
   { title: 'Kernel', width: 150, ellipsis: true, render: (_, node) => node.facts?.kernel },
   {
     title: 'CPUs',
@@ -73,7 +73,8 @@ function NodeList({ nodes }: { nodes: Node[] }) {
   const [filter, change] = useAddress<'q' | 'on' | 'state'>();
   const navigate = useNavigate();
   const { q, on, state } = filter;
-  const shown = useMemo(() => filterNodes(nodes, { q, on, state }), [nodes, q, on, state]);
+  const sorted = useMemo(() => nodes.toSorted((a, b) => byName.compare(a.name, b.name)), [nodes]);
+  const shown = useMemo(() => filterNodes(sorted, { q, on, state }), [sorted, q, on, state]);
   const labels = useMemo(() => labelsOf(nodes).map((label) => ({ value: label })), [nodes]);
   const inState = (wanted: string) => nodes.filter((node) => node.state === wanted).length;
   return (
@@ -110,7 +111,7 @@ function NodeList({ nodes }: { nodes: Node[] }) {
       <Rows<Node>
         rowKey={keyOf}
         columns={COLUMNS}
-        width={1200}
+        width={1190}
         dataSource={shown}
         open={(node) => void navigate({ to: '/nodes/$node', params: { node: node.name } })}
         empty={

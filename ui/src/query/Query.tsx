@@ -189,9 +189,9 @@ function Result({
 }) {
   const rows = useMemo(() => answer.rows.map((values, key): Row => ({ key, values })), [answer]);
   const series = useMemo(() => {
-    const found = Answer.overTime(answer);
+    const found = as === 'chart' ? Answer.overTime(answer) : undefined;
     return found && seriesOf(found);
-  }, [answer]);
+  }, [answer, as]);
   const [act, busy] = useAction();
   const download = (format: 'csv' | 'arrow') =>
     act(async () => {
@@ -224,7 +224,7 @@ function Result({
           onChange={show}
           options={[
             { value: 'table', label: 'Table' },
-            { value: 'chart', label: 'Chart', disabled: !series },
+            { value: 'chart', label: 'Chart', disabled: !Answer.isOverTime(answer) },
           ]}
         />
         <Typography.Text type="secondary">

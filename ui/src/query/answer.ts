@@ -20,6 +20,11 @@ function columns(all: readonly Column[]): { title: string; index: number; width:
   }));
 }
 
+/** Return whether an answer has a time and numbers. */
+function isOverTime(answer: Pick<Shapes['Answer'], 'columns'>): boolean {
+  return [TIME, NUMBER].every((kind) => answer.columns.some((column) => kind.test(column.type)));
+}
+
 /** Return rows (time, name, value) of an answer with a time and numbers; undefined when it has none. */
 function overTime(answer: Pick<Shapes['Answer'], 'columns' | 'rows'>): unknown[][] | undefined {
   const time = answer.columns.findIndex((column) => TIME.test(column.type));
@@ -27,7 +32,7 @@ function overTime(answer: Pick<Shapes['Answer'], 'columns' | 'rows'>): unknown[]
     .map((_, index) => index)
     .filter((index) => NUMBER.test(answer.columns[index]?.type ?? ''));
   const names = answer.columns.map((_, index) => index).filter((index) => index !== time && !numbers.includes(index));
-  if (time < 0 || !numbers.length) return undefined;
+  if (!isOverTime(answer)) return undefined;
   return answer.rows.flatMap((row) =>
     numbers.map((index) => {
       const group = names.map((name) => String(row[name])).join(' ');
@@ -59,4 +64,4 @@ function keyOf(value: unknown): number | string {
     .replace(DIGITS, (digits) => digits.padStart(LONGEST_NUMBER, '0'));
 }
 
-export const Answer = { columns, overTime, comparison };
+export const Answer = { columns, isOverTime, overTime, comparison };
