@@ -9,7 +9,8 @@ const LEAST_PX = 240;
 /** The width of a column that says none. */
 const COLUMN_PX = 150;
 
-interface RowsProps<T> extends Omit<TableProps<T>, 'scroll' | 'pagination' | 'virtual' | 'components' | 'columns'> {
+export interface RowsProps<T>
+  extends Omit<TableProps<T>, 'scroll' | 'pagination' | 'virtual' | 'components' | 'columns'> {
   columns: TableColumnsType<T>;
   /** The width in px below which the table scrolls sideways. */
   width?: number;
