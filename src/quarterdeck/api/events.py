@@ -23,15 +23,15 @@ def one_line(value: object) -> str:
 
 
 async def kept_alive(
-    events: AsyncIterator[ServerSentEventMessage], *, every_s: float = KEEPALIVE_S
+    events: AsyncIterator[ServerSentEventMessage], *, keepalive_s: float = KEEPALIVE_S
 ) -> AsyncIterator[ServerSentEventMessage]:
-    """Yield the events, and a comment after each `every_s` without one."""
+    """Yield the events, and a comment after each `keepalive_s` without one."""
     upcoming = asyncio.ensure_future(anext(events))
     try:
         while True:
-            done, _ = await asyncio.wait({upcoming}, timeout=every_s)
+            done, _ = await asyncio.wait({upcoming}, timeout=keepalive_s)
             if not done:
-                yield ServerSentEventMessage(comment="still here", data=None)  # with data, it would be an event
+                yield ServerSentEventMessage(comment="still here", data=None)  # without data: it is no event
                 continue
             event = upcoming.result()
             upcoming = asyncio.ensure_future(anext(events))

@@ -1,23 +1,25 @@
-"""Live streams over HTTP: what keeps them open while nothing happens."""
+"""A stream without events is kept open by comments, which are no events to clients."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from typing import cast
+from collections.abc import AsyncIterator
 
 from litestar.response import ServerSentEventMessage
 
 from quarterdeck.api.events import kept_alive
 
 
-async def silent() -> AsyncIterator[ServerSentEventMessage]:
-    await asyncio.Event().wait()
-    yield ServerSentEventMessage(data="never")
+async def test_a_comment_is_no_event_and_none_of_the_events_is_lost() -> None:
+    silent = asyncio.Event()
 
+    async def events() -> AsyncIterator[ServerSentEventMessage]:
+        await silent.wait()
+        yield ServerSentEventMessage(data="1")
 
-async def test_a_silent_stream_is_kept_open_by_comments_and_not_by_events() -> None:
-    stream = cast("AsyncGenerator[ServerSentEventMessage]", kept_alive(silent(), every_s=0.01))
-    async with aclosing(stream):
-        assert [(await anext(stream)).encode() for _ in range(2)] == [b": still here\r\n\r\n"] * 2
+    sent: list[bytes] = []
+    async for message in kept_alive(events(), keepalive_s=0.01):
+        sent.append(message.encode())
+        silent.set()
+    assert sent[0] == b": still here\r\n\r\n"
+    assert sent[-1] == b"data: 1\r\n\r\n"

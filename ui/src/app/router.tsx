@@ -91,6 +91,7 @@ const routes = [
   createRoute({
     getParentRoute,
     path: '/modules/$module',
+    validateSearch: texts('range'),
     component: lazyRouteComponent(() => import('../modules/ModulePage'), 'ModulePage'),
   }),
   createRoute({

@@ -50,8 +50,11 @@ export function clock(time: number, digits = 0): string {
   return digits ? `${whole}.${pad(date.getMilliseconds(), 3).slice(0, digits)}` : whole;
 }
 
+const THOUSANDS = /\B(?=(\d{3})+$)/g;
+
+/** Return a number with commas. `toLocaleString` does the same, and takes 10 ms the first time. */
 export function count(value: number): string {
-  return value.toLocaleString('en-US');
+  return Number.isSafeInteger(value) ? String(value).replace(THOUSANDS, ',') : value.toLocaleString('en-US');
 }
 
 /** Return "1 node" or "3 nodes". */

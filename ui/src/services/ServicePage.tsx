@@ -194,6 +194,7 @@ function ServiceView({ whole }: { whole: Whole }) {
       </Row>
       <Usage
         service={service.name ?? ''}
+        title="CPU and memory"
         range={range}
         choice={<RangeChoice value={range} onChange={(chosen) => change({ range: chosen })} />}
       />

@@ -6,20 +6,22 @@ import { Button, Card, Col, Flex, Row, Select, Skeleton, Typography } from 'antd
 import { type ReactNode, useMemo } from 'react';
 import type { Shapes } from '../kit/api';
 import { Ago } from '../kit/bits';
-import { Chart } from '../kit/Chart';
 import { count, short } from '../kit/format';
 import { Failure, Loaded, Nothing, Page } from '../kit/Page';
 import { modulesQuery, nodesQuery, rowsQuery, tablesQuery } from '../kit/queries';
 import { RangeChoice } from '../kit/RangeChoice';
 import { RANGES, rangeOf, stepOf } from '../kit/ranges';
+import { SqlChart } from '../kit/SqlChart';
 import { useAddress } from '../kit/search';
-import { seriesOf, timeOf } from '../kit/series';
+import { timeOf } from '../kit/series';
 import { FlameGraph } from './FlameGraph';
 import { HeatMap } from './HeatMap';
 import { NewestRows } from './NewestRows';
-import { histogramSql, measureSql, planOf, rowsSql, stacksSql, topSql, type Window } from './plan';
+import { histogramSql, measureSql, planOf, rowsSql, stacksSql, topSql, unitOf, type Window } from './plan';
 
 const EVERY_MS = 15_000;
+/** Of a chart, in pixels. */
+const HEIGHT = 150;
 
 export function TablePage() {
   const { table } = useParams({ from: '/tables/$table' });
@@ -90,14 +92,15 @@ function Dashboard({ info }: { info: Shapes['TableInfo'] }) {
       </Flex>
       <Row gutter={[16, 16]}>
         <Panel title="Rows per second" span={plan.measures.length % 2 ? 12 : 24}>
-          <Over sql={rowsSql(table.name, window)} label="Rows per second" unit="" />
+          <SqlChart sql={rowsSql(table.name, window)} label="Rows per second" height={HEIGHT} />
         </Panel>
         {plan.measures.map((measure) => (
-          <Panel key={measure.column} title={measure.title} span={12}>
-            <Over
+          <Panel key={measure.columns.join()} title={measure.title} span={12}>
+            <SqlChart
               sql={measureSql(table.name, measure, window)}
               label={measure.title}
-              unit={measure.kind === 'time' ? 's' : measure.unit}
+              unit={unitOf(measure)}
+              height={HEIGHT}
             />
           </Panel>
         ))}
@@ -154,15 +157,6 @@ function Answered({ sql, children }: { sql: string; children: (rows: unknown[][]
   if (!query.data) return <Skeleton active />;
   if (!query.data.rows.length) return <Nothing why="No row is of this time.">Look further back.</Nothing>;
   return children(query.data.rows);
-}
-
-function Over({ sql, label, unit }: { sql: string; label: string; unit: string }) {
-  return <Answered sql={sql}>{(rows) => <Drawn rows={rows} label={label} unit={unit} />}</Answered>;
-}
-
-function Drawn({ rows, label, unit }: { rows: unknown[][]; label: string; unit: string }) {
-  const chart = useMemo(() => seriesOf(rows), [rows]);
-  return <Chart times={chart.times} series={chart.series} unit={unit} label={label} height={150} />;
 }
 
 function Histogram({ sql, ...rest }: { sql: string; bounds: string; unit: string; label: string }) {
