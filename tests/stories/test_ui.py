@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from quarterdeck.model.jobs import CreateCommand
+from quarterdeck.model.nodes import Selector
 from quarterdeck.model.saved_queries import SaveQuery
 from quarterdeck.model.services import ApplyServices, Service
 from quarterdeck.model.tokens import Role
@@ -219,6 +220,30 @@ def test_logs_follow_search_and_keep_their_place(admin: Visit) -> None:
 
     before = found()
     eventually(lambda: found() > before, "new messages to appear", seconds=30)
+
+
+def test_lines_that_are_read_stay_where_they_are_while_others_come(admin: Visit, fleet: Fleet) -> None:
+    def print_lines(word: str) -> None:
+        script = f"for n in $(seq 300); do echo {word} $n; done"
+        made = CreateCommand(cmd="execute_sh", args={"script": script}, selector=Selector(nodes=("db-1",)))
+        fleet.client.commands.create(made, wait_s=30)
+
+    admin.open("/logs?nodes=db-1&level=1-2&range=15m")
+    admin.see("live")
+    lines = admin.page.get_by_role("region", name="Messages")
+    print_lines("early")
+    expect(lines.get_by_text("early 300", exact=True)).to_be_visible()
+    lines.evaluate("list => { list.scrollTop = 2000 }")
+    newest = admin.page.get_by_role("button", name="Newest")
+    expect(newest).to_be_visible()
+    read = lines.get_by_text(lines.get_by_text(re.compile("^early")).nth(25).inner_text(), exact=True)
+    place = read.bounding_box()
+    print_lines("late")
+    admin.page.get_by_text(re.compile(r"^(6\d\d|[7-9]\d\d|[\d,]{4,}) messages$")).wait_for()
+    assert read.bounding_box() == place
+    newest.click()
+    expect(lines.get_by_text("late 300", exact=True)).to_be_visible()
+    expect(newest).to_have_count(0)
 
 
 def test_a_service_is_declared_with_a_plan_and_removed(admin: Visit, fleet: Fleet) -> None:

@@ -19,3 +19,10 @@ describe('seriesOf', () => {
   it('is put into another order', () =>
     expect(ordered(seriesOf(rows).series, ['a', 'c', 'b']).map((each) => each.name)).toEqual(['a', 'b']));
 });
+
+it('takes the values of the largest series only', () => {
+  const rows = Array.from({ length: 20_000 }, (_, index) => [index, `order ${index}`, index]);
+  const chart = seriesOf(rows, 2);
+  expect(chart.series.map((series) => series.name)).toEqual(['order 19999', 'order 19998']);
+  expect(chart.series[0]?.values.filter((value) => value !== null)).toEqual([19_999]);
+});

@@ -88,18 +88,18 @@ function ModuleView({ module }: { module: Module }) {
       ))}
       <Row gutter={[16, 16]}>
         <Col xs={24} lg={12}>
-          <Card size="small" title="Tables" style={{ height: '100%' }}>
+          <Card size="small" title="What it shows: its tables" style={{ height: '100%' }}>
             <List
               size="small"
               dataSource={[...(manifest.table ?? [])]}
               renderItem={(table) => (
                 <List.Item>
-                  <span>
+                  <Flex gap={8} wrap>
                     <Link to="/tables/$table" params={{ table: table.name }}>
                       {table.name}
-                    </Link>{' '}
+                    </Link>
                     <Typography.Text type="secondary">{table.description}</Typography.Text>
-                  </span>
+                  </Flex>
                 </List.Item>
               )}
             />

@@ -8,7 +8,7 @@ import type { Shapes } from '../kit/api';
 import { Ago } from '../kit/bits';
 import { count, short } from '../kit/format';
 import { Failure, Loaded, Nothing, Page } from '../kit/Page';
-import { nodesQuery, rowsQuery, tablesQuery } from '../kit/queries';
+import { modulesQuery, nodesQuery, rowsQuery, tablesQuery } from '../kit/queries';
 import { RangeChoice } from '../kit/RangeChoice';
 import { RANGES, rangeOf, stepOf } from '../kit/ranges';
 import { SqlChart } from '../kit/SqlChart';
@@ -32,23 +32,35 @@ export function TablePage() {
       title={table}
       aside={info && <Typography.Text type="secondary">{info.table.description}</Typography.Text>}
       actions={
-        <Link to="/query" search={{ sql: `SELECT * FROM ${table} ORDER BY time DESC LIMIT 100` }}>
-          <Button icon={<CodeOutlined />}>Query</Button>
-        </Link>
+        info && (
+          <Link to="/query" search={{ sql: `SELECT * FROM ${table} ORDER BY time DESC LIMIT 100` }}>
+            <Button icon={<CodeOutlined />}>Query</Button>
+          </Link>
+        )
       }
     >
-      <Loaded query={tables}>
-        {() =>
-          info ? (
-            <Dashboard info={info} />
-          ) : (
-            <Nothing why={`There is no table ${table}.`}>
-              A module that is not deployed may bring it: see <Link to="/modules">Modules</Link>.
-            </Nothing>
-          )
-        }
-      </Loaded>
+      <Loaded query={tables}>{() => (info ? <Dashboard info={info} /> : <NoTable table={table} />)}</Loaded>
     </Page>
+  );
+}
+
+/** Tables of a module exist from its first deployment. */
+function NoTable({ table }: { table: string }) {
+  const module = useQuery(modulesQuery).data?.find((each) =>
+    each.build.manifest.table?.some(({ name }) => name === table),
+  );
+  return module ? (
+    <Nothing why="Nothing has been collected yet.">
+      Deploy the module{' '}
+      <Link to="/modules/$module" params={{ module: module.name }}>
+        {module.name}
+      </Link>
+      : it fills this table.
+    </Nothing>
+  ) : (
+    <Nothing why={`There is no table ${table}.`}>
+      <Link to="/tables">All tables</Link>
+    </Nothing>
   );
 }
 
