@@ -328,6 +328,19 @@ def test_the_palette_finds_a_node_by_keyboard(admin: Visit) -> None:
     admin.heading("db-1")
 
 
+def test_the_palette_finds_commands_by_their_words_and_their_id(admin: Visit, fleet: Fleet) -> None:
+    request = CreateCommand(cmd="execute", args={"cmd": "echo", "args": ["sought"]}, id="palette-1")
+    fleet.client.commands.create(request, wait_s=60)
+    for text in ("sought", "palette-", "echo sought web-1"):
+        admin.open("/about")
+        admin.heading("About")
+        admin.page.keyboard.press("Control+k")
+        admin.page.get_by_role("combobox", name="Find").fill(text)
+        admin.page.get_by_role("option", name="echo sought").click()
+        admin.heading("Command")
+        assert admin.page.url.endswith("/jobs/palette-1")
+
+
 def test_a_narrow_screen_has_its_navigation_in_a_drawer(browser: Browser, fleet: Fleet) -> None:
     visit = Visit(browser, fleet.http, token(fleet, Role.VIEWER), viewport={"width": 390, "height": 800})
     visit.page.get_by_role("button", name="Navigation").click()
