@@ -12,6 +12,11 @@ export function isOpen(state: string): boolean {
   return (OPEN_STATES as readonly string[]).includes(state);
 }
 
+/** Return the hash of the script that a command runs, or "" for one that runs none. */
+export function scriptOf(command: { args?: Record<string, unknown> } | undefined): string {
+  return typeof command?.args?.sha256 === 'string' ? command.args.sha256 : '';
+}
+
 /** Return the words as a shell would read them. */
 export function quoted(words: string[]): string {
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');

@@ -1,5 +1,5 @@
 /** The list of schedules. */
-import { DeleteOutlined } from '@ant-design/icons';
+import { DeleteOutlined, EditOutlined } from '@ant-design/icons';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { App, Button, Flex, Input, Segmented, Switch, type TableColumnsType, Typography } from 'antd';
@@ -128,7 +128,19 @@ function columns(may: boolean): TableColumnsType<Schedule> {
         </>
       ),
     },
-    { title: '', width: 60, render: (_, schedule) => may && <Remove schedule={schedule} /> },
+    {
+      title: '',
+      width: 96,
+      render: (_, schedule) =>
+        may && (
+          <Flex>
+            <Link to="/run" search={{ schedule: schedule.name }}>
+              <Button type="text" icon={<EditOutlined />} aria-label={`Edit ${schedule.name}`} />
+            </Link>
+            <Remove schedule={schedule} />
+          </Flex>
+        ),
+    },
   ];
 }
 
