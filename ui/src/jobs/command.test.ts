@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { filterJobs, type JobRow, lineOf, quoted, words } from './command';
+import { JOB_CHOICES, type JobRow, lineOf, quoted, words } from './command';
 
 describe('words', () => {
   it('splits as a shell does', () =>
@@ -15,24 +15,18 @@ describe('lineOf', () => {
   it('is the program with its arguments', () =>
     expect(lineOf({ cmd: 'execute', args: { cmd: 'sh', args: ['-c', 'exit 3'] } })).toBe("sh -c 'exit 3'"));
   it('is the first line of a script', () =>
-    expect(lineOf({ cmd: 'execute_sh', args: { script: '#!/bin/sh\n\nuptime\n' } })).toBe('execute_sh: uptime'));
+    expect(lineOf({ cmd: 'execute_sh', args: { script: '#!/bin/sh\n\nuptime\n' } })).toBe('Shell script: uptime'));
   it('names a stored script', () =>
-    expect(lineOf({ cmd: 'execute_sh', args: { sha256: 'aa8eb0a2c47c483a' } })).toBe(
-      'execute_sh: script aa8eb0a2c47c',
-    ));
+    expect(lineOf({ cmd: 'execute_sh', args: { sha256: 'aa8eb0a2c47c483a' } })).toBe('Shell script aa8eb0a2c47c'));
   it('names other commands with their arguments', () =>
     expect(lineOf({ cmd: 'kill', args: { id: 'x' } })).toBe('kill id=x'));
 });
 
-describe('filterJobs', () => {
-  const row = (state: string, line: string, actor = 'admin') =>
-    ({ id: line, state, line, actor, node_name: 'n', cmd: 'execute' }) as JobRow;
-  const rows = [row('OK', 'uptime'), row('ERROR', 'false'), row('KILLED', 'sleep 9', 'ann'), row('RUNNING', 'sleep 5')];
-  const lines = (filter: Parameters<typeof filterJobs>[1]) => filterJobs(rows, filter).map((each) => each.line);
-  it('knows what failed', () => expect(lines({ state: 'failed' })).toEqual(['false', 'sleep 9']));
-  it('knows what is not over', () => expect(lines({ state: 'open' })).toEqual(['sleep 5']));
-  it('finds text and people', () => {
-    expect(lines({ q: 'SLEEP' })).toEqual(['sleep 9', 'sleep 5']);
-    expect(lines({ who: 'ann' })).toEqual(['sleep 9']);
-  });
+describe('JOB_CHOICES', () => {
+  const rows = ['OK', 'ERROR', 'KILLED', 'RUNNING'].map((state) => ({ state }) as JobRow);
+  const left = (wanted: string) =>
+    rows.filter((row) => JOB_CHOICES.find(({ value }) => value === wanted)?.matches(row)).map(({ state }) => state);
+  it('knows what failed', () => expect(left('failed')).toEqual(['ERROR', 'KILLED']));
+  it('knows what is not over', () => expect(left('open')).toEqual(['RUNNING']));
+  it('has each state', () => expect(left('KILLED')).toEqual(['KILLED']));
 });

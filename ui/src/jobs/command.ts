@@ -1,5 +1,6 @@
 /** A command as one line that people recognise, and the states of its jobs. */
 import type { Shapes } from '../kit/api';
+import type { Choice } from '../kit/filter';
 
 export const FAILED_STATES = ['ERROR', 'TIMEOUT', 'KILLED', 'UNKNOWN_CMD', 'REFUSED', 'EXPIRED', 'LOST'] as const;
 export const OPEN_STATES = ['QUEUED', 'ACCEPTED', 'RUNNING'] as const;
@@ -22,16 +23,24 @@ export function quoted(words: string[]): string {
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 }
 
+/** The commands that run a script, and what people call them. */
+export const SCRIPTS = {
+  execute_sh: 'Shell script',
+  execute_js_py: 'Python script',
+  execute_js_lua: 'Lua script',
+} as const;
+
 /** Return a command as one line: a program with its arguments, a script by its first line, others by their name. */
 export function lineOf(command: { cmd: string; args?: Record<string, unknown> }): string {
   const args = command.args ?? {};
   const words = Array.isArray(args.args) ? args.args.map(String) : [];
   if (command.cmd === 'execute') return quoted([String(args.cmd ?? ''), ...words]);
+  const kind = SCRIPTS[command.cmd as keyof typeof SCRIPTS] ?? command.cmd;
   if (typeof args.script === 'string') {
     const first = args.script.split('\n').find((line) => line.trim() && !line.startsWith('#!')) ?? '';
-    return `${command.cmd}: ${first.trim()}`;
+    return `${kind}: ${first.trim()}`;
   }
-  if (typeof args.sha256 === 'string') return `${command.cmd}: script ${args.name || args.sha256.slice(0, 12)}`;
+  if (typeof args.sha256 === 'string') return `${kind} ${args.name || args.sha256.slice(0, 12)}`;
   const rest = Object.entries(args).map(
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   );
@@ -62,12 +71,6 @@ export function words(line: string): string[] {
   return word === undefined ? found : [...found, word];
 }
 
-export interface JobFilter {
-  state?: string;
-  q?: string;
-  who?: string;
-}
-
 export type JobRow = Shapes['Job'] & { line: string; actor: string };
 
 /** Return the jobs with their command's line and who asked for it. */
@@ -79,15 +82,12 @@ export function jobRows(jobs: Shapes['Job'][], commands: Shapes['Command'][]): J
   });
 }
 
-export function filterJobs(rows: JobRow[], { state = '', q = '', who = '' }: JobFilter): JobRow[] {
-  const wanted = q.toLowerCase();
-  return rows.filter(
-    (row) =>
-      (!state ||
-        row.state === state ||
-        (state === 'failed' && isFailed(row.state)) ||
-        (state === 'open' && isOpen(row.state))) &&
-      (!who || row.actor === who) &&
-      (!wanted || `${row.line} ${row.id} ${row.node_name} ${row.reason ?? ''}`.toLowerCase().includes(wanted)),
-  );
-}
+/** The choices of a list of jobs, those of several states first. */
+export const JOB_CHOICES: Choice<JobRow>[] = [
+  { value: 'failed', label: 'Failed', matches: ({ state }) => isFailed(state), none: 'No job has failed.' },
+  { value: 'open', label: 'Not over', matches: ({ state }) => isOpen(state), none: 'Every job is over.' },
+  ...['OK', ...OPEN_STATES, ...FAILED_STATES].map((value) => ({
+    value,
+    matches: ({ state }: JobRow) => state === value,
+  })),
+];
