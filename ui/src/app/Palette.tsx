@@ -1,5 +1,5 @@
 /** The palette: pages, nodes, services, modules, tables and saved queries by a part of their name, and commands. */
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { Flex, Input, Modal, Tag, theme } from 'antd';
 import { useEffect, useState } from 'react';
@@ -70,21 +70,22 @@ function useTargets(): Target[] {
   ];
 }
 
-/** Return the newest commands in which each word of the text is found. */
-function useCommands(text: string): Target[] {
+/** Return the newest commands in which each word of the text is found; undefined until the server has answered. */
+function useCommands(text: string): Target[] | undefined {
+  const wanted = text.trim().slice(0, 200);
   const [asked, setAsked] = useState('');
   useEffect(() => {
-    const timer = setTimeout(() => setAsked(text.trim().slice(0, 200)), REST_MS);
+    const timer = setTimeout(() => setAsked(wanted), REST_MS);
     return () => clearTimeout(timer);
-  }, [text]);
+  }, [wanted]);
   const commands = useQuery({
     queryKey: ['commands', 'found', asked],
     queryFn: ({ signal }) =>
       take(api.GET('/api/v1/commands', { signal, params: { query: { text: asked, limit: COMMANDS } } })),
     enabled: asked !== '',
-    placeholderData: keepPreviousData,
-  }).data;
-  return asked && text.trim() ? ofCommands(commands ?? []) : [];
+  });
+  if (!wanted) return [];
+  return asked === wanted && !commands.isPending ? ofCommands(commands.data ?? []) : undefined;
 }
 
 function Finder({ close }: { close: () => void }) {
@@ -93,7 +94,7 @@ function Finder({ close }: { close: () => void }) {
   const { token } = theme.useToken();
   const navigate = useNavigate();
   const commands = useCommands(text);
-  const found = [...rank(useTargets(), text).slice(0, SHOWN - commands.length), ...commands];
+  const found = [...rank(useTargets(), text).slice(0, SHOWN - (commands?.length ?? 0)), ...(commands ?? [])];
   // biome-ignore lint/correctness/useExhaustiveDependencies: another text begins at its best match
   useEffect(() => setAt(0), [text]);
   const go = (target: Target | undefined) => {
@@ -151,7 +152,9 @@ function Finder({ close }: { close: () => void }) {
           </div>
         ))}
         {found.length === 0 && (
-          <div style={{ padding: 10, color: token.colorTextSecondary }}>Nothing is named like this.</div>
+          <div style={{ padding: 10, color: token.colorTextSecondary }}>
+            {commands ? 'Nothing is named like this.' : 'Commands are being searched.'}
+          </div>
         )}
       </div>
     </Flex>

@@ -12,7 +12,7 @@ export interface Target {
   search?: Record<string, string>;
 }
 
-/** Return the targets of commands, the newest first: what each ran, where, and in which state it is. */
+/** Return the targets of commands, the newest first: what each is, its id, and where it ran. */
 export function ofCommands(commands: Shapes['Command'][]): Target[] {
   return commands.map((command) => ({
     noun: 'command',

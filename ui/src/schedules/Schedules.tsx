@@ -2,7 +2,7 @@
 import { DeleteOutlined, EditOutlined } from '@ant-design/icons';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { App, Button, Switch, type TableColumnsType, Typography } from 'antd';
+import { App, Button, Flex, Switch, type TableColumnsType, Typography } from 'antd';
 import { isFailed, lineOf } from '../jobs/command';
 import { useAction } from '../kit/actions';
 import { api, type Shapes, take } from '../kit/api';

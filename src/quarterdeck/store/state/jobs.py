@@ -174,7 +174,7 @@ async def find_newest(
     """Return the last `limit` commands, the newest first; with `since` those from then on.
 
     With `words`, return those of the newest `searched` that have each word in the name or the arguments of the command
-    or in the name of a node, or at the beginning of the id. Case is ignored.
+    or in the name of a node, or at the beginning of the id. The case of ASCII letters is ignored.
     """
     fields = ("number", "id", "cmd", "args", "selector", "actor", "create_time", "expires_at")
     query = select(*(command.c[name] for name in fields)).order_by(command.c.number.desc()).limit(limit)
