@@ -386,6 +386,19 @@ def test_the_palette_finds_a_node_by_keyboard(admin: Visit) -> None:
     admin.heading("db-1")
 
 
+def test_the_palette_finds_commands_by_their_words_and_their_id(admin: Visit, fleet: Fleet) -> None:
+    request = CreateCommand(cmd="execute", args={"cmd": "echo", "args": ["sought"]}, id="palette-1")
+    fleet.client.commands.create(request, wait_s=60)
+    for text in ("sought", "palette-", "echo sought web-1"):
+        admin.open("/about")
+        admin.heading("About")
+        admin.page.keyboard.press("Control+k")
+        admin.page.get_by_role("combobox", name="Find").fill(text)
+        admin.page.get_by_role("option", name="echo sought").click()
+        admin.heading("Command")
+        assert admin.page.url.endswith("/jobs/palette-1")
+
+
 def test_a_narrow_screen_has_its_navigation_in_a_drawer(browser: Browser, fleet: Fleet) -> None:
     visit = Visit(browser, fleet.http, token(fleet, Role.VIEWER), viewport={"width": 390, "height": 800})
     visit.page.get_by_role("button", name="Navigation").click()
@@ -393,6 +406,43 @@ def test_a_narrow_screen_has_its_navigation_in_a_drawer(browser: Browser, fleet:
     visit.heading("Jobs")
     assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     visit.close()
+
+
+def test_a_script_is_opened_changed_and_stored_again(admin: Visit, fleet: Fleet) -> None:
+    page = admin.page
+    args = {"script": "echo first $1\n", "args": ["-v"], "max_time": 60}
+    made = fleet.client.commands.create(CreateCommand(cmd="execute_sh", args=args), wait_s=60)
+    admin.open(f"/jobs/{made.id}")
+    page.get_by_role("button", name="Script").click()
+    admin.see("echo first $1")
+    page.get_by_role("button", name="Change or schedule").click()
+    editor = page.get_by_label("Script", exact=True)
+    expect(editor).to_have_value("echo first $1\n")
+    editor.fill("echo second $1\n")
+    page.get_by_role("button", name="Save as a schedule").click()
+    page.get_by_label("Name").fill("edited")
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    admin.heading("Schedules")
+    stored = fleet.client.schedules.get("edited").command.args
+    assert {name: stored[name] for name in ("args", "max_time")} == {"args": ["-v"], "max_time": 60}
+    assert fleet.client.scripts.get(str(stored["sha256"])).source == "echo second $1\n"
+    page.get_by_role("link", name="Edit edited").click()
+    expect(editor).to_have_value("echo second $1\n")
+    admin.see('args=["-v"]')
+    fleet.client.schedules.remove("edited")
+
+
+def test_a_script_that_is_too_long_for_an_address_is_opened_too(admin: Visit, fleet: Fleet) -> None:
+    source = "true\n" * 4000
+    made = fleet.client.commands.create(CreateCommand(cmd="execute_sh", args={"script": source}), wait_s=60)
+    admin.open(f"/run?from={made.id}")
+    editor = admin.page.get_by_label("Script", exact=True)
+    expect(editor).to_have_value(source)
+    admin.reload()
+    expect(editor).to_have_value(source)
+    editor.fill(source + "false\n")
+    expect(editor).to_have_value(source + "false\n")
+    assert len(admin.page.url) < 1000
 
 
 VIEWS = {
