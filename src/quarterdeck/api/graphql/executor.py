@@ -4,7 +4,7 @@ The executor of graphql-core walks each value on its own, in Python. Here a fiel
 in one step, and a field that joins another noun is loaded by one call for all its parents, whatever their number: there
 is no query for each object. Root fields, variables, directives, fragments and introspection are graphql-core's.
 
-Each object of the answer is a row: a struct that has the selected fields under the names that the answer gives them. Rows
+Each object of the answer is a row: a struct with the selected fields, under the names that the answer gives them. Rows
 take less time and memory than dictionaries, and are encoded as they are.
 """
 
@@ -120,7 +120,8 @@ class LevelExecutor(StrawberryGraphQLCoreExecutionContext):
         if isinstance(kind, GraphQLEnumType) or name in _SMALL:
             return values
         if name == "String":
-            self._count(sum(map(len, filter(None, values))))
+            texts: Any = filter(None, values)
+            self._count(sum(map(len, texts)))
             return values
         found: list[msgspec.Raw] = []
         for begin in range(0, len(values), _AT_ONCE):
