@@ -80,7 +80,7 @@ class Load:
                         self.done[name] = self.done.get(name, 0) + 1
                     except QuarterdeckError as error:
                         self.failed[name] = self.failed.get(name, 0) + 1
-                        note(f"{name}: {error.code}: {error}")
+                        note(f"{name}: {error.code}: {error}\n{self.fleet.server.tail()}")
 
         thread = threading.Thread(target=run, name=name, daemon=True)
         self._threads.append(thread)

@@ -72,7 +72,7 @@ def build() -> bool:
     wanted = digest()
     if _BUILT_FROM.exists() and _BUILT_FROM.read_text() == wanted:
         return False
-    print("building the web UI", flush=True)
+    print("==> building the web UI", flush=True)
     install(checks=False)
     node("node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
     _BUILT_FROM.write_text(wanted)

@@ -39,6 +39,8 @@ VIEWING = {
     "showService",
     "listTables",
     "query",
+    "listSavedQueries",
+    "showSavedQuery",
     "tailTable",
     "serverInfo",
     "showIdentity",
@@ -70,7 +72,7 @@ Operation = tuple[str, str, str]
 @pytest.fixture(scope="module")
 def operations(fleet: Fleet) -> list[Operation]:
     """(method, path with made-up parameters, operation id) of every route that the API describes."""
-    schema: dict[str, Any] = httpx.get(f"http://{fleet.http}/schema/openapi.json").raise_for_status().json()
+    schema: dict[str, Any] = httpx.get(f"http://{fleet.http}/schema/openapi.json", timeout=60).raise_for_status().json()
     found = [
         (method.upper(), path, str(operation["operationId"]))
         for path, methods in schema["paths"].items()
@@ -83,7 +85,7 @@ def operations(fleet: Fleet) -> list[Operation]:
 
 def _status(fleet: Fleet, operation: Operation, **headers: str) -> httpx.Response:
     method, path, _ = operation
-    return httpx.request(method, f"http://{fleet.http}{path}", headers=headers, json={}, timeout=10)
+    return httpx.request(method, f"http://{fleet.http}{path}", headers=headers, json={}, timeout=60)
 
 
 def _bearer(token: str) -> dict[str, str]:

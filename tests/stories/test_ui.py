@@ -11,14 +11,16 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from quarterdeck.model.jobs import CreateCommand
+from quarterdeck.model.saved_queries import SaveQuery
 from quarterdeck.model.services import ApplyServices, Service
 from quarterdeck.model.tokens import Role
 from tests.browser import Visit, chromium
 from tests.fleet import Fleet, eventually
 
 NUMBERS = itertools.count(1)
-#: the button that runs a command; its icon has a name too
-RUN = re.compile(r"\bRun$")
+#: buttons; their icons have names too
+RUN, SAVE, SAVED = (re.compile(rf"\b{word}$") for word in ("Run", "Save", "Saved"))
+ANSWERED = re.compile(r"\brows? in\b")
 TICKER = ("/bin/sh", "-c", "while true; do echo tick; echo 9::trouble here; sleep 1; done")
 
 
@@ -70,6 +72,17 @@ def test_a_link_signs_in_once_and_leaves_no_code_in_the_address(browser: Browser
     expect(again.page.get_by_label("API token")).to_be_visible()
     visit.close()
     again.close()
+
+
+def test_a_page_whose_token_is_revoked_leads_to_the_sign_in_with_the_reason(browser: Browser, fleet: Fleet) -> None:
+    made = fleet.client.api_tokens.create("leaver", Role.VIEWER)
+    visit = Visit(browser, fleet.http, made.token)
+    visit.open("/logs")
+    visit.see("tick")
+    fleet.client.api_tokens.remove(made.info.id)
+    expect(visit.page.get_by_label("API token")).to_be_visible()
+    expect(visit.page.get_by_role("alert")).to_be_visible()
+    visit.close()
 
 
 def test_a_wrong_token_is_refused_with_the_reason_and_sign_out_ends_the_login(browser: Browser, fleet: Fleet) -> None:
@@ -161,6 +174,16 @@ def test_jobs_are_filtered_by_failure(admin: Visit) -> None:
     expect(admin.page.locator("tbody").get_by_text("OK", exact=True)).to_have_count(0)
 
 
+def test_a_filter_that_leaves_nothing_is_removed_with_one_click(admin: Visit) -> None:
+    admin.open("/services?q=nosuch&state=bad")
+    admin.see("No service matches the filter.")
+    admin.page.get_by_role("button", name="Show every service").click()
+    expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
+    assert "nosuch" not in admin.page.url
+    admin.open("/schedules?state=off")
+    admin.see("Nothing is scheduled.")
+
+
 def test_logs_follow_search_and_keep_their_place(admin: Visit) -> None:
     admin.open("/logs?level=8%2C9&name=ticker&range=15m")
     lines = admin.page.get_by_role("region", name="Messages")
@@ -228,6 +251,53 @@ def test_a_query_is_answered_drawn_and_shared_by_its_address(admin: Visit) -> No
     editor.fill("SELECT broken FROM nowhere")
     editor.press("Control+Enter")
     expect(admin.page.get_by_role("alert").first).to_be_visible()
+
+
+def test_a_saved_query_is_shared_and_replaced_only_when_seen(browser: Browser, admin: Visit, fleet: Fleet) -> None:
+    admin.open("/query")
+    dialog = admin.page.get_by_role("dialog")
+    admin.page.get_by_label("SQL").fill("SELECT 41 + 1 AS answer")
+    admin.page.get_by_role("button", name=SAVE).click()
+    admin.page.get_by_label("Name").fill("the answer")
+    admin.page.get_by_label("What it tells").fill("of everything")
+    dialog.get_by_role("button", name="Save").click()
+    eventually(fleet.client.saved_queries.list, "the query to be saved")
+
+    viewer = Visit(browser, fleet.http, token(fleet, Role.VIEWER))
+    viewer.open("/query")
+    viewer.page.get_by_role("button", name=SAVED).click()
+    viewer.page.get_by_role("button", name="the answer", exact=True).click()
+    viewer.page.get_by_text(ANSWERED).wait_for()
+    expect(viewer.page.get_by_role("button", name=SAVE)).to_have_count(0)
+    viewer.open("/query?saved=the+answer")
+    viewer.page.get_by_text(ANSWERED).wait_for()
+    viewer.close()
+
+    admin.open("/query?saved=the+answer")
+    admin.page.get_by_text(ANSWERED).wait_for()
+    seen = fleet.client.saved_queries.get("the answer")
+    fleet.client.saved_queries.save("the answer", SaveQuery(sql="SELECT 7 AS other", replaces=seen.version))
+    admin.page.get_by_label("SQL").fill("SELECT 43 AS answer")
+    admin.page.get_by_role("button", name=SAVE).click()
+    dialog.get_by_text("SELECT 7 AS other").wait_for()
+    dialog.get_by_role("button", name="Replace").click()
+    eventually(lambda: fleet.client.saved_queries.get("the answer").sql == "SELECT 43 AS answer", "it to be replaced")
+
+    admin.page.get_by_role("button", name=SAVED).click()
+    admin.page.get_by_role("button", name="Remove the answer").click()
+    admin.page.get_by_role("button", name="Remove", exact=True).click()
+    admin.see("No query is saved.")
+
+
+def test_queries_that_one_browser_saved_are_offered_to_all(admin: Visit, fleet: Fleet) -> None:
+    admin.open("/query")
+    own = json.dumps({"of old": "SELECT 5"})
+    admin.page.evaluate(f"localStorage.setItem('quarterdeck.queries.saved', {json.dumps(own)})")
+    admin.page.get_by_role("button", name=SAVED).click()
+    admin.page.get_by_role("button", name="Share with all users").click()
+    eventually(fleet.client.saved_queries.list, "the query to be shared")
+    expect(admin.page.get_by_text("Saved in this browser only")).to_have_count(0)
+    fleet.client.saved_queries.remove("of old")
 
 
 def test_a_command_becomes_a_schedule(admin: Visit, fleet: Fleet) -> None:

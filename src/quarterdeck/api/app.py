@@ -62,7 +62,7 @@ def create_app(server: Server, *, ui_folders: Sequence[Path] = ui.FOLDERS) -> Li
         middleware=[
             WholeNames(),
             Access(server.tokens, server.logins, server.audit),
-            Followers(live_streams=server.config.live_streams),
+            Followers(server.credentials, live_streams=server.config.live_streams),
         ],
         exception_handlers=problems.HANDLERS,
         on_shutdown=[mcp.close],
@@ -88,6 +88,7 @@ def _dependencies(server: Server) -> dict[str, object]:
         "server_nodes": server.nodes,
         "server_output": server.output,
         "server_queries": server.queries,
+        "server_saved_queries": server.saved_queries,
         "server_schedules": server.schedules,
         "server_services": server.services,
         "server_tables": server.tables,

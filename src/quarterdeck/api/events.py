@@ -1,6 +1,6 @@
 """Live streams over HTTP: server-sent events with comments that keep an idle stream open.
 
-The contents of the events are the business of each noun's routes.
+The contents of the events are the business of each noun's routes. `stream_ends` ends a stream with its credential.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Limits on open requests and live streams for each API token.
+"""Limits on open requests and live streams for each API token, and the end of the streams of one that has ended.
 
 Each holds a connection, and an open stream costs the server tasks and the nodes requests; a client in a loop must not
 use all of them. A request counts until its answer is complete or its client has disconnected. This module never
@@ -14,9 +14,12 @@ from litestar.middleware import ASGIMiddleware
 from litestar.response import ServerSentEvent
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from quarterdeck.api.access import login_of
 from quarterdeck.api.send_timeout import with_send_timeout
+from quarterdeck.api.stream_ends import until_ended
 from quarterdeck.model.errors import TooMany
 from quarterdeck.model.tokens import ApiToken
+from quarterdeck.server.credentials import Credentials
 
 #: requests other than streams that one token may have open
 REQUESTS = 256
@@ -27,8 +30,9 @@ class Followers(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, *, live_streams: int) -> None:
-        """Allow each token `live_streams` open streams."""
+    def __init__(self, credentials: Credentials, *, live_streams: int) -> None:
+        """Allow each token `live_streams` open streams, which end with what `credentials` watches."""
+        self._credentials = credentials
         self._live_streams = live_streams
         self.open = Counter[tuple[str, bool]]()  #: by token id, and whether they are streams
 
@@ -38,12 +42,13 @@ class Followers(ASGIMiddleware):
             await next_app(scope, receive, send)
             return
         token: ApiToken = scope["user"]
-        key = (token.id, _is_stream(scope))
+        key = (token.id, is_stream(scope["route_handler"]))
         self._check(token, key)
         self.open[key] += 1
         try:
             if key[1]:
-                await next_app(scope, receive, send)
+                with self._credentials.held(token, login_of(scope)) as ended:
+                    await until_ended(ended, next_app, scope, receive, send)
             else:
                 await with_send_timeout(next_app, scope, receive, send)
         finally:
@@ -59,7 +64,7 @@ class Followers(ASGIMiddleware):
             )
 
 
-def _is_stream(scope: Scope) -> bool:
-    """Return whether the route answers with server-sent events."""
-    answer = getattr(scope["route_handler"], "parsed_return_field", None)
+def is_stream(route: object) -> bool:
+    """Return whether a route's handler answers with server-sent events."""
+    answer = getattr(route, "parsed_return_field", None)
     return answer is not None and answer.is_subclass_of(ServerSentEvent)

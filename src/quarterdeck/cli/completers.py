@@ -79,6 +79,12 @@ def schedules(_: object) -> list[str]:
         return [schedule.name for schedule in client.schedules.list()]
 
 
+def saved_queries(_: object) -> Described:
+    """Return the names of saved queries, with their descriptions."""
+    with connect(timeout_s=TIMEOUT_S) as client:
+        return {query.name: _described(query.description) for query in client.saved_queries.list()}
+
+
 def logins(_: object) -> Described:
     """Return the ids of logins, with the names of their tokens."""
     with connect(timeout_s=TIMEOUT_S) as client:

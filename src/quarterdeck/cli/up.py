@@ -46,7 +46,7 @@ POLL_S = 0.1
 _HINTS = """
 
 Try next:
-  qd run uptime
+  qd run uname -sr
   qd logs                  (what programs printed)
   qd module deploy execs --wait
   qd query "SELECT time, pid, comm, filename FROM execs ORDER BY time DESC LIMIT 10"

@@ -23,11 +23,10 @@ app = App(
     ),
 )
 _VERBS = (
-    "up:up", "up:down", "up:status", "ui:ui", "serve:server", "serve:agent", "table:query", "table:tables",
-    "table:tail", "graphql:graphql", "logs:logs", "audit:audit", "doctor:doctor", "version:version",
-    "completion:completion",
+    "up:up", "up:down", "up:status", "ui:ui", "serve:server", "serve:agent", "table:tables", "table:tail",
+    "graphql:graphql", "logs:logs", "audit:audit", "doctor:doctor", "version:version", "completion:completion",
 )  # fmt: skip
-_NOUNS = ("run", "node", "job", "file", "service", "module", "token", "login")
+_NOUNS = ("run", "node", "job", "file", "service", "module", "query", "token", "login")
 for verb in _VERBS:
     app.command(f"quarterdeck.cli.{verb}")
 for noun in _NOUNS:

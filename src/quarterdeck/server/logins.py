@@ -19,7 +19,9 @@ from quarterdeck.model.errors import BadInput, NotFound, Unauthenticated
 from quarterdeck.model.logins import Login, SignIn, SignInCode
 from quarterdeck.model.tokens import ApiToken
 from quarterdeck.server.audit import Audit
+from quarterdeck.server.credentials import REVOKED
 from quarterdeck.server.last_uses import LastUses
+from quarterdeck.server.signals import Signals
 from quarterdeck.server.tokens import Tokens
 from quarterdeck.store.state import logins as rows
 from quarterdeck.store.state.audit import Entry
@@ -63,12 +65,14 @@ class Logins:
         *,
         tokens: Tokens,
         audit: Audit,
+        signals: Signals,
         clock: Callable[[], float] = time.time,
         kept: int = KEPT,
     ) -> None:
         self._database = database
         self._tokens = tokens
         self._audit = audit
+        self._signals = signals
         self._clock = clock
         self._kept = kept
         self.uses = LastUses(database, rows.set_seen, what="logins", clock=clock)
@@ -111,6 +115,7 @@ class Logins:
             await rows.add(transaction, info, secret_sha256=_hash(secret))
             await rows.remove_surplus(transaction, token.id, now=now, kept=self._kept)
             await self._audit.add(transaction, [entry])
+        self._signals.send(REVOKED, [token.id])  # the oldest login may have ended for this one
         return NewLogin(info, f"{PREFIX}{info.id}_{secret}")
 
     async def verify(self, cookie: str) -> Signed:
@@ -138,6 +143,7 @@ class Logins:
         async with self._database.write() as transaction:
             if not await rows.remove(transaction, login_id):
                 raise NotFound(f"There is no login {login_id}.", hint="It may have ended; list the logins again.")
+        self._signals.send(REVOKED, [login_id])
 
     async def _of_code(self, code_sha256: str) -> ApiToken:
         async with self._database.read() as transaction:

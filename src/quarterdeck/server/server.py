@@ -30,6 +30,7 @@ from quarterdeck.server.assembly.stores import Stores, open_stores
 from quarterdeck.server.assembly.telemetry import TelemetryParts
 from quarterdeck.server.audit import Audit
 from quarterdeck.server.builds import Builds
+from quarterdeck.server.credentials import Credentials
 from quarterdeck.server.damage import problems
 from quarterdeck.server.descriptors import Connections, raise_limit
 from quarterdeck.server.files.files import Files
@@ -44,6 +45,7 @@ from quarterdeck.server.nodes import Nodes
 from quarterdeck.server.placement.placements import Placements
 from quarterdeck.server.placement.reports import PlacementReports
 from quarterdeck.server.queries import Queries
+from quarterdeck.server.saved_queries import SavedQueries
 from quarterdeck.server.services import Services
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.server.sessions.sessions import Sessions
@@ -64,6 +66,7 @@ class Server:
     placement_reports: PlacementReports
     tokens: Tokens
     logins: Logins
+    credentials: Credentials
     modules: Modules
     commands: Commands
     files: Files
@@ -75,6 +78,7 @@ class Server:
     audit: Audit
     tables: Tables
     queries: Queries
+    saved_queries: SavedQueries
     tail: Tail
 
     def __init__(self, config: ServerConfig) -> None:
@@ -143,13 +147,14 @@ class Server:
             problems=problems(stores.damaged),
         )
         self.audit, self.nodes = fleet.audit, fleet.nodes
-        self.tokens, self.logins = fleet.tokens, fleet.logins
+        self.tokens, self.logins, self.credentials = fleet.tokens, fleet.logins, fleet.credentials
         self.placements, self.placement_reports = fleet.placements, fleet.placement_reports
         self.commands, self.schedules = jobs.commands, jobs.schedules
         self.services, self.modules = services.services, modules.modules
         self.files, self.transfers = files.files, files.transfers
         self.messages, self.output = messages.messages, messages.output
-        self.tables, self.tail, self.queries = telemetry.tables, telemetry.tail, telemetry.queries
+        self.tables, self.tail = telemetry.tables, telemetry.tail
+        self.queries, self.saved_queries = telemetry.queries, telemetry.saved_queries
 
     def _serve_link(
         self,

@@ -29,10 +29,12 @@ from quarterdeck.model.tokens import (
     NewJoinToken,
     Role,
 )
+from quarterdeck.server.credentials import REVOKED
 from quarterdeck.server.labels import check_patterns
 from quarterdeck.server.last_uses import LastUses
 from quarterdeck.server.names import check_gid, check_name, check_nid, check_selectable
 from quarterdeck.server.sessions.links import Links
+from quarterdeck.server.signals import Signals
 from quarterdeck.store.state import nodes as node_rows
 from quarterdeck.store.state import tokens as rows
 from quarterdeck.store.state.database import Database
@@ -64,12 +66,14 @@ class Tokens:
         ca_fingerprint: bytes,
         gid: int,
         links: Links,
+        signals: Signals,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._ca_fingerprint = ca_fingerprint
         self._gid = gid
         self._links = links
+        self._signals = signals
         self._clock = clock
         self.uses = LastUses(database, rows.set_used_api, what="API tokens", clock=clock)
         self._known: dict[str, rows.StoredApiToken] = {}
@@ -146,6 +150,7 @@ class Tokens:
         async with self._database.write() as transaction:
             removed = await rows.remove_api(transaction, token_id)
         self._known_at = float("-inf")
+        self._signals.send(REVOKED, [token_id])
         if not removed:
             raise NotFound(f"There is no API token {token_id}.", hint="See `qd token ls`.")
 

@@ -11,6 +11,7 @@ from quarterdeck.api.graphql.schema import schema
 from quarterdeck.api.graphql.types import camel
 from quarterdeck.client import AsyncClient
 from quarterdeck.model.jobs import CreateCommand
+from quarterdeck.model.saved_queries import QueryView, SaveQuery
 from quarterdeck.model.schedules import CreateSchedule
 from quarterdeck.model.services import ApplyServices, HealthCheck, Service
 from quarterdeck.model.tokens import CreateJoinToken
@@ -24,6 +25,7 @@ LISTS = {
     "agents": "/agents",
     "commands": "/commands",
     "instances": "/instances",
+    "savedQueries": "/saved-queries",
     "schedules": "/schedules",
     "services": "/services",
     "tables": "/tables",
@@ -94,6 +96,7 @@ async def filled(server: Server, client: AsyncClient) -> AsyncClient:
     await client.commands.create(CreateCommand(cmd="execute", args={"cmd": "x"}, expires_s="never"))
     await client.commands.kill("c-1")
     await client.schedules.create(CreateSchedule(name="s", command=CreateCommand(cmd="ping"), period_s=3 * 10**8))
+    await client.saved_queries.save("q", SaveQuery(sql="SELECT 1", description="ü", view=QueryView.CHART))
     await client.tokens.create(CreateJoinToken(labels={"role": "db"}, allow_labels=("x_*",)))
     await client.modules.deploy("counted")
     return client

@@ -18,7 +18,7 @@ from quarterdeck.model.queries import Query, QueryFormat
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.ingest.batches import from_agent
 from quarterdeck.server.ingest.ingest import INSERTS, Ingest
-from quarterdeck.server.queries import TIME_LIMITS_S, Queries
+from quarterdeck.server.queries import OF_VIEWERS, TIME_LIMITS_S, Queries
 from quarterdeck.server.signals import LocalSignals
 from quarterdeck.server.tables import BUILT_IN, Tables
 from quarterdeck.store.telemetry.clickhouse import TelemetryStore
@@ -187,10 +187,12 @@ async def test_a_query_whose_caller_leaves_is_stopped(queries: Queries, embedded
     assert (await ask(queries, Query(sql="SELECT 1"), VIEWER)).rows == [[1]]
 
 
-async def test_viewers_that_ask_for_ever_keep_nobody_else_from_asking(queries: Queries) -> None:
+async def test_viewers_that_ask_for_ever_keep_nobody_else_from_asking(
+    queries: Queries, embedded_store: TelemetryStore
+) -> None:
     viewers = [ApiToken(id=name, name=name, role=Role.VIEWER) for name in ("v1", "v2", "v3")]
     slow = [asyncio.create_task(ask(queries, Query(sql=endless(43), timeout_s=300), viewer)) for viewer in viewers * 5]
-    await asyncio.sleep(0.5)
+    await until(lambda: running(embedded_store, 43) == OF_VIEWERS)
     for token in (ADMIN, ApiToken(id="o", name="o", role=Role.OPERATOR)):
         assert (await ask(queries, Query(sql="SELECT 2 FROM execs"), token)).rows == []
     with pytest.raises(TimedOut, match="did not start in time"):

@@ -23,9 +23,11 @@ HANDLERS = {
 @pytest.mark.parametrize("name", sorted(HANDLERS))
 def test_a_handler_takes_only_what_does_its_work_of_the_type_that_it_names(name: str) -> None:
     services = {f"server_{name}": kind for name, kind in get_type_hints(Server).items()}
+    providers = HANDLERS[name].dependencies or {}
+    provided = {name: get_type_hints(each.dependency).get("return") for name, each in providers.items()}
     parameters: Any = HANDLERS[name].parsed_fn_signature.parameters
     taken = {each.name: each.annotation for each in parameters.values() if each.is_di_field}
-    assert taken == {name: services.get(name) for name in taken}
+    assert taken == {name: provided.get(name, services.get(name)) for name in taken}
     assert Server not in {each.annotation for each in parameters.values()}
 
 

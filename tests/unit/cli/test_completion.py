@@ -49,6 +49,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> None:
         commands=listed(SimpleNamespace(id="4711", cmd="ping")),
         logins=listed(SimpleNamespace(id="b10c", name="ann")),
         schedules=listed(SimpleNamespace(name="nightly")),
+        saved_queries=listed(SimpleNamespace(name="slow starts", description="by\nnode")),
         tokens=listed(JoinToken(id="j1", gid=1), JoinToken(id="j2", gid=1, used_at=1.0)),
         api_tokens=listed(ApiToken(id="a1", name="ci", role=Role.VIEWER)),
         tables=listed(SimpleNamespace(table=table)),
@@ -85,6 +86,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> None:
         ("login rm", ["b10c\tann"]),
         ("job schedule show", ["nightly"]),
         ("job schedule rm", ["nightly"]),
+        ("query run", ["slow starts\t" + r"by\nnode"]),
+        ("query rm", ["slow starts\t" + r"by\nnode"]),
         ("tail", [r"execs" + "\t" + r"started\nprograms\x1b"]),
     ],
 )

@@ -22,10 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarterdeck import cli
-from quarterdeck.cli import logs, node, output, processes, table
+from quarterdeck.cli import logs, node, output, processes, query, table
 from quarterdeck.cli.formats import Format, ListOptions, OutputOptions, StreamOptions
 from quarterdeck.cli.lines import NodeLines
 from quarterdeck.cli.progress import Progress
+from quarterdeck.cli.query import AnswerOptions, Output
 from quarterdeck.cli.terminal import ProgramOutput, plain, plain_json
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.messages import FoundMessages, Mark, Message, NodeMessage
@@ -100,7 +101,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect() -> Iterator[FakeClient]:
         yield FakeClient()
 
-    for verbs in (node, table, logs):
+    for verbs in (node, query, table, logs):
         monkeypatch.setattr(verbs, "connect", connect)
 
 
@@ -133,9 +134,9 @@ VERBS: dict[str, Callable[[], Any]] = {
     "ls -o name": lambda: node.ls(how=ListOptions(output=Format.NAME)),
     "show -o csv": lambda: node.show("a", how=OutputOptions(output=Format.CSV)),
     "show": lambda: node.show("a"),
-    "query": lambda: table.query("SELECT 1"),
-    "query -o csv": lambda: table.query("SELECT 1", output_format=table.Output.CSV),
-    "query -o json": lambda: table.query("SELECT 1", output_format=table.Output.JSON),
+    "query": lambda: query.ask("SELECT 1"),
+    "query -o csv": lambda: query.ask("SELECT 1", how=AnswerOptions(output=Output.CSV)),
+    "query -o json": lambda: query.ask("SELECT 1", how=AnswerOptions(output=Output.JSON)),
     "tail": lambda: table.tail("execs"),
     "tail --json": lambda: table.tail("execs", how=StreamOptions(json=True)),
     "logs": logs.logs,

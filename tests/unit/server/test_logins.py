@@ -11,6 +11,7 @@ from quarterdeck.model.errors import BadInput, NotFound, Unauthenticated
 from quarterdeck.model.logins import SignIn
 from quarterdeck.model.tokens import ApiToken, CreateApiToken, Role
 from quarterdeck.server.logins import CODE_S, LOGIN_S, Logins, NewLogin
+from quarterdeck.server.signals import LocalSignals
 from tests.services import Services
 
 
@@ -21,7 +22,9 @@ async def made_token(fleet: Services, name: str = "ann", *, expires_s: float | N
 
 def other_logins(fleet: Services, **limits: int) -> Logins:
     """The logins of another server of the same state."""
-    return Logins(fleet.database, tokens=fleet.tokens, audit=fleet.audit, clock=fleet.clock, **limits)
+    return Logins(
+        fleet.database, tokens=fleet.tokens, audit=fleet.audit, signals=LocalSignals(), clock=fleet.clock, **limits
+    )
 
 
 async def signed_in(fleet: Services, token: ApiToken) -> NewLogin:

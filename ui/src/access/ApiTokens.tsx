@@ -1,15 +1,12 @@
 /** API tokens: the list, and the form that makes one. */
 import { useQuery } from '@tanstack/react-query';
-import { Button, Flex, Form, Input, InputNumber, Modal, Segmented, type TableColumnsType, Tag } from 'antd';
+import { Form, Input, InputNumber, Segmented, type TableColumnsType, Tag } from 'antd';
 import { useState } from 'react';
-import { useAction } from '../kit/actions';
 import { api, type Shapes, take } from '../kit/api';
 import { Ago } from '../kit/bits';
 import type { Role } from '../kit/login';
-import { Loaded, Nothing } from '../kit/Page';
-import { Rows } from '../kit/Rows';
 import { Revoke } from './Revoke';
-import { Secret } from './Secret';
+import { type Ends, NewToken, Tokens } from './Tokens';
 
 type Token = Shapes['ApiToken'];
 
@@ -39,67 +36,39 @@ export function ApiTokens() {
     queryKey: ['tokens', 'api'],
     queryFn: ({ signal }) => take(api.GET('/api/v1/tokens/api', { signal })),
   });
-  const [making, setMaking] = useState(false);
-  const [secret, setSecret] = useState('');
   return (
-    <Flex vertical gap={12}>
-      <div>
-        <Button type="primary" onClick={() => setMaking(true)}>
-          New API token
-        </Button>
-      </div>
-      <Loaded query={query}>
-        {(tokens) => (
-          <Rows
-            rowKey="id"
-            columns={COLUMNS}
-            dataSource={tokens}
-            empty={<Nothing why="There is no API token.">Make one for a person or a program.</Nothing>}
-          />
-        )}
-      </Loaded>
-      {making && <NewToken close={() => setMaking(false)} made={setSecret} />}
-      {secret && <Secret title="The new API token" token={secret} close={() => setSecret('')} />}
-    </Flex>
+    <Tokens<Token>
+      noun="API token"
+      query={query}
+      columns={COLUMNS}
+      advice="Make one for a person or a program."
+      form={(ends) => <NewApiToken {...ends} />}
+      secretTitle="The new API token"
+    />
   );
 }
 
-function NewToken({ close, made }: { close: () => void; made: (secret: string) => void }) {
+function NewApiToken(ends: Ends) {
   const [name, setName] = useState('');
   const [role, setRole] = useState<Role>('viewer');
   const [days, setDays] = useState<number | null>(null);
-  const [act, busy] = useAction();
-  const save = async () => {
-    const body = { name: name.trim(), role, ...(days ? { expires_s: days * DAY_S } : {}) };
-    const found = await act(() => take(api.POST('/api/v1/tokens/api', { body })));
-    if (!found) return;
-    close();
-    made(found.token);
-  };
+  const body = { name: name.trim(), role, ...(days ? { expires_s: days * DAY_S } : {}) };
   return (
-    <Modal
-      open
+    <NewToken
+      {...ends}
       title="New API token"
-      okText="Create"
-      confirmLoading={busy}
-      okButtonProps={{ disabled: !name.trim() }}
-      onCancel={close}
-      onOk={() => void save()}
+      ready={!!body.name}
+      request={() => take(api.POST('/api/v1/tokens/api', { body }))}
     >
-      <Form layout="vertical">
-        <Form.Item label="Name" htmlFor="token-name" extra="The audit log names it.">
-          <Input id="token-name" autoFocus value={name} onChange={(event) => setName(event.target.value)} />
-        </Form.Item>
-        <Form.Item
-          label="Role"
-          extra="A viewer reads, an operator also changes, an admin also manages tokens and nodes."
-        >
-          <Segmented<Role> value={role} onChange={setRole} options={['viewer', 'operator', 'admin']} />
-        </Form.Item>
-        <Form.Item label="Ends after days" htmlFor="token-days">
-          <InputNumber id="token-days" min={1} placeholder="never" value={days} onChange={setDays} />
-        </Form.Item>
-      </Form>
-    </Modal>
+      <Form.Item label="Name" htmlFor="token-name" extra="The audit log names it.">
+        <Input id="token-name" autoFocus value={name} onChange={(event) => setName(event.target.value)} />
+      </Form.Item>
+      <Form.Item label="Role" extra="A viewer reads, an operator also changes, an admin also manages tokens and nodes.">
+        <Segmented<Role> value={role} onChange={setRole} options={['viewer', 'operator', 'admin']} />
+      </Form.Item>
+      <Form.Item label="Ends after days" htmlFor="token-days">
+        <InputNumber id="token-days" min={1} placeholder="never" value={days} onChange={setDays} />
+      </Form.Item>
+    </NewToken>
   );
 }

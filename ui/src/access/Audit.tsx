@@ -1,11 +1,11 @@
 /** The audit log: the changes that were asked for through the API. */
 import { useQuery } from '@tanstack/react-query';
-import { Flex, Input, Segmented, type TableColumnsType, Tag } from 'antd';
+import { type TableColumnsType, Tag } from 'antd';
 import { api, type Shapes, take } from '../kit/api';
 import { Ago } from '../kit/bits';
-import { Loaded, Nothing } from '../kit/Page';
+import { List } from '../kit/ListPage';
+import { Nothing } from '../kit/Page';
 import { RangeChoice } from '../kit/RangeChoice';
-import { Rows } from '../kit/Rows';
 import { RANGES, rangeOf } from '../kit/ranges';
 import { useAddress } from '../kit/search';
 
@@ -26,7 +26,7 @@ const COLUMNS: TableColumnsType<Entry> = [
 ];
 
 export function Audit() {
-  const [view, change] = useAddress<'q' | 'state' | 'range'>();
+  const [view, change] = useAddress<'range'>();
   const range = rangeOf(view.range ?? '1d');
   const query = useQuery({
     queryKey: ['audit', range],
@@ -39,44 +39,27 @@ export function Audit() {
       ),
     refetchInterval: 10_000,
   });
-  const wanted = (view.q ?? '').toLowerCase();
-  const matches = (entry: Entry) =>
-    (view.state !== 'failed' || entry.result !== 'ok') &&
-    `${entry.actor} ${entry.action} ${entry.target} ${entry.detail ?? ''}`.toLowerCase().includes(wanted);
   return (
-    <Flex vertical gap={12}>
-      <Flex gap={8} wrap>
-        <Input
-          allowClear
-          style={{ width: 260 }}
-          placeholder="Who, what, of what"
-          aria-label="Text to find"
-          value={view.q ?? ''}
-          onChange={(event) => change({ q: event.target.value })}
-        />
-        <Segmented
-          value={view.state ?? ''}
-          onChange={(state) => change({ state })}
-          options={[
-            { value: '', label: 'All' },
-            { value: 'failed', label: 'Refused or failed' },
-          ]}
-        />
-        <RangeChoice value={range} onChange={(chosen) => change({ range: chosen })} />
-      </Flex>
-      <Loaded query={query}>
-        {(entries) => (
-          <Rows
-            rowKey="id"
-            columns={COLUMNS}
-            width={1100}
-            dataSource={entries.filter(matches)}
-            empty={
-              <Nothing why="Nothing was changed, or nothing matches.">Look further back, or remove the filter.</Nothing>
-            }
-          />
-        )}
-      </Loaded>
-    </Flex>
+    <List<Entry>
+      noun="entry"
+      query={query}
+      find={{
+        text: ({ actor, action, target, detail = '' }) => `${actor} ${action} ${target} ${detail}`,
+        hint: 'Who, what, of what',
+      }}
+      choices={[
+        {
+          value: 'failed',
+          label: 'Refused or failed',
+          matches: ({ result }) => result !== 'ok',
+          none: 'No change was refused or failed in this time.',
+        },
+      ]}
+      more={{ keys: [], inputs: <RangeChoice value={range} onChange={(chosen) => change({ range: chosen })} /> }}
+      rowKey="id"
+      columns={COLUMNS}
+      width={1100}
+      empty={<Nothing why="Nothing was changed in this time.">Look further back.</Nothing>}
+    />
   );
 }

@@ -1,17 +1,14 @@
 /** Join tokens: the list, and the form whose answer is the command for the new host. */
 import { useQuery } from '@tanstack/react-query';
-import { Button, Flex, Form, Input, Modal, type TableColumnsType } from 'antd';
+import { Form, Input, type TableColumnsType } from 'antd';
 import { useState } from 'react';
-import { useAction } from '../kit/actions';
 import { api, type Shapes, take } from '../kit/api';
 import { Ago, Labels } from '../kit/bits';
-import { Loaded, Nothing } from '../kit/Page';
 import { serverQuery } from '../kit/queries';
-import { Rows } from '../kit/Rows';
 import { parseSelector } from '../kit/selector';
 import { joinLine } from './join';
 import { Revoke } from './Revoke';
-import { Secret } from './Secret';
+import { type Ends, NewToken, Tokens } from './Tokens';
 
 type Token = Shapes['JoinToken'];
 
@@ -43,66 +40,37 @@ export function JoinTokens() {
     queryFn: ({ signal }) => take(api.GET('/api/v1/tokens/join', { signal })),
   });
   const server = useQuery(serverQuery).data;
-  const [making, setMaking] = useState(false);
-  const [secret, setSecret] = useState('');
   return (
-    <Flex vertical gap={12}>
-      <div>
-        <Button type="primary" onClick={() => setMaking(true)}>
-          New join token
-        </Button>
-      </div>
-      <Loaded query={query}>
-        {(tokens) => (
-          <Rows
-            rowKey="id"
-            columns={COLUMNS}
-            dataSource={tokens}
-            empty={<Nothing why="There is no join token.">Make one for each host that is to join.</Nothing>}
-          />
-        )}
-      </Loaded>
-      {making && <NewToken close={() => setMaking(false)} made={setSecret} />}
-      {secret && (
-        <Secret
-          title="Join a host"
-          token={secret}
-          line={joinLine(secret, server?.link ?? '', location.hostname)}
-          close={() => setSecret('')}
-        />
-      )}
-    </Flex>
+    <Tokens<Token>
+      noun="join token"
+      query={query}
+      columns={COLUMNS}
+      advice="Make one for each host that is to join."
+      form={(ends) => <NewJoinToken {...ends} />}
+      secretTitle="Join a host"
+      lineOf={(secret) => joinLine(secret, server?.link ?? '', location.hostname)}
+    />
   );
 }
 
-function NewToken({ close, made }: { close: () => void; made: (secret: string) => void }) {
+function NewJoinToken(ends: Ends) {
   const [labels, setLabels] = useState('');
-  const [act, busy] = useAction();
-  const save = async () => {
-    const found = await act(() =>
-      take(api.POST('/api/v1/tokens/join', { body: { labels: parseSelector(labels).labels ?? {} } })),
-    );
-    if (!found) return;
-    close();
-    made(found.token);
-  };
+  const request = () => take(api.POST('/api/v1/tokens/join', { body: { labels: parseSelector(labels).labels ?? {} } }));
   return (
-    <Modal open title="New join token" okText="Create" confirmLoading={busy} onCancel={close} onOk={() => void save()}>
-      <Form layout="vertical">
-        <Form.Item
-          label="Labels of the node"
-          htmlFor="join-labels"
-          extra="As in role=web zone=b. The token works once, for an hour."
-        >
-          <Input
-            id="join-labels"
-            className="mono"
-            autoFocus
-            value={labels}
-            onChange={(event) => setLabels(event.target.value)}
-          />
-        </Form.Item>
-      </Form>
-    </Modal>
+    <NewToken {...ends} title="New join token" request={request}>
+      <Form.Item
+        label="Labels of the node"
+        htmlFor="join-labels"
+        extra="As in role=web zone=b. The token works once, for an hour."
+      >
+        <Input
+          id="join-labels"
+          className="mono"
+          autoFocus
+          value={labels}
+          onChange={(event) => setLabels(event.target.value)}
+        />
+      </Form.Item>
+    </NewToken>
   );
 }

@@ -3,8 +3,8 @@ import { useQuery } from '@tanstack/react-query';
 import type { TableColumnsType } from 'antd';
 import { api, type Shapes, take } from '../kit/api';
 import { Ago } from '../kit/bits';
-import { Loaded, Nothing } from '../kit/Page';
-import { Rows } from '../kit/Rows';
+import { List } from '../kit/ListPage';
+import { Nothing } from '../kit/Page';
 import { Revoke } from './Revoke';
 
 type Login = Shapes['Login'];
@@ -37,16 +37,13 @@ export function LoginList() {
     refetchInterval: 10_000,
   });
   return (
-    <Loaded query={query}>
-      {(logins) => (
-        <Rows
-          rowKey="id"
-          columns={COLUMNS}
-          width={1050}
-          dataSource={logins}
-          empty={<Nothing why="No browser is signed in." />}
-        />
-      )}
-    </Loaded>
+    <List<Login>
+      noun="login"
+      query={query}
+      rowKey="id"
+      columns={COLUMNS}
+      width={1050}
+      empty={<Nothing why="No browser is signed in." />}
+    />
   );
 }

@@ -2,17 +2,18 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Button, Card, Flex, Input, Skeleton, Typography } from 'antd';
 import { type ReactNode, useState } from 'react';
-import { meQuery, signIn } from '../kit/login';
+import { meQuery, refusalQuery, signIn } from '../kit/login';
 import { Failure } from '../kit/Page';
 
-export function Gate({ refused, children }: { refused: Error | undefined; children: ReactNode }) {
+export function Gate({ refusal, children }: { refusal: Error | undefined; children: ReactNode }) {
   const me = useQuery(meQuery);
+  const later = useQuery(refusalQuery).data;
   if (me.data) return children;
   return (
     <Flex align="center" justify="center" style={{ minHeight: '100%', padding: 16 }}>
       <main style={{ width: 420, maxWidth: '100%' }}>
         {me.data === null ? (
-          <SignIn refused={refused} />
+          <SignIn refusal={later ?? refusal} />
         ) : me.error ? (
           <Failure error={me.error} retry={() => void me.refetch()} />
         ) : (
@@ -23,16 +24,17 @@ export function Gate({ refused, children }: { refused: Error | undefined; childr
   );
 }
 
-function SignIn({ refused }: { refused: Error | undefined }) {
+function SignIn({ refusal }: { refusal: Error | undefined }) {
   const queries = useQueryClient();
   const [token, setToken] = useState('');
-  const [error, setError] = useState<unknown>(refused);
+  const [error, setError] = useState<unknown>(refusal);
   const [busy, setBusy] = useState(false);
   const submit = async () => {
     setBusy(true);
     try {
       await signIn({ token: token.trim() });
       setError(undefined);
+      queries.setQueryData(refusalQuery.queryKey, null);
       await queries.invalidateQueries();
     } catch (raised) {
       setError(raised);

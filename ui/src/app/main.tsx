@@ -5,7 +5,7 @@ import { App as AntApp, ConfigProvider, theme } from 'antd';
 import { StrictMode, useEffect } from 'react';
 import { createRoot } from 'react-dom/client';
 import { ApiError } from '../kit/api';
-import { codeOf, meQuery, signIn } from '../kit/login';
+import { codeOf, refused, signIn } from '../kit/login';
 import { Gate } from './Gate';
 import { router } from './router';
 import './page.css';
@@ -13,9 +13,7 @@ import { useDark } from './theme';
 
 const queries = new QueryClient({
   queryCache: new QueryCache({
-    onError: (error) => {
-      if (error instanceof ApiError && error.status === 401) queries.setQueryData(meQuery.queryKey, null);
-    },
+    onError: (error) => refused(queries, error),
   }),
   defaultOptions: {
     queries: {
@@ -62,7 +60,7 @@ const DARK = {
   },
 };
 
-function Root({ refused }: { refused: Error | undefined }) {
+function Root({ refusal }: { refusal: Error | undefined }) {
   const dark = useDark();
   useEffect(() => {
     document.documentElement.dataset.theme = dark ? 'dark' : 'light';
@@ -71,7 +69,7 @@ function Root({ refused }: { refused: Error | undefined }) {
     <ConfigProvider theme={dark ? DARK : LIGHT}>
       <AntApp>
         <QueryClientProvider client={queries}>
-          <Gate refused={refused}>
+          <Gate refusal={refusal}>
             <RouterProvider router={router} />
           </Gate>
         </QueryClientProvider>
@@ -95,9 +93,9 @@ async function takeCode(): Promise<Error | undefined> {
 
 const place = document.getElementById('root');
 if (!place) throw new Error('index.html has no #root');
-const refused = await takeCode();
+const refusal = await takeCode();
 createRoot(place).render(
   <StrictMode>
-    <Root refused={refused} />
+    <Root refusal={refusal} />
   </StrictMode>,
 );

@@ -104,7 +104,7 @@ const routes = [
   createRoute({
     getParentRoute,
     path: '/query',
-    validateSearch: texts('sql', 'as'),
+    validateSearch: texts('sql', 'as', 'saved'),
     component: lazyRouteComponent(() => import('../query/Query'), 'Query'),
   }),
   createRoute({

@@ -2,19 +2,19 @@
 import { PlayCircleOutlined } from '@ant-design/icons';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { Button, Flex, Input, Select, type TableColumnsType, Typography } from 'antd';
+import { Button, Select, type TableColumnsType, Typography } from 'antd';
 import { api, take } from '../kit/api';
 import { Ago, State } from '../kit/bits';
 import { duration } from '../kit/format';
-import { Loaded, Nothing, Page } from '../kit/Page';
+import { ListPage } from '../kit/ListPage';
+import { Nothing } from '../kit/Page';
 import { commandsQuery } from '../kit/queries';
 import { RangeChoice } from '../kit/RangeChoice';
-import { Rows } from '../kit/Rows';
 import { RANGES, rangeOf } from '../kit/ranges';
 import { SelectorInput } from '../kit/SelectorInput';
 import { useAddress } from '../kit/search';
 import { selectorQuery } from '../kit/selector';
-import { FAILED_STATES, filterJobs, type JobRow, jobRows, OPEN_STATES } from './command';
+import { JOB_CHOICES, type JobRow, jobRows } from './command';
 
 const MOST = 2000;
 
@@ -56,9 +56,9 @@ export function jobColumns({ node = true } = {}): TableColumnsType<JobRow> {
 }
 
 export function Jobs() {
-  const [view, change] = useAddress<'state' | 'q' | 'who' | 'nodes' | 'range'>();
+  const [view, change] = useAddress<'who' | 'nodes' | 'range'>();
   const range = rangeOf(view.range ?? '1d');
-  const commands = useQuery(commandsQuery);
+  const commands = useQuery(commandsQuery).data ?? [];
   const jobs = useQuery({
     queryKey: ['jobs', view.nodes ?? '', range],
     queryFn: ({ signal }) => {
@@ -70,14 +70,17 @@ export function Jobs() {
         }),
       );
     },
+    select: (found) => jobRows(found, commands),
     refetchInterval: 3000,
     placeholderData: (previous) => previous,
   });
   const navigate = useNavigate();
-  const people = [...new Set(commands.data?.map((command) => command.actor ?? ''))].filter(Boolean);
+  const people = [...new Set(commands.map((command) => command.actor ?? ''))].filter(Boolean);
+  const by = jobs.data?.filter((job) => !view.who || job.actor === view.who);
   return (
-    <Page
+    <ListPage<JobRow>
       title="Jobs"
+      noun="job"
       actions={
         <Link to="/run">
           <Button type="primary" icon={<PlayCircleOutlined />}>
@@ -85,72 +88,46 @@ export function Jobs() {
           </Button>
         </Link>
       }
-    >
-      <Flex gap={8} wrap align="center">
-        <Select
-          aria-label="State"
-          style={{ width: 150 }}
-          value={view.state ?? ''}
-          onChange={(state) => change({ state })}
-          options={[
-            { value: '', label: 'Every state' },
-            { value: 'failed', label: 'Failed' },
-            { value: 'open', label: 'Not over' },
-            ...['OK', ...OPEN_STATES, ...FAILED_STATES].map((value) => ({ value })),
-          ]}
-        />
-        <Input
-          allowClear
-          style={{ width: 240 }}
-          placeholder="Command, reason, id"
-          aria-label="Text to find"
-          value={view.q ?? ''}
-          onChange={(event) => change({ q: event.target.value })}
-        />
-        <div style={{ width: 260 }}>
-          <SelectorInput value={view.nodes ?? ''} onChange={(nodes) => change({ nodes })} />
-        </div>
-        <Select
-          allowClear
-          aria-label="By"
-          placeholder="By anybody"
-          style={{ width: 150 }}
-          value={view.who}
-          onChange={(who) => change({ who: who ?? '' })}
-          options={people.map((value) => ({ value }))}
-        />
-        <RangeChoice value={range} onChange={(chosen) => change({ range: chosen })} />
-      </Flex>
-      <Loaded query={jobs}>
-        {(data) => {
-          const rows = filterJobs(jobRows(data, commands.data ?? []), view);
-          return (
-            <>
-              {data.length === MOST && (
-                <Typography.Text type="warning">Only the newest {MOST} are read.</Typography.Text>
-              )}
-              <Rows<JobRow>
-                rowKey={(job) => `${job.id} ${job.gid}/${job.nid}`}
-                columns={jobColumns()}
-                width={1150}
-                dataSource={rows}
-                open={(job) =>
-                  void navigate({ to: '/jobs/$command', params: { command: job.id }, search: { node: job.node_name } })
-                }
-                empty={
-                  data.length ? (
-                    <Nothing why="No job matches the filter.">Remove a part of it.</Nothing>
-                  ) : (
-                    <Nothing why="No command was run in this time.">
-                      <Link to="/run">Run one</Link>, or look further back.
-                    </Nothing>
-                  )
-                }
-              />
-            </>
-          );
-        }}
-      </Loaded>
-    </Page>
+      query={{ data: by, error: jobs.error, refetch: jobs.refetch }}
+      find={{
+        text: (job) => `${job.line} ${job.id} ${job.node_name} ${job.reason ?? ''}`,
+        hint: 'Command, reason, id',
+      }}
+      choices={JOB_CHOICES}
+      more={{
+        keys: ['nodes', 'who'],
+        inputs: (
+          <>
+            <div style={{ width: 260 }}>
+              <SelectorInput value={view.nodes ?? ''} onChange={(nodes) => change({ nodes })} />
+            </div>
+            <Select
+              allowClear
+              aria-label="By"
+              placeholder="By anybody"
+              style={{ width: 150 }}
+              value={view.who}
+              onChange={(who) => change({ who: who ?? '' })}
+              options={people.map((value) => ({ value }))}
+            />
+            <RangeChoice value={range} onChange={(chosen) => change({ range: chosen })} />
+          </>
+        ),
+      }}
+      note={
+        jobs.data?.length === MOST && <Typography.Text type="warning">Only the newest {MOST} are read.</Typography.Text>
+      }
+      rowKey={(job) => `${job.id} ${job.gid}/${job.nid}`}
+      columns={jobColumns()}
+      width={1150}
+      open={(job) =>
+        void navigate({ to: '/jobs/$command', params: { command: job.id }, search: { node: job.node_name } })
+      }
+      empty={
+        <Nothing why="No command was run in this time.">
+          <Link to="/run">Run one</Link>, or look further back.
+        </Nothing>
+      }
+    />
   );
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { filterJobs, type JobRow, lineOf, quoted, words } from './command';
+import { JOB_CHOICES, type JobRow, lineOf, quoted, words } from './command';
 
 describe('words', () => {
   it('splits as a shell does', () =>
@@ -24,15 +24,11 @@ describe('lineOf', () => {
     expect(lineOf({ cmd: 'kill', args: { id: 'x' } })).toBe('kill id=x'));
 });
 
-describe('filterJobs', () => {
-  const row = (state: string, line: string, actor = 'admin') =>
-    ({ id: line, state, line, actor, node_name: 'n', cmd: 'execute' }) as JobRow;
-  const rows = [row('OK', 'uptime'), row('ERROR', 'false'), row('KILLED', 'sleep 9', 'ann'), row('RUNNING', 'sleep 5')];
-  const lines = (filter: Parameters<typeof filterJobs>[1]) => filterJobs(rows, filter).map((each) => each.line);
-  it('knows what failed', () => expect(lines({ state: 'failed' })).toEqual(['false', 'sleep 9']));
-  it('knows what is not over', () => expect(lines({ state: 'open' })).toEqual(['sleep 5']));
-  it('finds text and people', () => {
-    expect(lines({ q: 'SLEEP' })).toEqual(['sleep 9', 'sleep 5']);
-    expect(lines({ who: 'ann' })).toEqual(['sleep 9']);
-  });
+describe('JOB_CHOICES', () => {
+  const rows = ['OK', 'ERROR', 'KILLED', 'RUNNING'].map((state) => ({ state }) as JobRow);
+  const left = (wanted: string) =>
+    rows.filter((row) => JOB_CHOICES.find(({ value }) => value === wanted)?.matches(row)).map(({ state }) => state);
+  it('knows what failed', () => expect(left('failed')).toEqual(['ERROR', 'KILLED']));
+  it('knows what is not over', () => expect(left('open')).toEqual(['RUNNING']));
+  it('has each state', () => expect(left('KILLED')).toEqual(['KILLED']));
 });

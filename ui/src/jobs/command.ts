@@ -1,5 +1,6 @@
 /** A command as one line that people recognise, and the states of its jobs. */
 import type { Shapes } from '../kit/api';
+import type { Choice } from '../kit/filter';
 
 export const FAILED_STATES = ['ERROR', 'TIMEOUT', 'KILLED', 'UNKNOWN_CMD', 'REFUSED', 'EXPIRED', 'LOST'] as const;
 export const OPEN_STATES = ['QUEUED', 'ACCEPTED', 'RUNNING'] as const;
@@ -57,12 +58,6 @@ export function words(line: string): string[] {
   return word === undefined ? found : [...found, word];
 }
 
-export interface JobFilter {
-  state?: string;
-  q?: string;
-  who?: string;
-}
-
 export type JobRow = Shapes['Job'] & { line: string; actor: string };
 
 /** Return the jobs with their command's line and who asked for it. */
@@ -74,15 +69,12 @@ export function jobRows(jobs: Shapes['Job'][], commands: Shapes['Command'][]): J
   });
 }
 
-export function filterJobs(rows: JobRow[], { state = '', q = '', who = '' }: JobFilter): JobRow[] {
-  const wanted = q.toLowerCase();
-  return rows.filter(
-    (row) =>
-      (!state ||
-        row.state === state ||
-        (state === 'failed' && isFailed(row.state)) ||
-        (state === 'open' && isOpen(row.state))) &&
-      (!who || row.actor === who) &&
-      (!wanted || `${row.line} ${row.id} ${row.node_name} ${row.reason ?? ''}`.toLowerCase().includes(wanted)),
-  );
-}
+/** The choices of a list of jobs, those of several states first. */
+export const JOB_CHOICES: Choice<JobRow>[] = [
+  { value: 'failed', label: 'Failed', matches: ({ state }) => isFailed(state), none: 'No job has failed.' },
+  { value: 'open', label: 'Not over', matches: ({ state }) => isOpen(state), none: 'Every job is over.' },
+  ...['OK', ...OPEN_STATES, ...FAILED_STATES].map((value) => ({
+    value,
+    matches: ({ state }: JobRow) => state === value,
+  })),
+];

@@ -4,7 +4,7 @@ import type { ReactNode } from 'react';
 import { useEffect } from 'react';
 import { ApiError } from './api';
 
-interface PageProps {
+export interface PageProps {
   title: string;
   /** Beside the title, such as a state or a number. */
   aside?: ReactNode;
@@ -73,8 +73,14 @@ export function Nothing({ why, children }: { why: string; children?: ReactNode }
   );
 }
 
+export interface LoadedQuery<T> {
+  data: T | undefined;
+  error: Error | null;
+  refetch: () => unknown;
+}
+
 interface LoadedProps<T> {
-  query: { data: T | undefined; error: Error | null; refetch: () => unknown };
+  query: LoadedQuery<T>;
   children: (data: T) => ReactNode;
 }
 

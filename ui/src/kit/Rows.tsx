@@ -6,7 +6,7 @@ import { useLayoutEffect, useRef, useState } from 'react';
 const FEW = 100;
 const LEAST_PX = 240;
 
-interface RowsProps<T> extends Omit<TableProps<T>, 'scroll' | 'pagination' | 'virtual'> {
+export interface RowsProps<T> extends Omit<TableProps<T>, 'scroll' | 'pagination' | 'virtual'> {
   /** The width in px below which the table scrolls sideways. */
   width?: number;
   /** Called when a row is clicked or Enter is pressed on it. */

@@ -55,6 +55,12 @@ export async function problemOf(response: Response): Promise<ApiError> {
   }
 }
 
+/** Return the error of a problem document that ended a stream. */
+export function streamProblem(text: string): ApiError {
+  const problem = JSON.parse(text);
+  return new ApiError(problem.status, problem);
+}
+
 /** Return the data of an answer; throw an `ApiError` for a problem document. */
 export async function take<T>(answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
   let given: { data?: T; error?: unknown; response: Response };

@@ -1,6 +1,9 @@
 /** A stream of the API in a component: its events are handed over in batches while the component is shown. */
+
+import { useQueryClient } from '@tanstack/react-query';
 import type { EventSourceMessage } from 'eventsource-parser';
 import { useEffect, useRef, useState } from 'react';
+import { refused } from './login';
 import { follow, type StreamState } from './stream';
 
 /** Events are handed over together after so long: a fast stream draws the page at most 20 times a second. */
@@ -17,6 +20,7 @@ export interface Live {
  */
 export function useLive(url: string, onEvents: (events: EventSourceMessage[]) => void, resumeBy = ''): Live {
   const [live, setLive] = useState<Live>({ state: 'connecting', error: undefined });
+  const queries = useQueryClient();
   const take = useRef(onEvents);
   take.current = onEvents;
   useEffect(() => {
@@ -44,6 +48,7 @@ export function useLive(url: string, onEvents: (events: EventSourceMessage[]) =>
         },
         onState: (state, error) => {
           over = state === 'ended';
+          refused(queries, error);
           setLive({ state, error });
         },
         signal: control.signal,
@@ -63,7 +68,7 @@ export function useLive(url: string, onEvents: (events: EventSourceMessage[]) =>
       control?.abort();
       window.clearTimeout(timer);
     };
-  }, [url, resumeBy]);
+  }, [url, resumeBy, queries]);
   return live;
 }
 

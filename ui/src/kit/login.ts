@@ -1,5 +1,5 @@
 /** Who is signed in. The cookie is the browser's; the page never sees a secret after the sign-in. */
-import { queryOptions, useQuery } from '@tanstack/react-query';
+import { type QueryClient, queryOptions, skipToken, useQuery } from '@tanstack/react-query';
 import { ApiError, api, type Shapes, take } from './api';
 
 export type Role = Shapes['Identity']['role'];
@@ -19,6 +19,16 @@ export const meQuery = queryOptions({
   },
   staleTime: Number.POSITIVE_INFINITY,
 });
+
+/** Why the server refuses this browser, which was signed in before. */
+export const refusalQuery = queryOptions<Error | null>({ queryKey: ['refusal'], queryFn: skipToken });
+
+/** Note an error of the server: one that says that nobody is signed in leads to the sign-in, with the reason. */
+export function refused(queries: QueryClient, error: unknown): void {
+  if (!(error instanceof ApiError) || error.status !== 401) return;
+  if (queries.getQueryData(meQuery.queryKey)) queries.setQueryData(refusalQuery.queryKey, error); // the first reason
+  queries.setQueryData(meQuery.queryKey, null);
+}
 
 export async function signIn(secret: { code: string } | { token: string }): Promise<void> {
   await take(api.POST('/api/v1/sign-in', { body: secret }));

@@ -46,6 +46,10 @@ export const commandsQuery = queryOptions({
   queryFn: ({ signal }) => take(api.GET('/api/v1/commands', { signal, params: { query: { limit: 500 } } })),
   refetchInterval: paced,
 });
+export const savedQueriesQuery = queryOptions({
+  queryKey: ['saved-queries'],
+  queryFn: ({ signal }) => take(api.GET('/api/v1/saved-queries', { signal })),
+});
 export const serverQuery = queryOptions({
   queryKey: ['server'],
   queryFn: ({ signal }) => take(api.GET('/api/v1/server', { signal })),

@@ -6,6 +6,7 @@ const stream = (text: string) => new Response(text, { headers: { 'content-type':
 function followed(answers: (Response | Error)[], from = '') {
   const events: string[] = [];
   const states: StreamState[] = [];
+  const errors: string[] = [];
   const asked: { url: string; last: string | null }[] = [];
   vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
     asked.push({ url, last: new Headers(init.headers).get('Last-Event-ID') });
@@ -17,12 +18,15 @@ function followed(answers: (Response | Error)[], from = '') {
   const done = follow({
     url: (last) => `/tail?cursor=${last}`,
     onEvent: (event) => events.push(event.data),
-    onState: (state) => states.push(state),
+    onState: (state, error) => {
+      states.push(state);
+      if (state === 'ended' && error) errors.push(error.message);
+    },
     signal: new AbortController().signal,
     from,
     wait: async () => undefined,
   });
-  return { events, states, asked, done };
+  return { events, states, errors, asked, done };
 }
 
 afterEach(() => vi.unstubAllGlobals());
@@ -49,6 +53,16 @@ describe('follow', () => {
     const told = followed([new TypeError('fetch failed'), stream('event: end\ndata: {}\n\n')]);
     await told.done;
     expect(told.states).toEqual(['connecting', 'lost', 'connecting', 'live', 'ended']);
+  });
+
+  it('ends with the problem that ends the stream', async () => {
+    const problem = '{"status": 401, "code": "unauthenticated", "detail": "The API token was revoked."}';
+    const told = followed([stream(`id: 7\ndata: a\n\nevent: problem\ndata: ${problem}\n\n`)]);
+    await told.done;
+    expect(told.events).toEqual(['a']);
+    expect(told.states).toEqual(['connecting', 'live', 'ended']);
+    expect(told.errors).toEqual(['The API token was revoked.']);
+    expect(told.asked).toHaveLength(1);
   });
 
   it('ends with a problem that waiting cannot mend', async () => {

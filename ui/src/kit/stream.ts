@@ -1,6 +1,6 @@
 /** Server-sent events of the API: read with fetch, resumed after the last event, and asked again with a backoff. */
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
-import { ApiError, fetchFailed, problemOf } from './api';
+import { ApiError, fetchFailed, problemOf, streamProblem } from './api';
 
 export type StreamState = 'connecting' | 'live' | 'lost' | 'ended';
 
@@ -24,12 +24,16 @@ export function backoffMs(attempt: number, random = Math.random()): number {
   return random * Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt);
 }
 
-/** Follow a stream until its event `end`, an error that waiting cannot mend, or the signal. */
+/**
+ * Follow a stream until its event `end`, an error that waiting cannot mend, or the signal. The server ends a stream with the
+ * event `problem` when the login or the token has ended.
+ */
 export async function follow({ url, onEvent, onState, signal, from = '', wait = sleep }: Following): Promise<void> {
   let lastId = from;
   let attempt = 0;
   while (!signal.aborted) {
     let ended = false;
+    let problem: ApiError | undefined;
     try {
       onState('connecting');
       const response = await fetch(url(lastId), {
@@ -43,6 +47,7 @@ export async function follow({ url, onEvent, onState, signal, from = '', wait = 
           attempt = 0;
           if (event.id) lastId = event.id;
           if (event.event === 'end') ended = true;
+          else if (event.event === 'problem') problem = streamProblem(event.data);
           else onEvent(event);
         },
       });
@@ -52,6 +57,7 @@ export async function follow({ url, onEvent, onState, signal, from = '', wait = 
         const { done, value } = await reader.read();
         if (done) break;
         parser.feed(value);
+        if (problem) throw problem;
       }
       if (ended) return onState('ended');
       onState('lost');

@@ -1,20 +1,14 @@
 /** The SQL page: an editor that knows the tables, the answer as a table or a chart, and how complete it is. */
-import { CaretRightOutlined, DownloadOutlined, HistoryOutlined, LinkOutlined, SaveOutlined } from '@ant-design/icons';
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import {
-  Alert,
-  App,
-  Button,
-  Card,
-  Dropdown,
-  Flex,
-  Input,
-  Modal,
-  Segmented,
-  Select,
-  type TableColumnsType,
-  Typography,
-} from 'antd';
+  CaretRightOutlined,
+  DownloadOutlined,
+  FolderOpenOutlined,
+  HistoryOutlined,
+  LinkOutlined,
+  SaveOutlined,
+} from '@ant-design/icons';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { Alert, App, Button, Card, Dropdown, Flex, Segmented, type TableColumnsType, Tag, Typography } from 'antd';
 import { useMemo, useRef, useState } from 'react';
 import { useAction } from '../kit/actions';
 import { api, type Shapes, take } from '../kit/api';
@@ -22,6 +16,7 @@ import { Chart } from '../kit/Chart';
 import { Editor } from '../kit/Editor';
 import { copy, save } from '../kit/files';
 import { count, duration } from '../kit/format';
+import { useRole } from '../kit/login';
 import { Failure, Nothing, Page } from '../kit/Page';
 import { tablesQuery } from '../kit/queries';
 import { Rows } from '../kit/Rows';
@@ -30,14 +25,17 @@ import { seriesOf } from '../kit/series';
 import { Answer } from './answer';
 import { cell } from './cell';
 import { language } from './language';
-import { history, remember, saveAs, saved } from './store';
+import { SavedQueries } from './SavedQueries';
+import { SaveQuery } from './SaveQuery';
+import { history, remember } from './store';
+import { useOpened } from './useOpened';
 
 const MOST_ROWS = 50_000;
 const EXAMPLE =
   'SELECT name, level, count() AS messages FROM messages GROUP BY name, level ORDER BY messages DESC LIMIT 20';
 
 export function Query() {
-  const [view, change] = useAddress<'sql' | 'as'>();
+  const [view, change] = useAddress<'sql' | 'as' | 'saved'>();
   const [text, setText] = useState(view.sql ?? EXAMPLE);
   const [shown, setShown] = useState(view.sql);
   if (view.sql && view.sql !== shown) {
@@ -77,8 +75,26 @@ export function Query() {
   // biome-ignore lint/correctness/useExhaustiveDependencies: sizes of tables change all the time, their names do not
   const extensions = useMemo(() => language(tables ?? [], () => runner.current()), [names]);
   const { message } = App.useApp();
+  const may = useRole('operator');
+  const [dialog, setDialog] = useState<'saved' | 'save'>();
+  const close = () => setDialog(undefined);
+  const show = (query: { name: string; sql: string; view?: string }) => {
+    setText(query.sql);
+    setShown(query.sql);
+    change({ sql: query.sql, as: query.view === 'chart' ? 'chart' : '', saved: query.name });
+  };
+  const saved = useOpened(view, show, (name) => change({ saved: name }));
   return (
-    <Page title="Query">
+    <Page
+      title="Query"
+      aside={
+        view.saved && (
+          <Tag closable onClose={() => change({ saved: '' })}>
+            {view.saved}
+          </Tag>
+        )
+      }
+    >
       <Card size="small">
         <Flex vertical gap={8}>
           <Editor value={text} onChange={setText} extensions={extensions} label="SQL" minHeight={110} />
@@ -88,7 +104,15 @@ export function Query() {
             </Button>
             <Typography.Text keyboard>Ctrl Enter</Typography.Text>
             <span style={{ flex: 1 }} />
-            <Remembered choose={setText} text={text} />
+            <Button icon={<FolderOpenOutlined />} onClick={() => setDialog('saved')}>
+              Saved
+            </Button>
+            <History choose={setText} />
+            {may && (
+              <Button icon={<SaveOutlined />} disabled={!text.trim()} onClick={() => setDialog('save')}>
+                Save
+              </Button>
+            )}
             <Button
               icon={<LinkOutlined />}
               disabled={!view.sql}
@@ -101,6 +125,25 @@ export function Query() {
           </Flex>
         </Flex>
       </Card>
+      {dialog === 'saved' && (
+        <SavedQueries
+          close={close}
+          open={(query) => {
+            close();
+            saved.open(query);
+          }}
+        />
+      )}
+      {dialog === 'save' && (
+        <SaveQuery
+          sql={text}
+          view={view.as === 'chart' ? 'chart' : 'table'}
+          opened={saved.opened}
+          close={close}
+          done={saved.saved}
+        />
+      )}
+      {saved.missing && <Failure error={saved.missing} />}
       {answer.error && <Failure error={answer.error} />}
       {answer.data && !answer.error && (
         <Result
@@ -119,55 +162,22 @@ export function Query() {
   );
 }
 
-function Remembered({ text, choose }: { text: string; choose: (sql: string) => void }) {
-  const [naming, setNaming] = useState(false);
-  const [name, setName] = useState('');
-  const [, again] = useState(0);
-  const names = saved();
+function History({ choose }: { choose: (sql: string) => void }) {
   const past = history();
-  const keep = () => {
-    saveAs(name.trim(), text);
-    setNaming(false);
-  };
   return (
-    <>
-      <Select
-        aria-label="Saved queries"
-        placeholder="Saved queries"
-        style={{ width: 180 }}
-        value={null}
-        onOpenChange={() => again((old) => old + 1)}
-        onChange={(chosen: string) => choose(names[chosen] ?? '')}
-        notFoundContent="Nothing is saved in this browser."
-        options={Object.keys(names).map((value) => ({ value }))}
-      />
-      <Dropdown
-        trigger={['click']}
-        menu={{
-          items: past.slice(0, 15).map((sql) => ({
-            key: sql,
-            label: <span className="mono">{sql.slice(0, 110)}</span>,
-            onClick: () => choose(sql),
-          })),
-        }}
-        disabled={!past.length}
-      >
-        <Button icon={<HistoryOutlined />}>History</Button>
-      </Dropdown>
-      <Button icon={<SaveOutlined />} disabled={!text.trim()} onClick={() => setNaming(true)}>
-        Save
-      </Button>
-      <Modal
-        open={naming}
-        title="Save in this browser as"
-        okText="Save"
-        okButtonProps={{ disabled: !name.trim() }}
-        onCancel={() => setNaming(false)}
-        onOk={keep}
-      >
-        <Input aria-label="Name" value={name} onChange={(event) => setName(event.target.value)} onPressEnter={keep} />
-      </Modal>
-    </>
+    <Dropdown
+      trigger={['click']}
+      menu={{
+        items: past.slice(0, 15).map((sql) => ({
+          key: sql,
+          label: <span className="mono">{sql.slice(0, 110)}</span>,
+          onClick: () => choose(sql),
+        })),
+      }}
+      disabled={!past.length}
+    >
+      <Button icon={<HistoryOutlined />}>History</Button>
+    </Dropdown>
   );
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { history, remember, saveAs, saved } from './store';
+import { forget, history, remember, unshared } from './store';
 
 function memory() {
   const items = new Map<string, string>();
@@ -16,12 +16,11 @@ describe('queries that are remembered', () => {
     for (const sql of ['a', 'b', 'a']) remember(sql, store);
     expect(history(store)).toEqual(['a', 'b']);
   });
-  it('saves and removes names', () => {
+  it('reads and removes what was saved in the browser only', () => {
     const store = memory();
-    saveAs('x', 'SELECT 1', store);
-    saveAs('y', 'SELECT 2', store);
-    saveAs('x', '', store);
-    expect(saved(store)).toEqual({ y: 'SELECT 2' });
+    store.items.set('quarterdeck.queries.saved', '{"x": "SELECT 1", "y": "SELECT 2"}');
+    forget('x', store);
+    expect(unshared(store)).toEqual({ y: 'SELECT 2' });
   });
   it('forgets what it cannot read', () => {
     const store = memory();

@@ -1,6 +1,6 @@
-/** Queries that this browser remembers: the last ones that ran, and those that were saved under a name. */
+/** Queries that this browser remembers: the last ones that ran, and those that were saved here before all were shared. */
 const HISTORY = 'quarterdeck.queries.history';
-const SAVED = 'quarterdeck.queries.saved';
+const UNSHARED = 'quarterdeck.queries.saved';
 const REMEMBERED = 50;
 
 export type Store = Pick<Storage, 'getItem' | 'setItem'>;
@@ -22,12 +22,13 @@ export function remember(sql: string, store: Store = localStorage): void {
   store.setItem(HISTORY, JSON.stringify([sql, ...history(store).filter((each) => each !== sql)].slice(0, REMEMBERED)));
 }
 
-export function saved(store: Store = localStorage): Record<string, string> {
-  return read<Record<string, string>>(SAVED, {}, store);
+/** Return the SQL of the queries that are saved in this browser only, by name. */
+export function unshared(store: Store = localStorage): Record<string, string> {
+  return read<Record<string, string>>(UNSHARED, {}, store);
 }
 
-/** Save a query under a name; "" for the query removes the name. */
-export function saveAs(name: string, sql: string, store: Store = localStorage): void {
-  const { [name]: _, ...others } = saved(store);
-  store.setItem(SAVED, JSON.stringify(sql ? { ...others, [name]: sql } : others));
+/** Remove a query that is saved in this browser only. */
+export function forget(name: string, store: Store = localStorage): void {
+  const { [name]: _, ...others } = unshared(store);
+  store.setItem(UNSHARED, JSON.stringify(others));
 }

@@ -2,17 +2,16 @@
 import { DeleteOutlined } from '@ant-design/icons';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { App, Button, Flex, Input, Segmented, Switch, type TableColumnsType, Typography } from 'antd';
+import { App, Button, Switch, type TableColumnsType, Typography } from 'antd';
 import { isFailed, lineOf } from '../jobs/command';
 import { useAction } from '../kit/actions';
 import { api, type Shapes, take } from '../kit/api';
 import { Ago, States } from '../kit/bits';
 import { duration } from '../kit/format';
+import { ListPage } from '../kit/ListPage';
 import { useRole } from '../kit/login';
-import { Loaded, Nothing, Page } from '../kit/Page';
+import { Nothing } from '../kit/Page';
 import { schedulesQuery } from '../kit/queries';
-import { Rows } from '../kit/Rows';
-import { useAddress } from '../kit/search';
 import { writeSelector } from '../kit/selector';
 
 type Schedule = Shapes['Schedule'];
@@ -25,16 +24,11 @@ export function whenOf(schedule: Schedule): string {
 
 export function Schedules() {
   const query = useQuery(schedulesQuery);
-  const [view, change] = useAddress<'q' | 'state'>();
   const may = useRole('operator');
-  const wanted = (view.q ?? '').toLowerCase();
-  const matches = (schedule: Schedule) =>
-    `${schedule.name} ${lineOf(schedule.command)} ${schedule.actor ?? ''}`.toLowerCase().includes(wanted) &&
-    (view.state !== 'failed' || Object.keys(schedule.states ?? {}).some(isFailed) || !!schedule.reason) &&
-    (view.state !== 'off' || schedule.enabled === false);
   return (
-    <Page
+    <ListPage<Schedule>
       title="Schedules"
+      noun="schedule"
       actions={
         may && (
           <Link to="/run">
@@ -42,46 +36,34 @@ export function Schedules() {
           </Link>
         )
       }
-    >
-      <Flex gap={8} wrap>
-        <Input
-          allowClear
-          style={{ width: 260 }}
-          placeholder="Name, command, person"
-          aria-label="Text to find"
-          value={view.q ?? ''}
-          onChange={(event) => change({ q: event.target.value })}
-        />
-        <Segmented
-          value={view.state ?? ''}
-          onChange={(state) => change({ state })}
-          options={[
-            { value: '', label: 'All' },
-            { value: 'failed', label: 'With failures' },
-            { value: 'off', label: 'Disabled' },
-          ]}
-        />
-      </Flex>
-      <Loaded query={query}>
-        {(schedules) => (
-          <Rows<Schedule>
-            rowKey="name"
-            columns={columns(may)}
-            width={1100}
-            dataSource={schedules.filter(matches)}
-            empty={
-              schedules.length ? (
-                <Nothing why="No schedule matches the filter.">Remove a part of it.</Nothing>
-              ) : (
-                <Nothing why="Nothing is scheduled.">
-                  Compose a command at <Link to="/run">Run</Link> and save it as a schedule.
-                </Nothing>
-              )
-            }
-          />
-        )}
-      </Loaded>
-    </Page>
+      query={query}
+      find={{
+        text: ({ name, command, actor = '' }) => `${name} ${lineOf(command)} ${actor}`,
+        hint: 'Name, command, person',
+      }}
+      choices={[
+        {
+          value: 'failed',
+          label: 'With failures',
+          matches: ({ states = {}, reason }) => Object.keys(states).some(isFailed) || !!reason,
+          none: 'No schedule has failures.',
+        },
+        {
+          value: 'off',
+          label: 'Disabled',
+          matches: ({ enabled }) => enabled === false,
+          none: 'No schedule is disabled.',
+        },
+      ]}
+      rowKey="name"
+      columns={columns(may)}
+      width={1100}
+      empty={
+        <Nothing why="Nothing is scheduled.">
+          Compose a command at <Link to="/run">Run</Link> and save it as a schedule.
+        </Nothing>
+      }
+    />
   );
 }
 

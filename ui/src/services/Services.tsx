@@ -1,15 +1,14 @@
 /** The list of services, and the file that declares more. */
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { Button, Flex, Input, Segmented, type TableColumnsType, Typography } from 'antd';
+import { Button, type TableColumnsType, Typography } from 'antd';
 import { quoted } from '../jobs/command';
 import type { Shapes } from '../kit/api';
 import { Ago, States } from '../kit/bits';
+import { ListPage } from '../kit/ListPage';
 import { useRole } from '../kit/login';
-import { Loaded, Nothing, Page } from '../kit/Page';
+import { Nothing } from '../kit/Page';
 import { servicesQuery } from '../kit/queries';
-import { Rows } from '../kit/Rows';
-import { useAddress } from '../kit/search';
 import { writeSelector } from '../kit/selector';
 
 type Info = Shapes['ServiceInfo'];
@@ -57,16 +56,12 @@ const COLUMNS: TableColumnsType<Info> = [
 
 export function Services() {
   const query = useQuery(servicesQuery);
-  const [view, change] = useAddress<'q' | 'state'>();
   const navigate = useNavigate();
   const may = useRole('operator');
-  const wanted = (view.q ?? '').toLowerCase();
-  const matches = (info: Info) =>
-    `${info.service.name} ${info.group ?? ''} ${info.service.command.join(' ')}`.toLowerCase().includes(wanted) &&
-    (view.state !== 'bad' || isBad(info));
   return (
-    <Page
+    <ListPage<Info>
       title="Services"
+      noun="service"
       actions={
         may && (
           <Link to="/services/edit">
@@ -74,47 +69,21 @@ export function Services() {
           </Link>
         )
       }
-    >
-      <Flex gap={8} wrap>
-        <Input
-          allowClear
-          style={{ width: 260 }}
-          placeholder="Name, group, command"
-          aria-label="Text to find"
-          value={view.q ?? ''}
-          onChange={(event) => change({ q: event.target.value })}
-        />
-        <Segmented
-          value={view.state ?? ''}
-          onChange={(state) => change({ state })}
-          options={[
-            { value: '', label: 'All' },
-            { value: 'bad', label: 'Not well' },
-          ]}
-        />
-      </Flex>
-      <Loaded query={query}>
-        {(services) => (
-          <Rows<Info>
-            rowKey={(info) => info.service.name ?? ''}
-            columns={COLUMNS}
-            width={1150}
-            dataSource={services.filter(matches)}
-            open={(info) => void navigate({ to: '/services/$service', params: { service: info.service.name ?? '' } })}
-            empty={
-              services.length ? (
-                <Nothing why="No service matches the filter.">
-                  {view.state === 'bad' ? 'All services are well.' : 'Remove a part of it.'}
-                </Nothing>
-              ) : (
-                <Nothing why="No service is declared.">
-                  <Link to="/services/edit">Declare one</Link>: a program that nodes keep running.
-                </Nothing>
-              )
-            }
-          />
-        )}
-      </Loaded>
-    </Page>
+      query={query}
+      find={{
+        text: ({ service, group = '' }) => `${service.name} ${group} ${service.command.join(' ')}`,
+        hint: 'Name, group, command',
+      }}
+      choices={[{ value: 'bad', label: 'Not well', matches: isBad, none: 'All services are well.' }]}
+      rowKey={(info) => info.service.name ?? ''}
+      columns={COLUMNS}
+      width={1150}
+      open={(info) => void navigate({ to: '/services/$service', params: { service: info.service.name ?? '' } })}
+      empty={
+        <Nothing why="No service is declared.">
+          <Link to="/services/edit">Declare one</Link>: a program that nodes keep running.
+        </Nothing>
+      }
+    />
   );
 }

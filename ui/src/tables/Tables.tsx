@@ -1,14 +1,13 @@
 /** The list of tables. */
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { Input, type TableColumnsType } from 'antd';
+import type { TableColumnsType } from 'antd';
 import type { Shapes } from '../kit/api';
 import { Ago } from '../kit/bits';
 import { bytes, count } from '../kit/format';
-import { Loaded, Nothing, Page } from '../kit/Page';
+import { ListPage } from '../kit/ListPage';
+import { Nothing } from '../kit/Page';
 import { tablesQuery } from '../kit/queries';
-import { Rows } from '../kit/Rows';
-import { useAddress } from '../kit/search';
 
 type Info = Shapes['TableInfo'];
 
@@ -52,37 +51,25 @@ const COLUMNS: TableColumnsType<Info> = [
 
 export function Tables() {
   const query = useQuery(tablesQuery);
-  const [view, change] = useAddress<'q'>();
   const navigate = useNavigate();
-  const wanted = (view.q ?? '').toLowerCase();
   return (
-    <Page title="Tables">
-      <Input
-        allowClear
-        style={{ width: 260 }}
-        placeholder="Name, module, description"
-        aria-label="Text to find"
-        value={view.q ?? ''}
-        onChange={(event) => change({ q: event.target.value })}
-      />
-      <Loaded query={query}>
-        {(tables) => (
-          <Rows<Info>
-            rowKey={(info) => info.table.name}
-            columns={COLUMNS}
-            width={960}
-            dataSource={tables.filter(({ table }) =>
-              `${table.name} ${table.module ?? ''} ${table.description ?? ''}`.toLowerCase().includes(wanted),
-            )}
-            open={(info) => void navigate({ to: '/tables/$table', params: { table: info.table.name } })}
-            empty={
-              <Nothing why="No table is named like this.">
-                Modules bring tables of their own: <Link to="/modules">deploy one</Link>.
-              </Nothing>
-            }
-          />
-        )}
-      </Loaded>
-    </Page>
+    <ListPage<Info>
+      title="Tables"
+      noun="table"
+      query={query}
+      find={{
+        text: ({ table }) => `${table.name} ${table.module ?? ''} ${table.description ?? ''}`,
+        hint: 'Name, module, description',
+      }}
+      rowKey={(info) => info.table.name}
+      columns={COLUMNS}
+      width={960}
+      open={(info) => void navigate({ to: '/tables/$table', params: { table: info.table.name } })}
+      empty={
+        <Nothing why="There is no table.">
+          Modules bring tables of their own: <Link to="/modules">deploy one</Link>.
+        </Nothing>
+      }
+    />
   );
 }

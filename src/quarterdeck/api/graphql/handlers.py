@@ -8,32 +8,24 @@ that speak HTTP themselves (streams, files) are not callable here.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_origin, get_type_hints
 
 import msgspec
 from litestar import Request
-from litestar.di import Dependency
+from litestar.di import Dependency, Provide
 from litestar.params import BodyKwarg, HeaderParameter, PathParameter, QueryParameter
 
 from quarterdeck.api.access import AUDIT, PUBLIC, ROLE, authorise, record
 from quarterdeck.api.graphql.lists import Lists
 from quarterdeck.api.graphql.types import to_struct
-from quarterdeck.api.rest import selectors
 from quarterdeck.model.errors import QuarterdeckError
 from quarterdeck.model.nodes import Selector
 from quarterdeck.model.tokens import Role
 from quarterdeck.server.audit import Audit
 
 Asked = Request[Any, Any, Any]
-#: parameters that choose nodes: a field takes one selector instead
-_SELECTING = {
-    "nodes": selectors.Nodes,
-    "labels": selectors.Labels,
-    "roles": selectors.Roles,
-    "gid": selectors.Gid,
-}
 SELECTOR, INPUT = "selector", "input"
 
 
@@ -67,10 +59,8 @@ class Handler:
         self._public = bool(route.opt.get(PUBLIC))
         self._streamed = route.request_max_body_size is None
         self._route = route
-        self._hints = get_type_hints(route.fn, include_extras=True)
-        parameters = inspect.signature(route.fn).parameters.values()
-        self._defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-        self.answer: Any = self._hints.pop("return", None)
+        self._function = _Function(route.fn, providers=route.dependencies or {})
+        self.answer: Any = self._function.answer
 
     @property
     def has_json(self) -> bool:
@@ -78,7 +68,7 @@ class Handler:
         answer = self.answer
         kinds = (answer, *getattr(answer, "__args__", ()))
         struct = any(isinstance(kind, type) and issubclass(kind, msgspec.Struct) for kind in kinds)
-        headers = any(isinstance(_meta(hint), HeaderParameter) for hint in self._hints.values())
+        headers = any(isinstance(_meta(hint), HeaderParameter) for _, hint, _ in self._function.parameters())
         plain = get_origin(answer) is list or isinstance(answer, type)
         return not (self._public or self._streamed or headers) and (answer in (None, type(None)) or (struct and plain))
 
@@ -86,26 +76,25 @@ class Handler:
     def arguments(self) -> list[Argument]:
         """Return its arguments. Those that choose nodes are one selector, and the body is `input`."""
         found: list[Argument] = []
-        for name, hint in self._hints.items():
+        for name, hint, default in self._function.parameters():
             meta = _meta(hint)
             if isinstance(meta, PathParameter):
                 found.append(Argument(name=name, kind=hint))
             elif isinstance(meta, BodyKwarg):
                 found.append(Argument(name=INPUT, kind=hint))
-            elif self._selects(name):
-                if name == "nodes":
-                    found.append(Argument(name=SELECTOR, kind=Selector | None, default=None))
+            elif _selects(hint):
+                found.append(Argument(name=SELECTOR, kind=Selector | None, default=None))
             elif isinstance(meta, QueryParameter):
-                default = self._defaults.get(name, msgspec.NODEFAULT)
                 found.append(Argument(name=meta.name or name, kind=hint, default=default))
         return found
 
     async def __call__(self, context: Context, given: Mapping[str, Any]) -> Any:
         """Call the handler with these arguments, as its route does."""
-        path = {name: given[name] for name, hint in self._hints.items() if isinstance(_meta(hint), PathParameter)}
+        parameters = self._function.parameters()
+        path = {name: given[name] for name, hint, _ in parameters if isinstance(_meta(hint), PathParameter)}
 
         async def run(request: Asked) -> Any:
-            return await self._route.fn(**self._parameters(context, request, given))
+            return await self._function.call(context, request, given)
 
         return await self.perform(context, run, path=path)
 
@@ -135,33 +124,53 @@ class Handler:
             context.lists.forget()
         return value
 
-    def _selects(self, name: str) -> bool:
-        return name in _SELECTING and self._hints[name] == _SELECTING[name]
 
-    def _parameters(self, context: Context, request: Asked, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of the handler's parameters."""
+class _Function:
+    """A handler's function, or one that provides a parameter of it from parameters of the request."""
+
+    def __init__(self, fn: Callable[..., Any], *, providers: Mapping[str, Provide]) -> None:
+        self._fn = fn
+        self._hints = get_type_hints(fn, include_extras=True)
+        self.answer: Any = self._hints.pop("return", None)
+        parameters = inspect.signature(fn).parameters.values()
+        self._defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+        self._providers = {
+            name: _Function(providers[name].dependency, providers={})
+            for name, hint in self._hints.items()
+            if name in providers and not _selects(hint)
+        }
+
+    def parameters(self) -> Iterator[tuple[str, Any, Any]]:
+        """Yield names, annotations and defaults (msgspec.NODEFAULT: none); a provider's instead of what it returns."""
+        for name, hint in self._hints.items():
+            if name in self._providers:
+                yield from self._providers[name].parameters()
+            else:
+                yield name, hint, self._defaults.get(name, msgspec.NODEFAULT)
+
+    def call(self, context: Context, request: Asked, given: Mapping[str, Any]) -> Any:
+        """Call it, with values for its parameters from the arguments of a field."""
         values: dict[str, Any] = {}
-        chosen = to_struct(given.get(SELECTOR) or Selector(), Selector)
         for name, hint in self._hints.items():
             meta = _meta(hint)
-            if isinstance(meta, Dependency):
+            if name in self._providers:
+                values[name] = self._providers[name].call(context, request, given)
+            elif _selects(hint):
+                values[name] = to_struct(given.get(SELECTOR) or Selector(), Selector)
+            elif isinstance(meta, Dependency):
                 values[name] = context.services[name]
             elif hint is Request or get_origin(hint) is Request:
                 values[name] = request
             elif isinstance(meta, BodyKwarg):
                 values[name] = to_struct(given[INPUT], hint)
-            elif self._selects(name):
-                values[name] = _selected(chosen, name)
             elif (key := getattr(meta, "name", None) or name) in given:
                 values[name] = to_struct(given[key], hint)
-        return values
+        return self._fn(**values)
 
 
-def _selected(chosen: Selector, name: str) -> Any:
-    if name == "labels":
-        return [f"{key}={value}" for key, value in chosen.labels.items()]
-    value = getattr(chosen, name)
-    return value if name == "gid" else list(value)
+def _selects(hint: Any) -> bool:
+    """Return whether a parameter is the selector that `api/rest/selectors.py` makes of several."""
+    return isinstance(_meta(hint), Dependency) and hint.__origin__ is Selector
 
 
 def _meta(hint: Any) -> Any:

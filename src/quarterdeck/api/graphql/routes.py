@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from quarterdeck.api.access import PUBLIC
 from quarterdeck.api.events import kept_alive, one_line
 from quarterdeck.api.graphql.request import GraphQLRequest
 from quarterdeck.kit.garbage import keep_present
-from quarterdeck.model.errors import BadInput
+from quarterdeck.model.errors import BadInput, QuarterdeckError
 from quarterdeck.model.tokens import Role
 
 ASSETS = "/graphiql-assets"
 _EXECUTION = "quarterdeck.api.graphql.execution"
+_ERRORS = "quarterdeck.api.graphql.errors"
+_COMPLETE = ServerSentEventMessage(event="complete", data="")
 _OWN = Path(__file__).parent / "graphiql"
 #: nothing from elsewhere; CodeMirror sets styles
 _POLICY = (
@@ -45,7 +47,7 @@ def router(services: Mapping[str, Any]) -> Router:
         content = await execution.answer(_checked(data), request, services)
         return Response(content, media_type=MediaType.JSON)
 
-    @post("/graphql/stream", operation_id="graphqlStream", status_code=200, role=Role.VIEWER)
+    @post("/graphql/stream", operation_id="graphqlStream", status_code=200, role=Role.VIEWER, last_events=_last_events)
     async def stream(request: Request[Any, Any, Any], data: JSONBody[GraphQLRequest]) -> ServerSentEvent:
         """Stream the events of a GraphQL subscription, as server-sent events `next`, and `complete` after the last."""
         execution = await _execution()
@@ -84,7 +86,14 @@ def _checked(body: GraphQLRequest) -> GraphQLRequest:
     return body
 
 
+def _last_events(error: QuarterdeckError) -> Sequence[ServerSentEventMessage]:
+    """Return the last events of a subscription that an error ends."""
+    errors = import_module(_ERRORS)  # the request has imported it
+    result = {"data": None, "errors": [errors.of(error)]}
+    return ServerSentEventMessage(event="next", data=one_line(result)), _COMPLETE
+
+
 async def _events(results: AsyncIterator[Any]) -> AsyncIterator[ServerSentEventMessage]:
     async for result in results:
         yield ServerSentEventMessage(event="next", data=one_line(result))
-    yield ServerSentEventMessage(event="complete", data="")
+    yield _COMPLETE

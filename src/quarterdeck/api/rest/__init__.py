@@ -8,9 +8,21 @@ from __future__ import annotations
 
 from litestar import Router
 
-from quarterdeck.api.rest import files, jobs, logins, messages, modules, nodes, schedules, services, tables, tokens
+from quarterdeck.api.rest import (
+    files,
+    jobs,
+    logins,
+    messages,
+    modules,
+    nodes,
+    saved_queries,
+    schedules,
+    services,
+    tables,
+    tokens,
+)
 
-_NOUNS = (nodes, jobs, messages, schedules, modules, services, files, tables, tokens, logins)
+_NOUNS = (nodes, jobs, messages, schedules, modules, services, files, tables, saved_queries, tokens, logins)
 
 #: the handlers of all nouns
 HANDLERS = tuple(route for noun in _NOUNS for route in noun.ROUTES)

@@ -12,8 +12,9 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from quarterdeck.api.access import describe, leave_out, operation
 from quarterdeck.api.events import kept_alive, one_line
-from quarterdeck.api.rest.selectors import Gid, Labels, Nodes, Roles, to_selector
+from quarterdeck.api.rest.selectors import CHOSEN
 from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Job, JobState, KillCommand
+from quarterdeck.model.nodes import Selector
 from quarterdeck.model.tokens import Role
 from quarterdeck.server.jobs.commands import Change, Commands
 from quarterdeck.server.jobs.output import Output, OutputEvent
@@ -126,20 +127,16 @@ async def rerun_command(
     return made
 
 
-@get("/jobs", operation_id="listJobs", role=Role.VIEWER)
+@get("/jobs", operation_id="listJobs", role=Role.VIEWER, dependencies=CHOSEN)
 async def list_jobs(
     server_commands: NamedDependency[Commands],
     *,
-    nodes: Nodes = None,
-    labels: Labels = None,
-    roles: Roles = None,
-    gid: Gid = None,
+    chosen: NamedDependency[Selector],
     in_state: Annotated[JobState | None, QueryParameter(name="state")] = None,
     since: Since = None,
     limit: FromQuery[int] = 100,
 ) -> list[Job]:
     """List jobs, the newest first: on some nodes, in one state, since a moment, or all."""
-    chosen = to_selector(nodes=nodes, labels=labels, roles=roles, gid=gid)
     return await server_commands.jobs(chosen, state=in_state, since=since, limit=limit)
 
 

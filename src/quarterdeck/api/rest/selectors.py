@@ -1,10 +1,13 @@
-"""The query parameters that choose nodes, the same on every route that reads from some of them."""
+"""The query parameters that choose nodes, the same on every route that reads from some of them.
+
+A route takes them as one parameter, `chosen: NamedDependency[Selector]`, with `dependencies=CHOSEN`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
+from litestar.di import Provide
 from litestar.params import QueryParameter
 
 from quarterdeck.model.errors import BadInput
@@ -16,9 +19,7 @@ Roles = Annotated[list[str] | None, QueryParameter(name="role", description="a n
 Gid = Annotated[int | None, QueryParameter(name="gid", description="of this grid")]
 
 
-def to_selector(
-    *, nodes: Sequence[str] | None, labels: Sequence[str] | None, roles: Sequence[str] | None, gid: int | None
-) -> Selector:
+def to_selector(*, nodes: Nodes = None, labels: Labels = None, roles: Roles = None, gid: Gid = None) -> Selector:
     """Return the selector that the parameters describe. `BadInput` when a label is not key=value."""
     pairs = [label.partition("=") for label in labels or ()]
     for key, equals, value in pairs:
@@ -27,3 +28,6 @@ def to_selector(
     return Selector(
         labels={key: value for key, _, value in pairs}, nodes=tuple(nodes or ()), roles=tuple(roles or ()), gid=gid
     )
+
+
+CHOSEN = {"chosen": Provide(to_selector, sync_to_thread=False)}

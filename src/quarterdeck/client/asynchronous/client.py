@@ -22,6 +22,7 @@ from quarterdeck.client.asynchronous.messages import Messages
 from quarterdeck.client.asynchronous.modules import Modules
 from quarterdeck.client.asynchronous.nodes import Nodes
 from quarterdeck.client.asynchronous.queries import Queries
+from quarterdeck.client.asynchronous.saved_queries import SavedQueries
 from quarterdeck.client.asynchronous.schedules import Schedules
 from quarterdeck.client.asynchronous.server import Server
 from quarterdeck.client.asynchronous.services import Services
@@ -59,6 +60,7 @@ class AsyncClient:
         self.modules = Modules(connection)
         self.nodes = Nodes(connection)
         self.queries = Queries(connection)
+        self.saved_queries = SavedQueries(connection)
         self.schedules = Schedules(connection)
         self.server = Server(connection)
         self.services = Services(connection)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from quarterdeck.client.calls import PREFIX
+from quarterdeck.model.errors import Problem, from_problem
 
 #: seconds of silence after which a stream is considered broken; the server sends a comment every 10 s
 SILENCE_S = 30.0
@@ -40,7 +43,10 @@ class Stream(Generic[T]):
         return {"method": "GET", "url": self.path, "params": self.query, "headers": headers, "timeout": timeout}
 
     def feed(self, line: str) -> list[T]:
-        """Return the events that are complete with this line. An empty line ends an event."""
+        """Return the events that are complete with this line. An empty line ends an event.
+
+        Raise the error with which the server ended the stream.
+        """
         if line:
             name, _, value = line.partition(":")
             self._fields[name] = value.removeprefix(" ")
@@ -49,6 +55,8 @@ class Stream(Generic[T]):
         kind = fields.get("event", "message")
         if kind == "end":
             self.ended = True
+        if kind == "problem":
+            raise from_problem(msgspec.json.decode(fields.get("data", ""), type=Problem))
         return self.event(kind, fields.get("data", ""), fields.get("id", ""))
 
     def event(self, kind: str, data: str, cursor: str) -> list[T]:

@@ -24,6 +24,7 @@ from quarterdeck.client.synchronous.messages import Messages
 from quarterdeck.client.synchronous.modules import Modules
 from quarterdeck.client.synchronous.nodes import Nodes
 from quarterdeck.client.synchronous.queries import Queries
+from quarterdeck.client.synchronous.saved_queries import SavedQueries
 from quarterdeck.client.synchronous.schedules import Schedules
 from quarterdeck.client.synchronous.server import Server
 from quarterdeck.client.synchronous.services import Services
@@ -59,6 +60,7 @@ class Client:
         self.modules = Modules(connection)
         self.nodes = Nodes(connection)
         self.queries = Queries(connection)
+        self.saved_queries = SavedQueries(connection)
         self.schedules = Schedules(connection)
         self.server = Server(connection)
         self.services = Services(connection)

@@ -7,6 +7,7 @@ from quarterdeck.model.nodes import AgentIdentity
 from quarterdeck.server.assembly.context import Context, ServerAssembly
 from quarterdeck.server.audit import Audit
 from quarterdeck.server.ca import CertificateAuthority
+from quarterdeck.server.credentials import Credentials
 from quarterdeck.server.files.artefacts import Artefacts
 from quarterdeck.server.fleet import Fleet
 from quarterdeck.server.jobs.ledger import Ledger
@@ -53,11 +54,20 @@ class FleetParts:
             ledger=self.ledger,
             clock=clock,
         )
-        self.tokens = Tokens(database, ca_fingerprint=authority.fingerprint, gid=config.gid, links=links, clock=clock)
-        self.logins = Logins(database, tokens=self.tokens, audit=self.audit, clock=clock)
+        self.tokens = Tokens(
+            database,
+            ca_fingerprint=authority.fingerprint,
+            gid=config.gid,
+            links=links,
+            signals=signals,
+            clock=clock,
+        )
+        self.logins = Logins(database, tokens=self.tokens, audit=self.audit, signals=signals, clock=clock)
+        self.credentials = Credentials(database, signals=signals, clock=clock)
         self.members = Fleet(nodes=self.nodes, joins=self.joins, tokens=self.tokens)
         assembly.parts.add("uses of tokens", run=self.tokens.uses.run, close=self.tokens.uses.write)
         assembly.parts.add("uses of logins", run=self.logins.uses.run, close=self.logins.uses.write)
+        assembly.parts.add("credentials of live streams", run=self.credentials.run)
         assembly.parts.add("silent agents", start=self.nodes.set_all_offline, run=self.nodes.watch)
         reports = ReportTopic({FactsChanged: self._facts, PlacementReport: self.placement_reports.reported})
         assembly.topics += [desired_links, Renewals(self.joins.renew), reports]

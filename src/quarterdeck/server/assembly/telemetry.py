@@ -1,4 +1,4 @@
-"""Telemetry: its tables, the ingest of batches, queries, and live tails."""
+"""Telemetry: its tables, the ingest of batches, queries and those that are saved, and live tails."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from quarterdeck.server.damage import count_damage
 from quarterdeck.server.ingest.ingest import INSERTS, Ingest
 from quarterdeck.server.ingest.inserts import Inserts
 from quarterdeck.server.queries import Offline, Queries
+from quarterdeck.server.saved_queries import SavedQueries
 from quarterdeck.server.tables import Tables
 from quarterdeck.server.tail import Tail
 
@@ -22,6 +23,7 @@ class TelemetryParts:
         self.tables = Tables(store, stores.journal)
         self.tail = Tail(store, self.tables)
         self.queries = Queries(store, self.tables, offline=offline, memory=stores.memory)
+        self.saved_queries = SavedQueries(context.database, clock=context.clock)
         self.ingest = Ingest(
             Inserts(store, stores.journal),
             self.tables,

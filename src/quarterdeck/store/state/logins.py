@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -65,6 +65,11 @@ async def find(connection: AsyncConnection, login_id: str, *, now: float) -> Sto
     query = _LOGINS.where(login.c.id == login_id, login.c.expires_at > now)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else _stored(row)
+
+
+async def find_ids(connection: AsyncConnection, ids: Collection[str]) -> set[str]:
+    """Return those of these ids that logins have."""
+    return set((await connection.execute(select(login.c.id).where(login.c.id.in_(ids)))).scalars())
 
 
 async def find_all(connection: AsyncConnection, *, now: float) -> list[Login]:

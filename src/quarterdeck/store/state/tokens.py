@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -82,6 +82,11 @@ async def find_all_api(connection: AsyncConnection) -> list[StoredApiToken]:
         secret_sha256: str = fields.pop("secret_sha256")
         found.append(StoredApiToken(ApiToken(**fields), secret_sha256))
     return found
+
+
+async def find_ids_api(connection: AsyncConnection, ids: Collection[str]) -> set[str]:
+    """Return those of these ids that API tokens have."""
+    return set((await connection.execute(select(api_token.c.id).where(api_token.c.id.in_(ids)))).scalars())
 
 
 async def set_used_api(connection: AsyncConnection, used: Mapping[str, float]) -> None:

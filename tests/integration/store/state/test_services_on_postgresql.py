@@ -8,6 +8,7 @@ from tests.unit.server.test_last_uses import *  # noqa: F403
 from tests.unit.server.test_logins import *  # noqa: F403
 from tests.unit.server.test_modules import *  # noqa: F403
 from tests.unit.server.test_nodes import *  # noqa: F403
+from tests.unit.server.test_saved_queries import *  # noqa: F403
 from tests.unit.server.test_scripts import *  # noqa: F403
 from tests.unit.server.test_services import *  # noqa: F403
 from tests.unit.server.test_tokens import *  # noqa: F403

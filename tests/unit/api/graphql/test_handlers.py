@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
 from litestar import Request, Response, delete, get, post, put
-from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent
 
 from quarterdeck.api.access import describe, leave_out
@@ -50,18 +50,22 @@ async def change(
     return Noun(said=f"{server_nouns} {noun} {data.size} by {request.user.name}")
 
 
-@get("/nouns", operation_id="listNouns", role=Role.VIEWER)
+def to_text(*, text: FromQuery[str], size: Annotated[int, QueryParameter(name="least")] = 7) -> str:
+    """Return a text of two parameters."""
+    return f"{text} {size}"
+
+
+@get(
+    "/nouns",
+    operation_id="listNouns",
+    role=Role.VIEWER,
+    dependencies={**selectors.CHOSEN, "wanted": Provide(to_text, sync_to_thread=False)},
+)
 async def nouns(
-    *,
-    nodes: selectors.Nodes = None,
-    labels: selectors.Labels = None,
-    roles: selectors.Roles = None,
-    gid: selectors.Gid = None,
-    limit: FromQuery[int] = 5,
-    text: FromQuery[str],
+    *, chosen: NamedDependency[Selector], limit: FromQuery[int] = 5, wanted: NamedDependency[str]
 ) -> list[Noun]:
     """List nouns."""
-    return [Noun(said=str((nodes, labels, roles, gid, limit, text)))]
+    return [Noun(said=f"{chosen} {limit} {wanted}")]
 
 
 @delete("/nouns/{noun:str}", operation_id="removeNoun", audit=True)
@@ -119,7 +123,11 @@ def test_arguments_are_named_as_the_route_names_them() -> None:
     assert [each.name for each in Handler(change).arguments] == ["noun", INPUT]
     first, *others = Handler(nouns).arguments
     assert first == Argument(name=SELECTOR, kind=Selector | None, default=None)
-    assert [(each.name, each.default) for each in others] == [("limit", 5), ("text", msgspec.NODEFAULT)]
+    assert [(each.name, each.default) for each in others] == [
+        ("limit", 5),
+        ("text", msgspec.NODEFAULT),
+        ("least", 7),
+    ]
 
 
 async def test_a_call_is_that_of_the_route() -> None:
@@ -140,10 +148,15 @@ async def test_a_call_is_that_of_the_route() -> None:
     ]
 
 
-async def test_a_selector_is_passed_on_as_parameters() -> None:
+async def test_a_selector_is_passed_on() -> None:
     selector = Selector(labels={"a": "b=c"}, nodes=("n",), roles=("web",), gid=3)
     (answer,) = await Handler(nouns)(context(Role.VIEWER), {SELECTOR: selector, "text": "t"})
-    assert answer.said == "(['n'], ['a=b=c'], ['web'], 3, 5, 't')"
+    assert answer.said == f"{selector} 5 t 7"
+
+
+async def test_a_parameter_that_is_provided_is_made_of_its_arguments() -> None:
+    (answer,) = await Handler(nouns)(context(Role.VIEWER), {"text": "t", "least": 3, "limit": 1})
+    assert answer.said == f"{Selector()} 1 t 3"
 
 
 async def test_a_role_that_does_not_cover_the_routes_is_refused_and_audited() -> None:

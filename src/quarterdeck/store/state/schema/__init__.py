@@ -20,6 +20,7 @@ from quarterdeck.store.state.schema.modules import module
 from quarterdeck.store.state.schema.nodes import grid, node
 from quarterdeck.store.state.schema.placements import placement
 from quarterdeck.store.state.schema.redis import redis_command
+from quarterdeck.store.state.schema.saved_queries import saved_query
 from quarterdeck.store.state.schema.schedules import schedule
 from quarterdeck.store.state.schema.scripts import script
 from quarterdeck.store.state.schema.services import service
@@ -45,6 +46,7 @@ __all__ = [
     "node",
     "placement",
     "redis_command",
+    "saved_query",
     "schedule",
     "script",
     "service",
