@@ -23,6 +23,9 @@ EXPERIMENTS = (
     "agent_running",
     "statsd",
     "graphql",
+    "ui_load",
+    "ui_lists",
+    "ui_tail",
 )
 #: takes hours: run only when it is named
 LONG = ("soak",)

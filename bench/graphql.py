@@ -28,11 +28,11 @@ import msgspec
 from graphql import GraphQLObjectType, build_schema, get_named_type
 
 from bench.measure import Target, note, process_cpu_s, report
+from bench.nodes import add_nodes
 from quarterdeck.api.graphql.schema import schema
 from quarterdeck.model.modules import MODULE, InstanceState, InstanceStats, InstanceStatus
-from quarterdeck.model.nodes import AgentRecord, AgentState, Facts, Node, NodeKey
 from quarterdeck.model.services import SERVICE, ApplyServices, Service, ServiceState, ServiceStatus
-from quarterdeck.store.state import nodes, placements
+from quarterdeck.store.state import placements
 from quarterdeck.store.state.database import Database
 from quarterdeck.store.state.placements import PlacementKey, Report
 from tests.fleet import Fleet
@@ -134,12 +134,7 @@ async def _fill(fleet: Fleet) -> None:
     database = await Database.open(f"sqlite:///{fleet.server.home / 'state.db'}")
     try:
         now = time.time()
-        async with database.write() as transaction:
-            for _ in range(NODES):
-                key = await nodes.allocate(transaction, 1)
-                node, agent = _node(key, now)
-                await nodes.add(transaction, node, allowed_labels=())
-                await nodes.add_agent(transaction, agent, seen_at=now + 1e6)  # never silent
+        await add_nodes(database, NODES)
         services = tuple(Service(name=name, command=("sleep", "1000")) for name in SERVICES)
         fleet.client.services.apply(ApplyServices(services=services))
         ids = [fleet.client.modules.deploy(name).id for name in MODULES]
@@ -148,28 +143,6 @@ async def _fill(fleet: Fleet) -> None:
             await placements.set_stats(transaction, dict(_stats(ids)))
     finally:
         await database.close()
-
-
-def _node(key: NodeKey, now: float) -> tuple[Node, AgentRecord]:
-    """Return a node and its agent."""
-    name, agent_id = f"web-{key.nid}.example.com", f"agent-{key.nid}"
-    addresses = tuple(f"10.{key.nid >> 8}.{key.nid & 255}.{number}" for number in range(3))
-    facts = Facts(hostname=name, os="Debian", kernel="6.18", cpus=8, memory_bytes=2**36, addresses=addresses, ebpf=True)
-    labels = {"role": "web", "site": f"site-{key.nid % 7}"}
-    node = Node(
-        gid=key.gid,
-        nid=key.nid,
-        name=name,
-        agent_id=agent_id,
-        state=AgentState.ONLINE,
-        labels=labels,
-        facts=facts,
-        joined_at=now,
-    )
-    agent = AgentRecord(
-        agent_id=agent_id, gid=key.gid, nid=key.nid, node_name=name, state=AgentState.ONLINE, create_time=now
-    )
-    return node, agent
 
 
 def _reports(module_ids: list[str], now: float) -> Iterator[tuple[PlacementKey, Report]]:

@@ -7,6 +7,7 @@ cannot measure.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import threading
@@ -102,6 +103,11 @@ def wait_until(done: Callable[[], T], what: str, *, seconds: float = 60.0, pause
             raise TimeoutError(f"waited {seconds:g} s for {what}")
         time.sleep(pause_s)
     return found
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """Return the smallest of the values that at least this part of them does not exceed."""
+    return sorted(values)[max(1, math.ceil(part * len(values))) - 1]
 
 
 def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from quarterdeck.model.jobs import CreateCommand
+from quarterdeck.model.nodes import Selector
 from quarterdeck.model.saved_queries import SaveQuery
 from quarterdeck.model.services import ApplyServices, Service
 from quarterdeck.model.tokens import Role
@@ -33,8 +34,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module", autouse=True)
 def populated(fleet: Fleet) -> Iterator[None]:
     """Two nodes, a service that is well and one that fails, a deployed module, and jobs."""
-    fleet.join("web-1", labels={"role": "web"})
-    fleet.join("db-1", labels={"role": "db"})
+    often = {"QD_AGENT_USAGE__INTERVAL_S": "5s"}
+    fleet.join("web-1", labels={"role": "web"}, environment=often)
+    fleet.join("db-1", labels={"role": "db"}, environment=often)
     services = (Service(name="ticker", command=TICKER), Service(name="broken", command=("/bin/false",), max_restart=0))
     fleet.client.services.apply(ApplyServices(services=services))
     fleet.client.modules.deploy("execs")
@@ -144,6 +146,28 @@ def test_a_node_shows_its_services_and_keeps_its_tab(admin: Visit) -> None:
     expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
 
 
+def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit) -> None:
+    admin.open("/nodes/web-1")
+    admin.page.get_by_role("tab", name="Usage").click()
+    cpu = admin.page.get_by_role("img", name="CPU over time", exact=True).first
+    expect(cpu).to_be_visible()
+    expect(cpu.get_by_text("iowait")).to_be_visible()
+    for chart in ("Memory", "Load", "Disk space in use", "Memory in the kernel"):
+        expect(admin.page.get_by_role("img", name=f"{chart} over time", exact=True).first).to_be_visible()
+    admin.page.get_by_text("15m", exact=True).click()
+    admin.page.wait_for_url("**range=15m**")
+    admin.reload()
+    expect(cpu).to_be_visible()
+    expect(admin.page.get_by_role("radio", name="15m")).to_be_checked()
+
+
+def test_a_module_draws_its_cost_on_each_node(admin: Visit) -> None:
+    admin.open("/modules/execs?range=15m")
+    cost = admin.page.get_by_role("img", name="CPU, kernel over time")
+    expect(cost.get_by_text("web-1")).to_be_visible()
+    expect(cost.get_by_text("db-1")).to_be_visible()
+
+
 def test_a_command_runs_and_its_output_is_seen_live(admin: Visit) -> None:
     admin.open("/run")
     admin.page.get_by_label("Program and arguments").fill("sh -c 'echo begun; sleep 2; echo over; exit 3'")
@@ -196,6 +220,30 @@ def test_logs_follow_search_and_keep_their_place(admin: Visit) -> None:
 
     before = found()
     eventually(lambda: found() > before, "new messages to appear", seconds=30)
+
+
+def test_lines_that_are_read_stay_where_they_are_while_others_come(admin: Visit, fleet: Fleet) -> None:
+    def print_lines(word: str) -> None:
+        script = f"for n in $(seq 300); do echo {word} $n; done"
+        made = CreateCommand(cmd="execute_sh", args={"script": script}, selector=Selector(nodes=("db-1",)))
+        fleet.client.commands.create(made, wait_s=30)
+
+    admin.open("/logs?nodes=db-1&level=1-2&range=15m")
+    admin.see("live")
+    lines = admin.page.get_by_role("region", name="Messages")
+    print_lines("early")
+    expect(lines.get_by_text("early 300", exact=True)).to_be_visible()
+    lines.evaluate("list => { list.scrollTop = 2000 }")
+    newest = admin.page.get_by_role("button", name="Newest")
+    expect(newest).to_be_visible()
+    read = lines.get_by_text(lines.get_by_text(re.compile("^early")).nth(25).inner_text(), exact=True)
+    place = read.bounding_box()
+    print_lines("late")
+    admin.page.get_by_text(re.compile(r"^(6\d\d|[7-9]\d\d|[\d,]{4,}) messages$")).wait_for()
+    assert read.bounding_box() == place
+    newest.click()
+    expect(lines.get_by_text("late 300", exact=True)).to_be_visible()
+    expect(newest).to_have_count(0)
 
 
 def test_a_service_is_declared_with_a_plan_and_removed(admin: Visit, fleet: Fleet) -> None:
@@ -351,6 +399,7 @@ VIEWS = {
     "/": "Overview",
     "/nodes": "Nodes",
     "/nodes/web-1": "web-1",
+    "/nodes/web-1?tab=usage": "web-1",
     "/services": "Services",
     "/services/ticker": "ticker",
     "/services/edit": "Declare services",

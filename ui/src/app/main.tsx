@@ -1,11 +1,11 @@
 /** The start of the page: a sign-in code of its address is used, then the page is drawn. */
 import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { RouterProvider } from '@tanstack/react-router';
+import { type AnyRoute, RouterProvider } from '@tanstack/react-router';
 import { App as AntApp, ConfigProvider, theme } from 'antd';
 import { StrictMode, useEffect } from 'react';
 import { createRoot } from 'react-dom/client';
 import { ApiError } from '../kit/api';
-import { codeOf, refused, signIn } from '../kit/login';
+import { codeOf, meQuery, refused, signIn } from '../kit/login';
 import { Gate } from './Gate';
 import { router } from './router';
 import './page.css';
@@ -27,12 +27,15 @@ const queries = new QueryClient({
 const SHAPE = { borderRadius: 6, fontSize: 14 };
 /** Colours whose text has a contrast of at least 4.5 on their backgrounds. */
 const LIGHT = {
+  hashed: false, // there is one version of antd in the page
   algorithm: theme.defaultAlgorithm,
   token: {
     ...SHAPE,
     colorPrimary: '#0958d9',
     colorInfo: '#0958d9',
     colorLink: '#0958d9',
+    colorPrimaryHover: '#1a66dd',
+    colorLinkHover: '#1a66dd',
     colorSuccess: '#237804',
     colorSuccessBg: '#f0faeb',
     colorSuccessBorder: '#a9dc8f',
@@ -49,6 +52,7 @@ const LIGHT = {
   },
 };
 const DARK = {
+  hashed: false, // there is one version of antd in the page
   algorithm: theme.darkAlgorithm,
   token: {
     ...SHAPE,
@@ -58,6 +62,7 @@ const DARK = {
     colorTextDescription: 'rgba(255, 255, 255, 0.62)',
     colorTextPlaceholder: 'rgba(255, 255, 255, 0.55)',
   },
+  components: { Menu: { itemSelectedColor: '#8fc0ff' } },
 };
 
 function Root({ refusal }: { refusal: Error | undefined }) {
@@ -84,15 +89,22 @@ async function takeCode(): Promise<Error | undefined> {
   if (!code) return undefined;
   history.replaceState(null, '', location.pathname + location.search);
   try {
-    await signIn({ code });
+    queries.setQueryData(meQuery.queryKey, await signIn({ code }));
     return undefined;
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }
 }
 
+/** Load the code of the page that is opened while the server is asked who opens it. */
+function preload(): void {
+  for (const { routeId } of router.matchRoutes(router.latestLocation))
+    void router.loadRouteChunk((router.routesById as Record<string, AnyRoute>)[routeId] as AnyRoute);
+}
+
 const place = document.getElementById('root');
 if (!place) throw new Error('index.html has no #root');
+preload();
 const refusal = await takeCode();
 createRoot(place).render(
   <StrictMode>

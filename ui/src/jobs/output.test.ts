@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Backlog } from '../kit/backlog';
 import { type Output, withEvents } from './output';
 
 const none: Output = { messages: [], jobs: new Map(), dropped: 0, problems: new Set() };
@@ -14,14 +15,14 @@ const said = (...ids: number[]) => ({
 
 describe('withEvents', () => {
   it('adds messages in order, each once', () => {
-    const seen = new Set<string>();
-    const first = withEvents(none, [said(1, 2)], seen);
-    const second = withEvents(first, [said(2, 3)], seen);
+    const backlog = new Backlog();
+    const first = withEvents(none, [said(1, 2)], backlog);
+    const second = withEvents(first, [said(2, 3)], backlog);
     expect(second.messages.map((message) => message.id)).toEqual([1, 2, 3]);
     expect(second.messages[0]?.node).toBe('a');
   });
   it('keeps the last state of each job', () => {
     const job = (state: string) => ({ event: 'job', data: JSON.stringify({ id: 'x', node_name: 'a', state }) });
-    expect(withEvents(none, [job('RUNNING'), job('OK')], new Set()).jobs.get('a')?.state).toBe('OK');
+    expect(withEvents(none, [job('RUNNING'), job('OK')], new Backlog()).jobs.get('a')?.state).toBe('OK');
   });
 });

@@ -2,16 +2,16 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import { useRef, useState } from 'react';
 import type { Shapes } from '../kit/api';
+import { Backlog, type Message, type NumberedMessage } from '../kit/backlog';
 import { useLive } from '../kit/live';
 
-export type Message = Shapes['NodeMessage'];
 export type Job = Shapes['Job'];
 
 /** Only so many messages are kept in the page; the log has all. */
 export const KEPT = 50_000;
 
 export interface Output {
-  messages: Message[];
+  messages: NumberedMessage[];
   jobs: Map<string, Job>;
   dropped: number;
   /** Why messages may be missing. */
@@ -20,11 +20,11 @@ export interface Output {
 
 const NONE: Output = { messages: [], jobs: new Map(), dropped: 0, problems: new Set() };
 
-/** Return the output with these events added. A message that was received before is not added again. */
+/** Return the output with these events added, and their messages in `backlog`. */
 export function withEvents(
   output: Output,
   events: Pick<EventSourceMessage, 'event' | 'data'>[],
-  seen: Set<string>,
+  backlog: Backlog,
 ): Output {
   const added: Message[] = [];
   const jobs = new Map(output.jobs);
@@ -36,17 +36,11 @@ export function withEvents(
     } else if (event.event === 'messages') {
       const page = JSON.parse(event.data) as NodeMessages;
       for (const problem of page.problems ?? []) problems.add(`${page.node_name}: ${problem}`);
-      for (const message of messagesOf(page)) {
-        const key = `${message.gid}/${message.nid} ${message.epoch} ${message.id}`;
-        if (seen.has(key)) continue;
-        seen.add(key);
-        added.push(message);
-      }
+      for (const message of messagesOf(page)) added.push(message);
     }
   }
-  const all = added.length ? [...output.messages, ...added] : output.messages;
-  const over = Math.max(0, all.length - KEPT);
-  return { messages: over ? all.slice(over) : all, jobs, dropped: output.dropped + over, problems };
+  backlog.append(added, KEPT);
+  return { messages: backlog.messages, jobs, dropped: backlog.left, problems };
 }
 
 /** Messages of one node, as the stream of a command's output has them. */
@@ -65,12 +59,12 @@ function messagesOf({ gid, nid, node_name, messages = [] }: NodeMessages): Messa
 /** Follow the output of a command; a component shows that of one command only. */
 export function useOutput(command: string) {
   const [output, setOutput] = useState(NONE);
-  const seen = useRef(new Set<string>());
+  const [backlog] = useState(() => new Backlog());
   // a browser is not a reason to slow a program down
   const url = `/api/v1/commands/${encodeURIComponent(command)}/output?paced=false`;
   const latest = useRef(NONE);
   const live = useLive(url, (events) => {
-    latest.current = withEvents(latest.current, events, seen.current);
+    latest.current = withEvents(latest.current, events, backlog);
     setOutput(latest.current);
   });
   return { ...output, live };

@@ -5,58 +5,59 @@
 import { DownOutlined } from '@ant-design/icons';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { Button, theme } from 'antd';
-import { useEffect, useLayoutEffect, useRef, useState } from 'react';
-import type { Shapes } from './api';
+import { type CSSProperties, memo, useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import type { NumberedMessage } from './backlog';
 import { clock, moment } from './format';
 import { levelName, shown, toneOf } from './levels';
-
-type Message = Shapes['NodeMessage'];
 
 const LINE_PX = 20;
 const AT_END_PX = 24;
 
 interface LinesProps {
-  messages: Message[];
+  messages: NumberedMessage[];
   height: number | string;
   /** Whether each line names its node, and its service. */
   nodes?: boolean;
   names?: boolean;
   /** The text to mark in the lines. */
   mark?: string;
+  /** Called with whether older lines are being read, when that changes. */
+  onReading?: (reading: boolean) => void;
   empty: React.ReactNode;
 }
 
-export function Lines({ messages, height, nodes = true, names = false, mark = '', empty }: LinesProps) {
-  const place = useRef<HTMLDivElement>(null);
+export function Lines({ messages, height, nodes = true, names = false, mark = '', onReading, empty }: LinesProps) {
+  const place = useRef<HTMLElement>(null);
   const [atEnd, setAtEnd] = useState(true);
   const { token } = theme.useToken();
-  const first = useRef<string>(undefined);
+  const { length } = messages;
   const lines = useVirtualizer({
-    count: messages.length,
+    count: length,
     getScrollElement: () => place.current,
     estimateSize: () => LINE_PX,
+    getItemKey: useCallback((index: number) => messages[index]?.number ?? 0, [messages]),
     overscan: 20,
-    getItemKey: (index) => keyOf(messages[index]),
+    anchorTo: 'end',
+    followOnAppend: true,
+    scrollEndThreshold: AT_END_PX,
+    directDomUpdates: true,
+    directDomUpdatesMode: 'position',
   });
-  useLayoutEffect(() => {
-    const old = messages.findIndex((message) => keyOf(message) === first.current);
-    if (!atEnd && old > 0 && place.current) place.current.scrollTop += old * LINE_PX; // older lines were put in front
-    first.current = keyOf(messages[0]);
-  }, [messages, atEnd]);
-  const { length } = messages;
-  useEffect(() => {
-    if (atEnd && length) lines.scrollToIndex(length - 1, { align: 'end' });
-  }, [length, atEnd, lines]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a list that begins with lines begins at its end
+  useLayoutEffect(() => lines.scrollToEnd(), []);
+  useEffect(() => onReading?.(!atEnd), [atEnd, onReading]);
   const scrolled = () => {
-    const { scrollTop, clientHeight, scrollHeight } = place.current as HTMLDivElement;
+    const { scrollTop, clientHeight, scrollHeight } = place.current as HTMLElement;
     setAtEnd(scrollHeight - scrollTop - clientHeight < AT_END_PX);
   };
-  const colour = {
-    error: token.colorErrorText,
-    warning: token.colorWarningText,
-    quiet: token.colorTextTertiary,
-    plain: token.colorText,
-  };
+  const colours = {
+    '--error': token.colorErrorText,
+    '--warning': token.colorWarningText,
+    '--quiet': token.colorTextTertiary,
+    '--plain': token.colorText,
+    '--secondary': token.colorTextSecondary,
+    '--link': token.colorLink,
+  } as CSSProperties;
   return (
     <div style={{ position: 'relative' }}>
       <section
@@ -65,35 +66,25 @@ export function Lines({ messages, height, nodes = true, names = false, mark = ''
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
         tabIndex={0}
         aria-label="Messages"
-        className="mono"
+        className="mono lines"
         style={{
+          ...colours,
           height,
-          overflow: 'auto',
           background: token.colorBgContainer,
           border: `1px solid ${token.colorBorderSecondary}`,
           borderRadius: token.borderRadius,
         }}
       >
         {length === 0 && empty}
-        <div style={{ height: lines.getTotalSize(), position: 'relative' }}>
+        <div ref={lines.containerRef} style={{ position: 'relative' }}>
           {lines.getVirtualItems().map((item) => {
-            const message = messages[item.index] as Message;
+            const message = messages[item.index];
             return (
-              <div
-                key={item.key}
-                ref={lines.measureElement}
-                data-index={item.index}
-                className="line"
-                style={{ transform: `translateY(${item.start}px)`, color: colour[toneOf(message.level)] }}
-              >
-                <time title={moment(message.epoch / 1000)} style={{ color: token.colorTextSecondary }}>
-                  {clock(message.epoch / 1000, 3)}
-                </time>
-                {nodes && <span style={{ color: token.colorLink }}>{message.node}</span>}
-                {names && <span style={{ color: token.colorTextSecondary }}>{nameOf(message)}</span>}
-                {message.level !== 1 && <span>{levelName(message.level)}</span>}
-                <span className="text">{marked(shown(message.data), mark)}</span>
-              </div>
+              message && (
+                <div key={item.key} ref={lines.measureElement} data-index={item.index} className="line">
+                  <Line message={message} nodes={nodes} names={names} mark={mark} />
+                </div>
+              )
             );
           })}
         </div>
@@ -105,7 +96,7 @@ export function Lines({ messages, height, nodes = true, names = false, mark = ''
           size="small"
           icon={<DownOutlined />}
           style={{ position: 'absolute', right: 24, bottom: 12 }}
-          onClick={() => lines.scrollToIndex(length - 1, { align: 'end' })}
+          onClick={() => lines.scrollToEnd()}
         >
           Newest
         </Button>
@@ -114,11 +105,27 @@ export function Lines({ messages, height, nodes = true, names = false, mark = ''
   );
 }
 
-export function keyOf(message: Message | undefined): string {
-  return message ? `${message.gid}/${message.nid} ${message.epoch} ${message.id}` : '';
+interface LineProps {
+  message: NumberedMessage;
+  nodes: boolean;
+  names: boolean;
+  mark: string;
 }
 
-export function nameOf(message: Message): string {
+const Line = memo(function Line({ message, nodes, names, mark }: LineProps) {
+  const { epoch, level } = message;
+  return (
+    <>
+      <time title={moment(epoch / 1000)}>{clock(epoch / 1000, 3)}</time>
+      {nodes && <span className="node">{message.node}</span>}
+      {names && <span className="name">{nameOf(message)}</span>}
+      {level !== 1 && <span className={toneOf(level)}>{levelName(level)}</span>}
+      <span className={`text ${toneOf(level)}`}>{marked(shown(message.data), mark)}</span>
+    </>
+  );
+});
+
+export function nameOf(message: { name?: string; domain?: string; job_id: string }): string {
   const name = message.name || message.job_id.slice(0, 8);
   return message.domain ? `${message.domain}/${name}` : name;
 }

@@ -30,7 +30,8 @@ export function duration(seconds: number): string {
 export function ago(time: number, now: number): string {
   const past = now - time;
   if (Math.abs(past) < 1.5) return 'now';
-  const whole = duration(Math.max(1, Math.round(Math.abs(past))));
+  const seconds = Math.round(Math.abs(past));
+  const whole = seconds < 60 ? `${seconds} s` : duration(seconds);
   return past > 0 ? `${whole} ago` : `in ${whole}`;
 }
 
@@ -49,8 +50,11 @@ export function clock(time: number, digits = 0): string {
   return digits ? `${whole}.${pad(date.getMilliseconds(), 3).slice(0, digits)}` : whole;
 }
 
+const THOUSANDS = /\B(?=(\d{3})+$)/g;
+
+/** Return a number with commas. `toLocaleString` does the same, and takes 10 ms the first time. */
 export function count(value: number): string {
-  return value.toLocaleString('en-US');
+  return Number.isSafeInteger(value) ? String(value).replace(THOUSANDS, ',') : value.toLocaleString('en-US');
 }
 
 /** Return "1 node" or "3 nodes". */

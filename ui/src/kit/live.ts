@@ -6,8 +6,8 @@ import { useEffect, useRef, useState } from 'react';
 import { refused } from './login';
 import { follow, type StreamState } from './stream';
 
-/** Events are handed over together after so long: a fast stream draws the page at most 20 times a second. */
-const FLUSH_MS = 50;
+/** Events are handed over together after so long: a fast stream draws the page at most 10 times a second. */
+const FLUSH_MS = 100;
 
 export interface Live {
   state: StreamState;

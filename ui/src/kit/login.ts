@@ -30,8 +30,10 @@ export function refused(queries: QueryClient, error: unknown): void {
   queries.setQueryData(meQuery.queryKey, null);
 }
 
-export async function signIn(secret: { code: string } | { token: string }): Promise<void> {
-  await take(api.POST('/api/v1/sign-in', { body: secret }));
+/** Sign in; return who it is. */
+export async function signIn(secret: { code: string } | { token: string }): Promise<Shapes['Identity']> {
+  const login = await take(api.POST('/api/v1/sign-in', { body: secret }));
+  return { name: login.name, role: login.role, login };
 }
 
 export async function signOut(): Promise<void> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { seriesOf } from './series';
+import { ordered, seriesOf } from './series';
 
 describe('seriesOf', () => {
   const rows = [
@@ -16,4 +16,13 @@ describe('seriesOf', () => {
     ]);
   });
   it('leaves the smallest out', () => expect(seriesOf(rows, 1).series.map((each) => each.name)).toEqual(['b']));
+  it('is put into another order', () =>
+    expect(ordered(seriesOf(rows).series, ['a', 'c', 'b']).map((each) => each.name)).toEqual(['a', 'b']));
+});
+
+it('takes the values of the largest series only', () => {
+  const rows = Array.from({ length: 20_000 }, (_, index) => [index, `order ${index}`, index]);
+  const chart = seriesOf(rows, 2);
+  expect(chart.series.map((series) => series.name)).toEqual(['order 19999', 'order 19998']);
+  expect(chart.series[0]?.values.filter((value) => value !== null)).toEqual([19_999]);
 });

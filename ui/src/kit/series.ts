@@ -13,16 +13,22 @@ export function timeOf(value: unknown): number {
 
 /** Return the series of rows [time, name, value], the largest of at most `most` first; the others are left out. */
 export function seriesOf(rows: unknown[][], most = 8): Chart {
-  const times = [...new Set(rows.map((row) => timeOf(row[0])))].sort((a, b) => a - b);
+  const places = rows.map((row) => timeOf(row[0]));
+  const times = [...new Set(places)].sort((a, b) => a - b);
   const at = new Map(times.map((time, index) => [time, index]));
-  const found = new Map<string, { values: (number | null)[]; total: number }>();
-  for (const [time, name, value] of rows) {
-    const key = String(name);
-    const series = found.get(key) ?? { values: times.map(() => null), total: 0 };
-    found.set(key, series);
-    series.values[at.get(timeOf(time)) ?? 0] = Number(value);
-    series.total += Math.abs(Number(value));
-  }
-  const largest = [...found].sort(([, a], [, b]) => b.total - a.total).slice(0, most);
-  return { times, series: largest.map(([name, { values }]) => ({ name, values })) };
+  const totals = new Map<string, number>();
+  for (const [, name, value] of rows)
+    totals.set(String(name), (totals.get(String(name)) ?? 0) + Math.abs(Number(value)));
+  const largest = [...totals].sort(([, a], [, b]) => b - a).slice(0, most);
+  const found = new Map(largest.map(([name]) => [name, times.map((): number | null => null)]));
+  rows.forEach(([, name, value], index) => {
+    const values = found.get(String(name));
+    if (values) values[at.get(places[index] as number) ?? 0] = Number(value);
+  });
+  return { times, series: [...found].map(([name, values]) => ({ name, values })) };
+}
+
+/** Return the series of these names, in their order. */
+export function ordered(series: Series[], names: string[]): Series[] {
+  return names.flatMap((name) => series.filter((each) => each.name === name));
 }

@@ -1,18 +1,19 @@
 /** The messages of a view: those there are, older ones on request, and new ones as they come. */
 import { useQuery } from '@tanstack/react-query';
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useReducer, useState } from 'react';
 import { api, type Shapes, take } from '../kit/api';
-import { keyOf } from '../kit/Lines';
+import { Backlog } from '../kit/backlog';
 import { useLive } from '../kit/live';
 import { filterQuery, type LogAddress, streamUrl, timesOf } from './view';
 
-type Message = Shapes['NodeMessage'];
-
 const PAGE = 1000;
-/** Only so many messages are kept in the page: older ones leave while new ones come. */
-const KEPT = 100_000;
+/** Only so many messages are kept in the page: the oldest leave while new ones come. */
+export const KEPT = 100_000;
+/** While older messages are being read, none leaves before there are so many; then new ones wait at the server. */
+export const HELD = 2 * KEPT;
 
-export function useMessages(view: LogAddress, following: boolean) {
+/** `following`: new messages are wanted. `reading`: the newest message is not in sight. */
+export function useMessages(view: LogAddress, { following, reading }: { following: boolean; reading: boolean }) {
   const key = JSON.stringify(view);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the same view keeps its times while it is shown
   const times = useMemo(() => timesOf(view, Date.now()), [key]);
@@ -23,48 +24,48 @@ export function useMessages(view: LogAddress, following: boolean) {
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
   });
-  const [older, setOlder] = useState<Message[]>([]);
-  const [newer, setNewer] = useState<Message[]>([]);
+  const [, draw] = useReducer((number: number) => number + 1, 0);
   const [cursor, setCursor] = useState<string | null>();
   const [problems, setProblems] = useState<string[]>([]);
   const [error, setError] = useState<unknown>();
-  const seen = useRef(new Set<string>());
+  const { data } = first;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another first page begins anew
+  const kept = useMemo(() => {
+    const backlog = new Backlog();
+    backlog.append([...(data?.messages ?? [])].reverse(), KEPT);
+    return { backlog, resume: data?.resume ?? '' };
+  }, [data, key]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another first page begins anew
   useEffect(() => {
-    setOlder([]);
-    setNewer([]);
     setError(undefined);
-    setCursor(first.data?.cursor);
-    setProblems([...(first.data?.problems ?? [])]);
-    seen.current = new Set(first.data?.messages.map(keyOf));
-  }, [first.data, key]);
+    setCursor(data?.cursor);
+    setProblems([...(data?.problems ?? [])]);
+  }, [data, key]);
   const loadOlder = async () => {
     if (!cursor) return;
     try {
       const page = await take(api.GET('/api/v1/messages', { params: { query: { ...query, cursor } } }));
-      setOlder((old) => [...[...page.messages].reverse(), ...old]);
+      kept.backlog.prepend([...page.messages].reverse());
       setCursor(page.cursor);
     } catch (raised) {
       setError(raised);
     }
   };
-  const url = following && first.data && !times.until ? streamUrl(view, first.data.resume ?? '') : '';
+  const { backlog } = kept;
+  const full = reading && backlog.messages.length >= HELD;
+  const wanted = following && !full && !times.until && !!data;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a stream keeps its address while it is followed
+  const url = useMemo(() => (wanted ? streamUrl(view, kept.resume) : ''), [wanted, kept]);
   const live = useLive(url, (events) => {
-    const added: Message[] = [];
-    for (const event of events) {
-      const found = JSON.parse(event.data) as Shapes['FoundMessages'];
-      if (found.problems?.length) setProblems([...found.problems]);
-      for (const message of found.messages) {
-        const name = keyOf(message);
-        if (!seen.current.has(name)) added.push(message);
-        seen.current.add(name);
-      }
-    }
-    if (added.length) setNewer((old) => [...old, ...added].slice(-KEPT));
+    const pages = events.map((event) => JSON.parse(event.data) as Shapes['FoundMessages']);
+    const problem = pages.findLast((page) => page.problems?.length);
+    if (problem) setProblems([...(problem.problems ?? [])]);
+    const newer = pages.flatMap((page) => page.messages);
+    backlog.append(newer, reading ? Number.POSITIVE_INFINITY : KEPT);
+    kept.resume = pages.at(-1)?.resume || kept.resume;
+    draw();
   });
-  const messages = useMemo(
-    () => [...older, ...[...(first.data?.messages ?? [])].reverse(), ...newer].slice(-KEPT),
-    [older, first.data, newer],
-  );
-  return { first, messages, problems, live, times, more: !!cursor, loadOlder, error };
+  const { messages, left } = backlog;
+  const more = !!cursor && !left && messages.length < KEPT;
+  return { first, messages, left, full, problems, live, times, more, loadOlder, error };
 }

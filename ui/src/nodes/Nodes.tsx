@@ -2,16 +2,22 @@
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { Flex, Input, Segmented, Select, type TableColumnsType, Typography } from 'antd';
+import { useMemo } from 'react';
 import type { Shapes } from '../kit/api';
-import { Ago, Labels, Line, State } from '../kit/bits';
+import { Ago, Labels, State } from '../kit/bits';
 import { bytes, count } from '../kit/format';
 import { Loaded, Nothing, Page } from '../kit/Page';
 import { nodesQuery } from '../kit/queries';
 import { Rows } from '../kit/Rows';
 import { useAddress } from '../kit/search';
 import { filterNodes, labelsOf } from './filter';
+import { NoNodes } from './NoNodes';
 
 type Node = Shapes['Node'];
+
+/** One for all names: a comparison that makes its own is a hundred times as slow. */
+const byName = new Intl.Collator('en', { numeric: true });
+const keyOf = (node: Node) => `${node.gid}/${node.nid}`;
 
 const COLUMNS: TableColumnsType<Node> = [
   {
@@ -23,12 +29,12 @@ const COLUMNS: TableColumnsType<Node> = [
         {name}
       </Link>
     ),
-    sorter: (a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }),
+    sorter: (a, b) => byName.compare(a.name, b.name),
     defaultSortOrder: 'ascend',
   },
   { title: 'State', width: 110, render: (_, node) => <State state={node.state} /> },
   { title: 'Labels', width: 260, render: (_, node) => <Labels labels={node.labels} /> },
-  { title: 'System', width: 230, ellipsis: true, render: (_, node) => node.facts?.os },
+  { title: 'System', width: 190, ellipsis: true, render: (_, node) => node.facts?.os },
   { title: 'Kernel', width: 150, ellipsis: true, render: (_, node) => node.facts?.kernel },
   {
     title: 'CPUs',
@@ -67,8 +73,11 @@ export function Nodes() {
 function NodeList({ nodes }: { nodes: Node[] }) {
   const [filter, change] = useAddress<'q' | 'on' | 'state'>();
   const navigate = useNavigate();
-  const shown = filterNodes(nodes, filter);
-  const inState = (state: string) => nodes.filter((node) => node.state === state).length;
+  const { q, on, state } = filter;
+  const sorted = useMemo(() => nodes.toSorted((a, b) => byName.compare(a.name, b.name)), [nodes]);
+  const shown = useMemo(() => filterNodes(sorted, { q, on, state }), [sorted, q, on, state]);
+  const labels = useMemo(() => labelsOf(nodes).map((label) => ({ value: label })), [nodes]);
+  const inState = (wanted: string) => nodes.filter((node) => node.state === wanted).length;
   return (
     <>
       <Flex gap={8} wrap>
@@ -87,8 +96,8 @@ function NodeList({ nodes }: { nodes: Node[] }) {
           placeholder="Labels"
           aria-label="Labels"
           value={filter.on?.split(',') ?? []}
-          options={labelsOf(nodes).map((label) => ({ value: label }))}
-          onChange={(labels: string[]) => change({ on: labels.join(',') })}
+          options={labels}
+          onChange={(chosen: string[]) => change({ on: chosen.join(',') })}
         />
         <Segmented
           value={filter.state ?? ''}
@@ -101,20 +110,12 @@ function NodeList({ nodes }: { nodes: Node[] }) {
         />
       </Flex>
       <Rows<Node>
-        rowKey={(node) => `${node.gid}/${node.nid}`}
+        rowKey={keyOf}
         columns={COLUMNS}
-        width={1200}
+        width={1190}
         dataSource={shown}
         open={(node) => void navigate({ to: '/nodes/$node', params: { node: node.name } })}
-        empty={
-          nodes.length ? (
-            <Nothing why="No node matches the filter.">Remove a part of it.</Nothing>
-          ) : (
-            <Nothing why="No node has joined yet.">
-              Run <Line text="qd token create" /> and paste the command it prints on a host.
-            </Nothing>
-          )
-        }
+        empty={nodes.length ? <Nothing why="No node matches the filter.">Remove a part of it.</Nothing> : <NoNodes />}
       />
     </>
   );

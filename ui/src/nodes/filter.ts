@@ -23,12 +23,19 @@ function hasLabel(node: Shapes['Node'], written: string): boolean {
   return node.labels?.[written.slice(0, at)] === written.slice(at + 1);
 }
 
+/** The text of each node that was searched: it is made once, not with every key. */
+const texts = new WeakMap<Shapes['Node'], string>();
+
 function textOf(node: Shapes['Node']): string {
+  const known = texts.get(node);
+  if (known !== undefined) return known;
   const { os, kernel, addresses = [], agent_version } = node.facts ?? {};
   const labels = Object.entries(node.labels ?? {}).map(([key, value]) => `${key}=${value}`);
-  return [node.name, `${node.gid}/${node.nid}`, os, kernel, agent_version, ...addresses, ...labels]
+  const text = [node.name, `${node.gid}/${node.nid}`, os, kernel, agent_version, ...addresses, ...labels]
     .join(' ')
     .toLowerCase();
+  texts.set(node, text);
+  return text;
 }
 
 /** Return every label of the nodes as key=value, sorted. */

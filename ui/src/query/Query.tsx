@@ -8,7 +8,7 @@ import {
   SaveOutlined,
 } from '@ant-design/icons';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { Alert, App, Button, Card, Dropdown, Flex, Segmented, type TableColumnsType, Tag, Typography } from 'antd';
+import { Alert, App, Button, Card, Dropdown, Flex, Segmented, type TableColumnType, Tag, Typography } from 'antd';
 import { useMemo, useRef, useState } from 'react';
 import { useAction } from '../kit/actions';
 import { api, type Shapes, take } from '../kit/api';
@@ -199,9 +199,9 @@ function Result({
 }) {
   const rows = useMemo(() => answer.rows.map((values, key): Row => ({ key, values })), [answer]);
   const series = useMemo(() => {
-    const found = Answer.overTime(answer);
+    const found = as === 'chart' ? Answer.overTime(answer) : undefined;
     return found && seriesOf(found);
-  }, [answer]);
+  }, [answer, as]);
   const [act, busy] = useAction();
   const download = (format: 'csv' | 'arrow') =>
     act(async () => {
@@ -209,15 +209,22 @@ function Result({
       const blob = await take(api.POST('/api/v1/query', { body, parseAs: 'blob' }));
       save(`query.${format}`, blob as unknown as Blob);
     });
-  const columns: TableColumnsType<Row> = Answer.columns(answer.columns).map(({ title, index, width, number }) => ({
-    title,
-    width,
-    align: number ? 'right' : undefined,
-    ellipsis: true,
-    className: 'mono',
-    render: (_, row) => cell(row.values[index]),
-    sorter: (a, b) => compare(a.values[index], b.values[index]),
-  }));
+  const columns = useMemo(
+    () =>
+      Answer.columns(answer.columns).map(({ title, index, width, number }): TableColumnType<Row> => {
+        const compare = Answer.comparison(answer.rows, index);
+        return {
+          title,
+          width,
+          align: number ? 'right' : undefined,
+          ellipsis: true,
+          className: 'mono',
+          render: (_, row) => cell(row.values[index]),
+          sorter: (a, b) => compare(a.key, b.key),
+        };
+      }),
+    [answer],
+  );
   return (
     <>
       <Completeness completeness={answer.completeness} />
@@ -227,7 +234,7 @@ function Result({
           onChange={show}
           options={[
             { value: 'table', label: 'Table' },
-            { value: 'chart', label: 'Chart', disabled: !series },
+            { value: 'chart', label: 'Chart', disabled: !Answer.isOverTime(answer) },
           ]}
         />
         <Typography.Text type="secondary">
@@ -256,12 +263,6 @@ function Result({
       )}
     </>
   );
-}
-
-function compare(a: unknown, b: unknown): number {
-  return typeof a === 'number' && typeof b === 'number'
-    ? a - b
-    : cell(a).localeCompare(cell(b), 'en', { numeric: true });
 }
 
 function Completeness({ completeness }: { completeness: Shapes['Completeness'] }) {

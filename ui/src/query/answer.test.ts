@@ -23,3 +23,23 @@ describe('overTime', () => {
   it('needs a time', () =>
     expect(Answer.overTime({ columns: [{ name: 'n', type: 'UInt64' }], rows: [[1]] })).toBeUndefined());
 });
+
+describe('comparison', () => {
+  const sorted = (...values: unknown[]) => {
+    const compare = Answer.comparison(
+      values.map((value) => [value]),
+      0,
+    );
+    return values
+      .map((_, index) => index)
+      .sort(compare)
+      .map((index) => values[index]);
+  };
+  it('orders numbers by value', () => expect(sorted(10, 9, -1, 2.5)).toEqual([-1, 2.5, 9, 10]));
+  it('orders numbers in texts by value', () =>
+    expect(sorted('order 10', 'Order 9', 'order 100', 'a')).toEqual(['a', 'Order 9', 'order 10', 'order 100']));
+  it('orders large numbers, which are texts, by value', () =>
+    expect(sorted('18446744073709551615', '9', '10')).toEqual(['9', '10', '18446744073709551615']));
+  it('puts numbers before texts, and nothing before anything', () =>
+    expect(sorted('b', null, 3, 'a')).toEqual([3, null, 'a', 'b']));
+});

@@ -1,5 +1,6 @@
 /** The columns of an answer, and whether it can be drawn over time. */
 import type { Shapes } from '../kit/api';
+import { cell } from './cell';
 
 type Column = Shapes['AnswerColumn'];
 
@@ -19,6 +20,11 @@ function columns(all: readonly Column[]): { title: string; index: number; width:
   }));
 }
 
+/** Return whether an answer has a time and numbers. */
+function isOverTime(answer: Pick<Shapes['Answer'], 'columns'>): boolean {
+  return [TIME, NUMBER].every((kind) => answer.columns.some((column) => kind.test(column.type)));
+}
+
 /** Return rows (time, name, value) of an answer with a time and numbers; undefined when it has none. */
 function overTime(answer: Pick<Shapes['Answer'], 'columns' | 'rows'>): unknown[][] | undefined {
   const time = answer.columns.findIndex((column) => TIME.test(column.type));
@@ -26,7 +32,7 @@ function overTime(answer: Pick<Shapes['Answer'], 'columns' | 'rows'>): unknown[]
     .map((_, index) => index)
     .filter((index) => NUMBER.test(answer.columns[index]?.type ?? ''));
   const names = answer.columns.map((_, index) => index).filter((index) => index !== time && !numbers.includes(index));
-  if (time < 0 || !numbers.length) return undefined;
+  if (!isOverTime(answer)) return undefined;
   return answer.rows.flatMap((row) =>
     numbers.map((index) => {
       const group = names.map((name) => String(row[name])).join(' ');
@@ -36,4 +42,26 @@ function overTime(answer: Pick<Shapes['Answer'], 'columns' | 'rows'>): unknown[]
   );
 }
 
-export const Answer = { columns, overTime };
+/** Return a comparison of rows by a column: numbers by value, texts as people read them, "order 9" before "order 10". */
+function comparison(rows: readonly unknown[][], index: number): (a: number, b: number) => number {
+  let keys: (number | string)[] | undefined;
+  return (a, b) => {
+    keys ??= rows.map((row) => keyOf(row[index]));
+    const [one, other] = [keys[a] ?? '', keys[b] ?? ''];
+    if (typeof one !== typeof other) return typeof one === 'number' ? -1 : 1;
+    return one < other ? -1 : one > other ? 1 : 0;
+  };
+}
+
+const DIGITS = /\d+/g;
+const LONGEST_NUMBER = 20;
+
+/** Return what compares like a value; the keys of all rows are made once, because comparing them is what takes time. */
+function keyOf(value: unknown): number | string {
+  if (typeof value === 'number') return value;
+  return cell(value)
+    .toLowerCase()
+    .replace(DIGITS, (digits) => digits.padStart(LONGEST_NUMBER, '0'));
+}
+
+export const Answer = { columns, isOverTime, overTime, comparison };

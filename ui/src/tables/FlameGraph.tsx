@@ -2,7 +2,7 @@
 import { Button, Flex, Input, Typography, theme } from 'antd';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { count } from '../kit/format';
-import { type Box, boxesOf } from './flame';
+import { type Box, boxAt, boxesOf, boxOf, firstAfter, layersOf, pathOf } from './flame';
 
 const ROW_PX = 18;
 const LEAST_PX = 0.5;
@@ -11,13 +11,12 @@ const NAME_PX = 34;
 export function FlameGraph({ stacks, unit, label }: { stacks: [string[], number][]; unit: string; label: string }) {
   const boxes = useMemo(() => boxesOf(stacks), [stacks]);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const [zoom, setZoom] = useState(0);
+  const layers = useMemo(() => layersOf(boxes), [boxes]);
+  const [zoom, setZoom] = useState<string[]>([]); // the path, which new stacks may have too
   const [find, setFind] = useState('');
   const [over, setOver] = useState<Box>();
   const [width, setWidth] = useState(800);
   const { token } = theme.useToken();
-  // biome-ignore lint/correctness/useExhaustiveDependencies: other stacks begin with the whole
-  useEffect(() => setZoom(0), [stacks]);
   useEffect(() => {
     const place = canvas.current?.parentElement;
     if (!place) return;
@@ -25,12 +24,9 @@ export function FlameGraph({ stacks, unit, label }: { stacks: [string[], number]
     observer.observe(place);
     return () => observer.disconnect();
   }, []);
-  const base = boxes[zoom] ?? (boxes[0] as Box);
+  const base = useMemo(() => boxOf(boxes, zoom) as Box, [boxes, zoom]);
   const scale = width / Math.max(1, base.weight);
-  const depth = boxes.reduce((deepest, box) => Math.max(deepest, box.depth), 0);
-  const height = (depth + 1) * ROW_PX;
-  const visible = (box: Box) =>
-    box.at + box.weight > base.at && box.at < base.at + base.weight && box.weight * scale > LEAST_PX;
+  const height = layers.length * ROW_PX;
   // biome-ignore lint/correctness/useExhaustiveDependencies: the rest follows from these; a moving pointer draws nothing
   useEffect(() => {
     const drawn = canvas.current;
@@ -42,24 +38,29 @@ export function FlameGraph({ stacks, unit, label }: { stacks: [string[], number]
     pen.scale(ratio, ratio);
     pen.font = '11px ui-monospace, "DejaVu Sans Mono", monospace';
     pen.textBaseline = 'middle';
-    for (const box of boxes) {
-      if (!visible(box)) continue;
-      const left = Math.max(0, (box.at - base.at) * scale);
-      const wide = Math.min(width, (box.at + box.weight - base.at) * scale) - left;
-      const top = box.depth * ROW_PX;
-      pen.fillStyle = find && box.name.toLowerCase().includes(find.toLowerCase()) ? '#b37feb' : colourOf(box.name);
-      pen.fillRect(left, top, Math.max(0.5, wide - 0.5), ROW_PX - 1);
-      if (wide > NAME_PX) {
-        pen.fillStyle = '#1f1f1f';
-        pen.fillText(cut(box.name, wide), left + 3, top + ROW_PX / 2);
+    const end = base.at + base.weight;
+    const wanted = find.toLowerCase();
+    for (const layer of layers) {
+      for (let index = firstAfter(layer, base.at); index < layer.length; index++) {
+        const box = layer[index] as Box;
+        if (box.at >= end) break;
+        if (box.weight * scale <= LEAST_PX) continue;
+        const left = Math.max(0, (box.at - base.at) * scale);
+        const wide = Math.min(width, (box.at + box.weight - base.at) * scale) - left;
+        const top = box.depth * ROW_PX;
+        pen.fillStyle = wanted && box.name.toLowerCase().includes(wanted) ? '#b37feb' : colourOf(box.name);
+        pen.fillRect(left, top, Math.max(0.5, wide - 0.5), ROW_PX - 1);
+        if (wide > NAME_PX) {
+          pen.fillStyle = '#1f1f1f';
+          pen.fillText(cut(box.name, wide), left + 3, top + ROW_PX / 2);
+        }
       }
     }
-  }, [boxes, zoom, width, find]);
-  const boxAt = (event: React.MouseEvent) => {
+  }, [layers, base, width, find]);
+  const pointed = (event: React.MouseEvent) => {
     const bounds = (event.target as HTMLElement).getBoundingClientRect();
     const row = Math.floor((event.clientY - bounds.top) / ROW_PX);
-    const weight = base.at + (event.clientX - bounds.left) / scale;
-    return boxes.findIndex((box) => box.depth === row && box.at <= weight && weight < box.at + box.weight);
+    return boxAt(layers[row], base.at + (event.clientX - bounds.left) / scale);
   };
   const total = boxes[0]?.weight ?? 0;
   const told = over ?? base;
@@ -75,7 +76,7 @@ export function FlameGraph({ stacks, unit, label }: { stacks: [string[], number]
           value={find}
           onChange={(event) => setFind(event.target.value)}
         />
-        <Button size="small" disabled={zoom === 0} onClick={() => setZoom(0)}>
+        <Button size="small" disabled={!zoom.length} onClick={() => setZoom([])}>
           Show all
         </Button>
         <Typography.Text className="mono" ellipsis style={{ flex: 1 }}>
@@ -88,9 +89,12 @@ export function FlameGraph({ stacks, unit, label }: { stacks: [string[], number]
           role="img"
           aria-label={label}
           style={{ width, height, display: 'block', cursor: 'pointer' }}
-          onMouseMove={(event) => setOver(boxes[boxAt(event)])}
+          onMouseMove={(event) => setOver(pointed(event))}
           onMouseLeave={() => setOver(undefined)}
-          onClick={(event) => setZoom(Math.max(0, boxAt(event)))}
+          onClick={(event) => {
+            const box = pointed(event);
+            setZoom(box ? pathOf(boxes, box) : []);
+          }}
         />
       </div>
     </Flex>
