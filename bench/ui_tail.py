@@ -84,7 +84,7 @@ def _measure(fleet: Fleet, visit: Visit) -> dict[str, float]:
     seen = page.evaluate("bench.watched()")
     before = _tops(lines)
     page.wait_for_timeout(1000 * STILL_S)
-    moved = _moved(before, _tops(lines))
+    moved_px = moved(before, _tops(lines))
     newest = interactions(page, "click", FULL, page.get_by_role("button", name="Newest").click)
     lines.get_by_text(f"order {LINES} taken").wait_for()
     seconds = time.monotonic() - began
@@ -100,18 +100,18 @@ def _measure(fleet: Fleet, visit: Visit) -> dict[str, float]:
         "wheel_worst_ms": max(wheel),
         "newest_ms": max(newest),
         "blank_frames": seen["blank"],
-        "moved_px": moved,
+        "moved_px": moved_px,
         "tab_mb": tab_mb(),
     }
 
 
-def _print(fleet: Fleet) -> str:
-    """Start the program; return the id of its command."""
+def _print(fleet: Fleet) -> None:
+    """Start the program."""
     arguments = ["-c", PROGRAM, str(PER_S), str(LINES)]
     command = CreateCommand(
         cmd="execute", args={"cmd": sys.executable, "args": arguments}, selector=Selector(nodes=(NODE,))
     )
-    return fleet.client.commands.create(command).id
+    fleet.client.commands.create(command)
 
 
 def _tops(lines: Locator) -> dict[str, float]:
@@ -127,7 +127,7 @@ def _tops(lines: Locator) -> dict[str, float]:
     return found
 
 
-def _moved(before: dict[str, float], after: dict[str, float]) -> float:
+def moved(before: dict[str, float], after: dict[str, float]) -> float:
     """Return by how many pixels lines moved; a line that is gone moved infinitely far."""
     return max(abs(after.get(text, float("inf")) - top) for text, top in before.items())
 
