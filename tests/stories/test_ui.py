@@ -34,8 +34,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module", autouse=True)
 def populated(fleet: Fleet) -> Iterator[None]:
     """Two nodes, a service that is well and one that fails, a deployed module, and jobs."""
-    fleet.join("web-1", labels={"role": "web"})
-    fleet.join("db-1", labels={"role": "db"})
+    often = {"QD_AGENT_USAGE__INTERVAL_S": "5s"}
+    fleet.join("web-1", labels={"role": "web"}, environment=often)
+    fleet.join("db-1", labels={"role": "db"}, environment=often)
     services = (Service(name="ticker", command=TICKER), Service(name="broken", command=("/bin/false",), max_restart=0))
     fleet.client.services.apply(ApplyServices(services=services))
     fleet.client.modules.deploy("execs")
@@ -143,6 +144,28 @@ def test_a_node_shows_its_services_and_keeps_its_tab(admin: Visit) -> None:
     expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
     admin.reload()
     expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
+
+
+def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit) -> None:
+    admin.open("/nodes/web-1")
+    admin.page.get_by_role("tab", name="Usage").click()
+    cpu = admin.page.get_by_role("img", name="CPU over time", exact=True).first
+    expect(cpu).to_be_visible()
+    expect(cpu.get_by_text("iowait")).to_be_visible()
+    for chart in ("Memory", "Load", "Disk space in use", "Memory in the kernel"):
+        expect(admin.page.get_by_role("img", name=f"{chart} over time", exact=True).first).to_be_visible()
+    admin.page.get_by_text("15m", exact=True).click()
+    admin.page.wait_for_url("**range=15m**")
+    admin.reload()
+    expect(cpu).to_be_visible()
+    expect(admin.page.get_by_role("radio", name="15m")).to_be_checked()
+
+
+def test_a_module_draws_its_cost_on_each_node(admin: Visit) -> None:
+    admin.open("/modules/execs?range=15m")
+    cost = admin.page.get_by_role("img", name="CPU, kernel over time")
+    expect(cost.get_by_text("web-1")).to_be_visible()
+    expect(cost.get_by_text("db-1")).to_be_visible()
 
 
 def test_a_command_runs_and_its_output_is_seen_live(admin: Visit) -> None:
@@ -376,6 +399,7 @@ VIEWS = {
     "/": "Overview",
     "/nodes": "Nodes",
     "/nodes/web-1": "web-1",
+    "/nodes/web-1?tab=usage": "web-1",
     "/services": "Services",
     "/services/ticker": "ticker",
     "/services/edit": "Declare services",

@@ -19,6 +19,7 @@ from quarterdeck.agent.assembly.jobs import JobParts
 from quarterdeck.agent.assembly.modules import InstancesFactory, ModuleParts
 from quarterdeck.agent.assembly.programs import ProgramParts
 from quarterdeck.agent.assembly.telemetry import TelemetryParts
+from quarterdeck.agent.assembly.usage import UsageParts
 from quarterdeck.agent.connection import Connection, Retries
 from quarterdeck.agent.identity import Identity
 from quarterdeck.agent.joining import Joining
@@ -74,9 +75,10 @@ class Work:
         self._programs = programs = ProgramParts(
             assembly, context, cgroups=cgroups, telemetry=telemetry, placements=self._placements
         )
-        ModuleParts(
+        modules = ModuleParts(
             assembly, context, factory=instances, telemetry=telemetry, contents=contents, placements=self._placements
         )
+        UsageParts(assembly, context, telemetry=telemetry, modules=modules)
         self._jobs = JobParts(assembly, context, contents=contents, telemetry=telemetry, programs=programs).jobs
         self._add_link(assembly, wire, retries)
 

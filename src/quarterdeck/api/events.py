@@ -22,14 +22,16 @@ def one_line(value: object) -> str:
     return msgspec.json.encode(value).decode().translate(_LINE_ENDS)
 
 
-async def kept_alive(events: AsyncIterator[ServerSentEventMessage]) -> AsyncIterator[ServerSentEventMessage]:
-    """Yield the events, and a comment after each `KEEPALIVE_S` without one."""
+async def kept_alive(
+    events: AsyncIterator[ServerSentEventMessage], *, keepalive_s: float = KEEPALIVE_S
+) -> AsyncIterator[ServerSentEventMessage]:
+    """Yield the events, and a comment after each `keepalive_s` without one."""
     upcoming = asyncio.ensure_future(anext(events))
     try:
         while True:
-            done, _ = await asyncio.wait({upcoming}, timeout=KEEPALIVE_S)
+            done, _ = await asyncio.wait({upcoming}, timeout=keepalive_s)
             if not done:
-                yield ServerSentEventMessage(comment="still here")
+                yield ServerSentEventMessage(comment="still here", data=None)  # without data: it is no event
                 continue
             event = upcoming.result()
             upcoming = asyncio.ensure_future(anext(events))

@@ -7,6 +7,7 @@ from quarterdeck.model.extensions import ExtensionConfig
 from quarterdeck.model.processes import UsualSettings
 from quarterdeck.model.stats import StatsConfig
 from quarterdeck.model.struct import Struct
+from quarterdeck.model.usage import UsageConfig
 
 DEFAULT_HTTP = "127.0.0.1:8420"
 DEFAULT_LINK = "127.0.0.1:8421"
@@ -42,6 +43,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     end_processes: bool = False  #: end programs when the agent stops, as `qd up` does; by default they keep running
     outbox: OutboxConfig = OutboxConfig()
     stats: StatsConfig = StatsConfig()
+    usage: UsageConfig = UsageConfig()
     processes: UsualSettings = UsualSettings()  #: defaults of programs
     jobs: JobsConfig = JobsConfig()
     extensions: dict[str, ExtensionConfig] = {}  #: custom commands of this node, by name

@@ -46,7 +46,7 @@ class ColumnType(StrEnum):
 
 
 class ColumnRole(StrEnum):
-    """The meaning of a column for tagging: it determines which tags can be derived from the column."""
+    """The meaning of a column: which tags can be derived from it, or how its numbers are added up and drawn."""
 
     TIME = "time"
     PID = "pid"
@@ -61,6 +61,8 @@ class ColumnRole(StrEnum):
     PROTOCOL = "protocol"
     INTERFACE = "interface"
     STACK = "stack"
+    COUNTER = "counter"  #: an amount that came about in the row's interval or event: rows are added up
+    GAUGE = "gauge"  #: a level at the time of the row: rows are averaged
 
 
 class Column(Wire, frozen=True, kw_only=True):

@@ -15,10 +15,11 @@ from quarterdeck.model.messages import MESSAGES_TABLE
 from quarterdeck.model.queries import TableInfo
 from quarterdeck.model.stats import STATS_TABLE
 from quarterdeck.model.tables import Column, ColumnType, Table
+from quarterdeck.model.usage import USAGE_TABLES
 from quarterdeck.store.telemetry.clickhouse import TableSize, TelemetryStore
 
 #: tables that every server has
-BUILT_IN = (LOSSES_TABLE, MESSAGES_TABLE, STATS_TABLE)
+BUILT_IN = (LOSSES_TABLE, MESSAGES_TABLE, STATS_TABLE, *USAGE_TABLES)
 
 TableInfos = list[TableInfo]
 

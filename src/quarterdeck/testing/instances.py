@@ -48,5 +48,8 @@ class MemoryInstances:
     def stats(self) -> tuple[InstanceStats, ...]:
         return tuple(InstanceStats(instance_id=name) for name in self.objects)
 
+    def names(self) -> dict[str, str]:
+        return {instance.id: instance.name for instance in self.applied[-1]} if self.applied else {}
+
     async def close(self) -> None:
         self.closed = True

@@ -85,7 +85,7 @@ def desired(server: LinkServer, revision: int, *contents: bytes) -> DesiredSet:
 
 
 def rows(server: LinkServer) -> int:
-    return sum(batch.rows for batch in server.fleet.batches.values())
+    return sum(batch.rows for batch in server.fleet.batches.values() if batch.table == TABLE.name)
 
 
 def revisions(server: LinkServer) -> list[int]:

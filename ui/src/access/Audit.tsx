@@ -15,8 +15,8 @@ const MOST = 1000;
 const COLUMNS: TableColumnsType<Entry> = [
   { title: 'When', width: 120, render: (_, entry) => <Ago time={entry.time} /> },
   { title: 'Who', width: 160, render: (_, entry) => `${entry.actor} (${entry.role})` },
-  { title: 'What', dataIndex: 'action', width: 170 },
-  { title: 'Of', dataIndex: 'target', width: 240, ellipsis: true },
+  { title: 'Action', dataIndex: 'action', width: 170 },
+  { title: 'On what', dataIndex: 'target', width: 240, ellipsis: true },
   {
     title: 'Result',
     width: 130,
@@ -45,7 +45,7 @@ export function Audit() {
       query={query}
       find={{
         text: ({ actor, action, target, detail = '' }) => `${actor} ${action} ${target} ${detail}`,
-        hint: 'Who, what, of what',
+        hint: 'Who, action, on what',
       }}
       choices={[
         {

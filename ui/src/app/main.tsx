@@ -34,6 +34,8 @@ const LIGHT = {
     colorPrimary: '#0958d9',
     colorInfo: '#0958d9',
     colorLink: '#0958d9',
+    colorPrimaryHover: '#1a66dd',
+    colorLinkHover: '#1a66dd',
     colorSuccess: '#237804',
     colorSuccessBg: '#f0faeb',
     colorSuccessBorder: '#a9dc8f',
@@ -60,6 +62,7 @@ const DARK = {
     colorTextDescription: 'rgba(255, 255, 255, 0.62)',
     colorTextPlaceholder: 'rgba(255, 255, 255, 0.55)',
   },
+  components: { Menu: { itemSelectedColor: '#8fc0ff' } },
 };
 
 function Root({ refusal }: { refusal: Error | undefined }) {

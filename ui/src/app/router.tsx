@@ -1,13 +1,17 @@
 /** The addresses of the pages. Each page is a file of its own that is loaded when it is opened. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
-import { Failure, Nothing } from '../kit/Page';
+import { Failure, Nothing, Page } from '../kit/Page';
 import { texts } from '../kit/search';
 import { LOG_KEYS } from '../logs/view';
 import { Layout } from './Layout';
 
 const root = createRootRoute({
   component: Layout,
-  notFoundComponent: () => <Nothing why="There is no such page.">Choose one on the left, or press Ctrl-K.</Nothing>,
+  notFoundComponent: () => (
+    <Page title="No such page">
+      <Nothing why="This address leads nowhere.">Choose a page in the navigation, or press Ctrl-K.</Nothing>
+    </Page>
+  ),
   errorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
 });
 const getParentRoute = () => root;
@@ -87,6 +91,7 @@ const routes = [
   createRoute({
     getParentRoute,
     path: '/modules/$module',
+    validateSearch: texts('range'),
     component: lazyRouteComponent(() => import('../modules/ModulePage'), 'ModulePage'),
   }),
   createRoute({

@@ -99,7 +99,7 @@ function CommandView({ command }: { command: Whole }) {
               on {writeSelector(command.selector) || 'every node'}, asked by {command.actor || 'nobody known'}{' '}
               <Ago time={command.create_time} />
             </Typography.Text>
-            <LiveState live={output.live} />
+            {output.live.state !== 'ended' && <LiveState live={output.live} />}
           </Flex>
         </Flex>
       </Card>
@@ -137,7 +137,13 @@ function CommandView({ command }: { command: Whole }) {
               nodes={jobs.length > 1 && !view.node}
               empty={
                 <Nothing
-                  why={jobs.some((each) => isOpen(each.state)) ? 'It has printed nothing yet.' : 'It printed nothing.'}
+                  why={
+                    output.live.state === 'ended'
+                      ? 'It printed nothing.'
+                      : jobs.some((each) => isOpen(each.state))
+                        ? 'It has printed nothing yet.'
+                        : 'Its output is being read.'
+                  }
                 />
               }
             />

@@ -15,11 +15,9 @@ describe('lineOf', () => {
   it('is the program with its arguments', () =>
     expect(lineOf({ cmd: 'execute', args: { cmd: 'sh', args: ['-c', 'exit 3'] } })).toBe("sh -c 'exit 3'"));
   it('is the first line of a script', () =>
-    expect(lineOf({ cmd: 'execute_sh', args: { script: '#!/bin/sh\n\nuptime\n' } })).toBe('execute_sh: uptime'));
+    expect(lineOf({ cmd: 'execute_sh', args: { script: '#!/bin/sh\n\nuptime\n' } })).toBe('Shell script: uptime'));
   it('names a stored script', () =>
-    expect(lineOf({ cmd: 'execute_sh', args: { sha256: 'aa8eb0a2c47c483a' } })).toBe(
-      'execute_sh: script aa8eb0a2c47c',
-    ));
+    expect(lineOf({ cmd: 'execute_sh', args: { sha256: 'aa8eb0a2c47c483a' } })).toBe('Shell script aa8eb0a2c47c'));
   it('names other commands with their arguments', () =>
     expect(lineOf({ cmd: 'kill', args: { id: 'x' } })).toBe('kill id=x'));
 });

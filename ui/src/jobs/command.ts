@@ -18,16 +18,24 @@ export function quoted(words: string[]): string {
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 }
 
+/** The commands that run a script, and what people call them. */
+export const SCRIPTS = {
+  execute_sh: 'Shell script',
+  execute_js_py: 'Python script',
+  execute_js_lua: 'Lua script',
+} as const;
+
 /** Return a command as one line: a program with its arguments, a script by its first line, others by their name. */
 export function lineOf(command: { cmd: string; args?: Record<string, unknown> }): string {
   const args = command.args ?? {};
   const words = Array.isArray(args.args) ? args.args.map(String) : [];
   if (command.cmd === 'execute') return quoted([String(args.cmd ?? ''), ...words]);
+  const kind = SCRIPTS[command.cmd as keyof typeof SCRIPTS] ?? command.cmd;
   if (typeof args.script === 'string') {
     const first = args.script.split('\n').find((line) => line.trim() && !line.startsWith('#!')) ?? '';
-    return `${command.cmd}: ${first.trim()}`;
+    return `${kind}: ${first.trim()}`;
   }
-  if (typeof args.sha256 === 'string') return `${command.cmd}: script ${args.name || args.sha256.slice(0, 12)}`;
+  if (typeof args.sha256 === 'string') return `${kind} ${args.name || args.sha256.slice(0, 12)}`;
   const rest = Object.entries(args).map(
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   );

@@ -4,6 +4,7 @@ import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { bytes, short } from './format';
+import { stacked } from './stack';
 
 export interface Series {
   name: string;
@@ -17,24 +18,34 @@ interface ChartProps {
   series: Series[];
   unit?: string;
   height?: number;
+  /** Draw each series on top of those before. */
+  stack?: boolean;
   label: string;
 }
 
 export const COLOURS = ['#3c89e8', '#49aa19', '#d89614', '#d32029', '#854eca', '#13a8a8', '#cb2b83', '#8c8c8c'];
 
 /** Units that an axis has room for; others are in the legend. */
-const SHORT_UNITS = new Set(['bytes', '%', 's']);
+const SHORT_UNITS = new Set(['bytes', '%', 'ratio', 's']);
 
 function written(value: number, unit: string): string {
   if (unit === 'bytes') return bytes(value);
   if (unit === '%') return `${short(value)} %`;
+  if (unit === 'ratio') return `${short(value * 100)} %`;
   return unit ? `${short(value)} ${unit}` : short(value);
 }
 
-export function Chart({ times, series, unit = '', height = 180, label }: ChartProps) {
+function dataOf(times: number[], series: Series[], stack: boolean): uPlot.AlignedData {
+  const values = series.map((each) => each.values);
+  return [times, ...(stack ? stacked(values) : values)];
+}
+
+export function Chart({ times, series, unit = '', height = 180, stack = false, label }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const { token } = theme.useToken();
   const drawn = useRef<uPlot>(null);
+  const shown = useRef(series);
+  shown.current = series;
   const names = series.map((each) => each.name).join('\0');
   // biome-ignore lint/correctness/useExhaustiveDependencies: new values are set on the chart that is there, below
   useEffect(() => {
@@ -59,19 +70,23 @@ export function Chart({ times, series, unit = '', height = 180, label }: ChartPr
         scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
         cursor: { y: false },
         legend: { live: true },
+        bands: stack ? series.slice(1).map((_, index) => ({ series: [index + 2, index + 1] })) : [],
         series: [
           { value: (_, time) => (time == null ? '' : new Date(time * 1000).toLocaleTimeString()) },
           ...series.map((each, index) => ({
             label: each.name,
             stroke: COLOURS[index % COLOURS.length],
             width: 1.5,
-            fill: series.length === 1 ? `${COLOURS[0]}22` : undefined,
+            fill: stack || series.length === 1 ? `${COLOURS[index % COLOURS.length]}${stack ? '66' : '22'}` : undefined,
             points: { show: times.length < 3 },
-            value: (_: uPlot, value: number | null) => (value == null ? '' : written(value, unit)),
+            value: (_: uPlot, __: number | null, ___: number, at: number | null) => {
+              const value = at == null ? null : shown.current[index]?.values[at];
+              return value == null ? '' : written(value, unit);
+            },
           })),
         ],
       },
-      [times, ...series.map((each) => each.values)],
+      dataOf(times, series, stack),
       place.current,
     );
     drawn.current = plot;
@@ -81,9 +96,9 @@ export function Chart({ times, series, unit = '', height = 180, label }: ChartPr
       observer.disconnect();
       plot.destroy();
     };
-  }, [names, unit, height, token]);
+  }, [names, unit, height, stack, token]);
   useEffect(() => {
-    drawn.current?.setData([times, ...series.map((each) => each.values)]);
-  }, [times, series]);
+    drawn.current?.setData(dataOf(times, series, stack));
+  }, [times, series, stack]);
   return <div ref={place} role="img" aria-label={label} style={{ color: token.colorText, minHeight: height }} />;
 }

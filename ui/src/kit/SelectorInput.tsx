@@ -42,7 +42,7 @@ export function SelectorInput({ value, onChange, label = 'Nodes' }: SelectorInpu
       value={value}
       options={options}
       onChange={(line) => onChange(line ?? '')}
-      placeholder="every node; or labels and names: role=web web-1"
+      placeholder="all nodes, or role=web"
       aria-label={label}
     />
   );
@@ -54,8 +54,14 @@ export function Selected({ line }: { line: string }) {
   if (selected.error) return <Failure error={selected.error} />;
   const nodes = selected.data ?? [];
   const offline = nodes.filter((node) => node.state !== 'ONLINE').length;
+  if (selected.data?.length === 0) return <Typography.Text type="warning">No node has joined yet.</Typography.Text>;
   return (
     <Flex gap={4} wrap align="center" aria-live="polite">
+      {!line.trim() && (
+        <Typography.Text type="secondary">
+          Name labels or nodes, such as role=web or web-1, to choose fewer:
+        </Typography.Text>
+      )}
       <Typography.Text strong>{plural(nodes.length, 'node')}</Typography.Text>
       {offline > 0 && <Typography.Text type="warning">{offline} offline</Typography.Text>}
       {nodes.slice(0, NAMED).map((node) => (

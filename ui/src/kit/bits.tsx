@@ -29,10 +29,35 @@ const COLOURS: Record<string, string> = {
   IN_PROGRESS: 'processing',
 };
 
+/** What states mean whose names do not say it. */
+const MEANINGS: Record<string, string> = {
+  INIT: 'The node has not begun with it.',
+  IN_PROGRESS: 'The node is starting it.',
+  SUCCEEDED: 'It runs as it was asked to.',
+  WAITING: 'It waits: for its node, for the services before it, or for its next run.',
+  STARTING: 'It runs; whether it is healthy is not known yet.',
+  UNHEALTHY: 'Its health check failed too often.',
+  BACKOFF: 'It ended, and is started again after a pause.',
+  STOPPED: 'It completed, or was ended on request.',
+  QUEUED: 'The server has it; the node has not confirmed it yet.',
+  ACCEPTED: 'The node has it and runs it soon.',
+  ERROR: 'It failed: the reason says how.',
+  TIMEOUT: 'It ran longer than it may.',
+  KILLED: 'It was ended on request.',
+  UNKNOWN_CMD: 'The node has no command of this name.',
+  REFUSED: "The node's own configuration does not allow it.",
+  EXPIRED: 'The node did not receive it in time.',
+  LOST: 'It began, and how it ended is unknown.',
+};
+
 /** A state as a tag: its name, in the colour of what it means. antd's own tag takes too long where there are hundreds. */
 export function State({ state, count, running }: { state: string; count?: number; running?: boolean }) {
   const colour = running && state === 'RUNNING' ? 'processing' : (COLOURS[state] ?? 'default');
-  return <span className={`tag ${colour}`}>{count === undefined ? state : `${count} ${state}`}</span>;
+  return (
+    <span className={`tag ${colour}`} title={MEANINGS[state]}>
+      {count === undefined ? state : `${count} ${state}`}
+    </span>
+  );
 }
 
 /** The number of things in each state, the bad ones first. */

@@ -15,7 +15,12 @@ describe('format', () => {
       '2 d',
     ]));
   it('writes the past and the future', () =>
-    expect([ago(100, 101), ago(100, 160), ago(160, 100)]).toEqual(['now', '1 min ago', 'in 1 min']));
+    expect([ago(100, 101), ago(100, 108.2), ago(100, 160), ago(160, 100)]).toEqual([
+      'now',
+      '8 s ago',
+      '1 min ago',
+      'in 1 min',
+    ]));
   it('counts', () => expect([plural(1, 'node'), plural(2000, 'node')]).toEqual(['1 node', '2,000 nodes']));
   it('shortens', () => expect([12, 12_345, 2_500_000, 0.125].map(short)).toEqual(['12', '12.3k', '2.5M', '0.13']));
 });

@@ -30,7 +30,8 @@ export function duration(seconds: number): string {
 export function ago(time: number, now: number): string {
   const past = now - time;
   if (Math.abs(past) < 1.5) return 'now';
-  const whole = duration(Math.max(1, Math.round(Math.abs(past))));
+  const seconds = Math.round(Math.abs(past));
+  const whole = seconds < 60 ? `${seconds} s` : duration(seconds);
   return past > 0 ? `${whole} ago` : `in ${whole}`;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { seriesOf } from './series';
+import { ordered, seriesOf } from './series';
 
 describe('seriesOf', () => {
   const rows = [
@@ -16,6 +16,8 @@ describe('seriesOf', () => {
     ]);
   });
   it('leaves the smallest out', () => expect(seriesOf(rows, 1).series.map((each) => each.name)).toEqual(['b']));
+  it('is put into another order', () =>
+    expect(ordered(seriesOf(rows).series, ['a', 'c', 'b']).map((each) => each.name)).toEqual(['a', 'b']));
 });
 
 it('takes the values of the largest series only', () => {

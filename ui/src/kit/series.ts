@@ -27,3 +27,8 @@ export function seriesOf(rows: unknown[][], most = 8): Chart {
   });
   return { times, series: [...found].map(([name, values]) => ({ name, values })) };
 }
+
+/** Return the series of these names, in their order. */
+export function ordered(series: Series[], names: string[]): Series[] {
+  return names.flatMap((name) => series.filter((each) => each.name === name));
+}

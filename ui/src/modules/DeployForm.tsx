@@ -29,7 +29,7 @@ export function DeployForm({ module, close }: { module: Shapes['Module']; close:
   return (
     <Modal
       open
-      title={`Deploy ${module.name}`}
+      title={`${module.desire_state === 'DEPLOYED' ? 'Change' : 'Deploy'} ${module.name}`}
       okText="Deploy"
       confirmLoading={busy}
       onCancel={close}

@@ -10,10 +10,14 @@ import { Ago, State } from '../kit/bits';
 import { useRole } from '../kit/login';
 import { Loaded, Nothing, Page } from '../kit/Page';
 import { instancesQuery } from '../kit/queries';
+import { RangeChoice } from '../kit/RangeChoice';
 import { Rows } from '../kit/Rows';
+import { rangeOf } from '../kit/ranges';
+import { useAddress } from '../kit/search';
 import { writeSelector } from '../kit/selector';
 import { DeployForm } from './DeployForm';
 import { InstanceDetail, type InstanceRow, instanceColumns } from './instances';
+import { ModuleCost } from './ModuleCost';
 
 type Module = Shapes['Module'];
 
@@ -71,6 +75,8 @@ function Actions({ module }: { module: Module }) {
 
 function ModuleView({ module }: { module: Module }) {
   const instances = useQuery(instancesQuery);
+  const [view, change] = useAddress<'range'>();
+  const range = rangeOf(view.range);
   const { manifest, programs = [], warnings = [] } = module.build;
   const mine = instances.data?.filter((each) => each.module_id === module.id) ?? [];
   const given = Object.entries(module.settings ?? {}).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
@@ -82,18 +88,18 @@ function ModuleView({ module }: { module: Module }) {
       ))}
       <Row gutter={[16, 16]}>
         <Col xs={24} lg={12}>
-          <Card size="small" title="Tables" style={{ height: '100%' }}>
+          <Card size="small" title="What it shows: its tables" style={{ height: '100%' }}>
             <List
               size="small"
               dataSource={[...(manifest.table ?? [])]}
               renderItem={(table) => (
                 <List.Item>
-                  <span>
+                  <Flex gap={8} wrap>
                     <Link to="/tables/$table" params={{ table: table.name }}>
                       {table.name}
-                    </Link>{' '}
+                    </Link>
                     <Typography.Text type="secondary">{table.description}</Typography.Text>
-                  </span>
+                  </Flex>
                 </List.Item>
               )}
             />
@@ -145,6 +151,13 @@ function ModuleView({ module }: { module: Module }) {
           }
         />
       </Card>
+      <ModuleCost
+        title="Cost on each node"
+        module={module.name}
+        range={range}
+        choice={<RangeChoice value={range} onChange={(chosen) => change({ range: chosen })} />}
+        empty="It did not run, or the agents do not measure: their setting [agent.usage] interval_s is 0."
+      />
     </>
   );
 }

@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { type TableColumnsType, Tag, Typography } from 'antd';
 import type { Shapes } from '../kit/api';
-import { State, States } from '../kit/bits';
+import { Line, State, States } from '../kit/bits';
 import { ListPage } from '../kit/ListPage';
 import { Nothing } from '../kit/Page';
 import { instancesQuery, modulesQuery } from '../kit/queries';
@@ -44,7 +44,7 @@ const COLUMNS: TableColumnsType<Row> = [
     render: (_, row) =>
       row.build.manifest.table?.map(({ name }) => (
         <Link key={name} to="/tables/$table" params={{ table: name }}>
-          <Tag>{name}</Tag>
+          <Tag style={{ marginInlineEnd: 4 }}>{name}</Tag>
         </Link>
       )),
   },
@@ -84,7 +84,11 @@ export function Modules() {
       columns={COLUMNS}
       width={1150}
       open={(row) => void navigate({ to: '/modules/$module', params: { module: row.name } })}
-      empty={<Nothing why="There is no module.">Create one with `qd module create`.</Nothing>}
+      empty={
+        <Nothing why="There is no module.">
+          Create one with <Line text="qd module create" />.
+        </Nothing>
+      }
     />
   );
 }

@@ -42,10 +42,14 @@ export function instanceColumns({ module }: { module: boolean }): TableColumnsTy
     { title: 'State', width: 120, render: (_, each) => <State state={each.status.state} /> },
     {
       title: 'Why',
-      width: 260,
+      width: 220,
       render: (_, each) => (
         <>
-          {each.status.reason && <Typography.Text type="danger">{each.status.reason}</Typography.Text>}
+          {each.status.reason && (
+            <Typography.Text type={each.status.state === 'FAILED' ? 'danger' : undefined}>
+              {each.status.reason}
+            </Typography.Text>
+          )}
           {each.status.warnings?.map((warning) => (
             <div key={warning}>{warning}</div>
           ))}
@@ -68,13 +72,13 @@ export function instanceColumns({ module }: { module: boolean }): TableColumnsTy
     },
     {
       title: 'CPU, kernel',
-      width: 100,
+      width: 120,
       align: 'right',
       render: (_, each) => percent(share(each.stats?.kernel_ns ?? 0, each.status.since ?? 0)),
     },
     {
       title: 'CPU, agent',
-      width: 100,
+      width: 120,
       align: 'right',
       render: (_, each) => percent(share(each.stats?.agent_ns ?? 0, each.status.since ?? 0)),
     },

@@ -25,13 +25,11 @@ import { bytes } from '../kit/format';
 import { useRole } from '../kit/login';
 import { Failure, Loaded, Nothing, Page } from '../kit/Page';
 import { commandsQuery, instancesQuery, servicesQuery } from '../kit/queries';
-import { RangeChoice } from '../kit/RangeChoice';
 import { Rows } from '../kit/Rows';
-import { rangeOf } from '../kit/ranges';
 import { useAddress } from '../kit/search';
-import { Usage } from '../kit/Usage';
 import { LogView } from '../logs/LogView';
 import { type InstanceRow, instanceColumns } from '../modules/instances';
+import { NodeUsage } from './NodeUsage';
 
 type Node = Shapes['Node'];
 
@@ -143,8 +141,7 @@ function LabelForm({ node, close }: { node: Node; close: () => void }) {
 }
 
 function NodeView({ node }: { node: Node }) {
-  const [view, change] = useAddress<'tab' | 'range'>();
-  const range = rangeOf(view.range);
+  const [view, change] = useAddress<'tab'>();
   return (
     <>
       {node.state === 'OFFLINE' && (
@@ -170,13 +167,7 @@ function NodeView({ node }: { node: Node }) {
           {
             key: 'usage',
             label: 'Usage',
-            children: (
-              <Usage
-                node={node}
-                range={range}
-                choice={<RangeChoice value={range} onChange={(chosen) => change({ range: chosen })} />}
-              />
-            ),
+            children: <NodeUsage node={node} />,
           },
           { key: 'services', label: 'Services', children: <ServicesOf node={node} /> },
           { key: 'modules', label: 'Modules', children: <ModulesOf node={node} /> },

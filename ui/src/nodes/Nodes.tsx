@@ -4,13 +4,14 @@ import { Link, useNavigate } from '@tanstack/react-router';
 import { Flex, Input, Segmented, Select, type TableColumnsType, Typography } from 'antd';
 import { useMemo } from 'react';
 import type { Shapes } from '../kit/api';
-import { Ago, Labels, Line, State } from '../kit/bits';
+import { Ago, Labels, State } from '../kit/bits';
 import { bytes, count } from '../kit/format';
 import { Loaded, Nothing, Page } from '../kit/Page';
 import { nodesQuery } from '../kit/queries';
 import { Rows } from '../kit/Rows';
 import { useAddress } from '../kit/search';
 import { filterNodes, labelsOf } from './filter';
+import { NoNodes } from './NoNodes';
 
 type Node = Shapes['Node'];
 
@@ -114,15 +115,7 @@ function NodeList({ nodes }: { nodes: Node[] }) {
         width={1190}
         dataSource={shown}
         open={(node) => void navigate({ to: '/nodes/$node', params: { node: node.name } })}
-        empty={
-          nodes.length ? (
-            <Nothing why="No node matches the filter.">Remove a part of it.</Nothing>
-          ) : (
-            <Nothing why="No node has joined yet.">
-              Run <Line text="qd token create" /> and paste the command it prints on a host.
-            </Nothing>
-          )
-        }
+        empty={nodes.length ? <Nothing why="No node matches the filter.">Remove a part of it.</Nothing> : <NoNodes />}
       />
     </>
   );

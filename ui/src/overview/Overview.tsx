@@ -7,8 +7,9 @@ import type { ReactNode } from 'react';
 import { ApiError, api, take } from '../kit/api';
 import { States } from '../kit/bits';
 import { bytes, count } from '../kit/format';
-import { Failure, Nothing, Page } from '../kit/Page';
+import { Failure, Page } from '../kit/Page';
 import { instancesQuery, nodesQuery, rowsQuery, schedulesQuery, serverQuery, servicesQuery } from '../kit/queries';
+import { NoNodes } from '../nodes/NoNodes';
 import { LatestCommands, LatestErrors } from './Latest';
 import { type Problem, problems } from './problems';
 
@@ -54,12 +55,10 @@ export function Overview() {
       {failed && <Failure error={failed} />}
       {nodes.data?.length === 0 && (
         <Card>
-          <Nothing why="No node has joined yet.">
-            Run `qd token create` and paste the command it prints on a host.
-          </Nothing>
+          <NoNodes />
         </Card>
       )}
-      <Problems found={found} loading={all.some((query) => query.isPending)} />
+      {nodes.data?.length !== 0 && <Problems found={found} loading={all.some((query) => query.isPending)} />}
       <Row gutter={[16, 16]}>
         <Glance title="Nodes" to="/nodes" loading={nodes.isPending}>
           <NodesGlance nodes={nodes.data ?? []} />
@@ -76,7 +75,7 @@ export function Overview() {
             <States states={tally(instances.data?.map((each) => each.status.state))} />
           </div>
         </Glance>
-        <Glance title="Jobs of the last hour" to="/jobs" loading={jobs.isPending}>
+        <Glance title="Jobs of the last hour" to="/jobs" search={{ range: '1h' }} loading={jobs.isPending}>
           <Statistic value={jobs.data?.length ?? 0} />
           <div>
             <States states={tally(jobs.data?.map((each) => each.state))} running />
@@ -140,17 +139,28 @@ function Problems({ found, loading }: { found: Problem[]; loading: boolean }) {
 function Glance({
   title,
   to,
+  search,
   loading,
   children,
 }: {
   title: string;
   to: string;
+  search?: Record<string, string>;
   loading: boolean;
   children: ReactNode;
 }) {
   return (
     <Col xs={24} sm={12} xl={6}>
-      <Card title={<Link to={to as '/'}>{title}</Link>} size="small" loading={loading} style={{ height: '100%' }}>
+      <Card
+        title={
+          <Link to={to as '/'} search={search as never}>
+            {title}
+          </Link>
+        }
+        size="small"
+        loading={loading}
+        style={{ height: '100%' }}
+      >
         <Flex vertical gap={12}>
           {children}
         </Flex>

@@ -106,7 +106,7 @@ function ofJobs(jobs: Shapes['Job'][]): Problem[] {
       what: `${plural(jobs.length, 'job')} failed in the last hour`,
       why: `on ${names(nodes)}: ${jobs[0]?.reason ?? ''}`,
       to: '/jobs',
-      search: { state: 'failed' },
+      search: { state: 'failed', range: '1h' },
     },
   ];
 }

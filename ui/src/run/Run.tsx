@@ -64,14 +64,18 @@ export function Run() {
           <AntForm.Item
             label={form.kind === 'execute' ? 'Program and arguments' : 'Script'}
             htmlFor="text"
-            extra={form.kind === 'execute' ? 'Quotes group words; no shell reads the line.' : undefined}
+            extra={
+              form.kind === 'execute'
+                ? 'Quotes group words. No shell reads the line: for pipes and variables, choose a shell script.'
+                : undefined
+            }
           >
             {form.kind === 'execute' ? (
               <Input
                 id="text"
                 className="mono"
                 size="large"
-                placeholder="uptime -p"
+                placeholder="such as uptime -p"
                 value={form.text}
                 onChange={(event) => change({ text: event.target.value })}
               />
@@ -90,7 +94,7 @@ export function Run() {
               <SelectorInput value={form.nodes} onChange={(nodes) => change({ nodes })} />
               <Selected line={form.nodes} />
               <Checkbox checked={form.any} onChange={(event) => set({ any: event.target.checked })}>
-                On only one of them, one that is online
+                Run it on only one of these nodes, one that is online
               </Checkbox>
             </Flex>
           </AntForm.Item>

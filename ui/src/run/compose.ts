@@ -1,14 +1,12 @@
 /** A command as the form of the page has it, and as the API takes it. */
 
-import { quoted, words } from '../jobs/command';
+import { quoted, SCRIPTS, words } from '../jobs/command';
 import type { Shapes } from '../kit/api';
 import { parseSelector, writeSelector } from '../kit/selector';
 
 export const KINDS = {
   execute: 'Program',
-  execute_sh: 'Shell script',
-  execute_js_py: 'Python script',
-  execute_js_lua: 'Lua script',
+  ...SCRIPTS,
 } as const;
 export type Kind = keyof typeof KINDS;
 

@@ -6,6 +6,7 @@ import { useState } from 'react';
 import { lineOf } from '../jobs/command';
 import { useAction } from '../kit/actions';
 import { api, type Shapes, take } from '../kit/api';
+import { writeSelector } from '../kit/selector';
 
 export function ScheduleForm({ command, close }: { command: Shapes['CreateCommand']; close: () => void }) {
   const [name, setName] = useState('');
@@ -36,7 +37,7 @@ export function ScheduleForm({ command, close }: { command: Shapes['CreateComman
     >
       <Form layout="vertical">
         <Form.Item label="Command">
-          <span className="mono">{lineOf(command)}</span>
+          <span className="mono">{lineOf(command)}</span> on {writeSelector(command.selector) || 'every node'}
         </Form.Item>
         <Form.Item label="Name" htmlFor="schedule-name">
           <Input id="schedule-name" autoFocus value={name} onChange={(event) => setName(event.target.value)} />
@@ -46,14 +47,18 @@ export function ScheduleForm({ command, close }: { command: Shapes['CreateComman
             value={by}
             onChange={setBy}
             options={[
-              { value: 'cron', label: 'At times' },
-              { value: 'period', label: 'Every so often' },
+              { value: 'cron', label: 'At times of the day' },
+              { value: 'period', label: 'At an interval' },
             ]}
           />
         </Form.Item>
         {by === 'cron' ? (
           <>
-            <Form.Item label="Cron line" htmlFor="cron" extra="second minute hour day-of-month month day-of-week">
+            <Form.Item
+              label="Cron line"
+              htmlFor="cron"
+              extra="second minute hour day-of-month month day-of-week: 0 30 3 * * * is each day at 03:30"
+            >
               <Input id="cron" className="mono" value={cron} onChange={(event) => setCron(event.target.value)} />
             </Form.Item>
             <Form.Item label="Time zone" htmlFor="zone">
@@ -71,13 +76,13 @@ export function ScheduleForm({ command, close }: { command: Shapes['CreateComman
             <InputNumber id="period" min={1} value={period} onChange={setPeriod} />
           </Form.Item>
         )}
-        <Form.Item label="Runs that were due while no server ran">
+        <Form.Item label="Runs that were missed because the server was down">
           <Segmented
             value={missed}
             onChange={setMissed}
             options={[
-              { value: 'skip', label: 'Leave them out' },
-              { value: 'once', label: 'Make up for one' },
+              { value: 'skip', label: 'Skip them' },
+              { value: 'once', label: 'Run once afterwards' },
             ]}
           />
         </Form.Item>

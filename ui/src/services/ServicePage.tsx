@@ -90,28 +90,28 @@ function Actions({ service }: { service: string }) {
 const COLUMNS: TableColumnsType<OnNode> = [
   {
     title: 'Node',
-    width: 150,
+    width: 110,
     render: (_, on) => (
       <Link to="/nodes/$node" params={{ node: on.node_name }}>
         {on.node_name}
       </Link>
     ),
   },
-  { title: 'State', width: 120, render: (_, on) => <State state={on.status.state} /> },
+  { title: 'State', width: 110, render: (_, on) => <State state={on.status.state} /> },
   {
     title: 'Why',
-    width: 320,
+    width: 220,
     render: (_, on) =>
       [on.wanted === false && 'being removed', on.status.reason, on.status.health].filter(Boolean).join('; '),
   },
-  { title: 'Since', width: 110, render: (_, on) => <Ago time={on.status.since} /> },
-  { title: 'Restarts', width: 90, align: 'right', render: (_, on) => on.status.restarts ?? 0 },
+  { title: 'Since', width: 90, render: (_, on) => <Ago time={on.status.since} /> },
+  { title: 'Restarts', width: 80, align: 'right', render: (_, on) => on.status.restarts ?? 0 },
   {
     title: 'Previous end',
-    width: 160,
+    width: 100,
     render: (_, on) => on.status.ended || (on.status.code == null ? '' : `exit code ${on.status.code}`),
   },
-  { title: 'PID', width: 90, align: 'right', render: (_, on) => on.status.pid },
+  { title: 'PID', width: 70, align: 'right', render: (_, on) => on.status.pid },
 ];
 
 function ServiceView({ whole }: { whole: Whole }) {
@@ -128,7 +128,7 @@ function ServiceView({ whole }: { whole: Whole }) {
             <Rows<OnNode>
               rowKey={(on) => `${on.gid}/${on.nid}`}
               columns={COLUMNS}
-              width={1000}
+              width={740}
               dataSource={whole.nodes ?? []}
               empty={
                 <Nothing why="No node runs it.">
@@ -147,7 +147,11 @@ function ServiceView({ whole }: { whole: Whole }) {
                 {
                   key: 'command',
                   label: 'Command',
-                  children: <Typography.Text className="mono">{quoted([...service.command])}</Typography.Text>,
+                  children: (
+                    <Typography.Text className="mono" style={{ whiteSpace: 'pre-wrap' }}>
+                      {quoted([...service.command])}
+                    </Typography.Text>
+                  ),
                 },
                 { key: 'where', label: 'Where', children: writeSelector(service.selector) || 'every node' },
                 { key: 'after', label: 'After', children: service.after?.join(', ') || 'nothing' },
@@ -179,6 +183,7 @@ function ServiceView({ whole }: { whole: Whole }) {
       </Row>
       <Usage
         service={service.name ?? ''}
+        title="CPU and memory"
         range={range}
         choice={<RangeChoice value={range} onChange={(chosen) => change({ range: chosen })} />}
       />

@@ -22,7 +22,7 @@ export function isBad(info: Info): boolean {
 const COLUMNS: TableColumnsType<Info> = [
   {
     title: 'Service',
-    width: 160,
+    width: 140,
     render: (_, info) => (
       <Link to="/services/$service" params={{ service: info.service.name ?? '' }}>
         {info.service.name}
@@ -31,27 +31,26 @@ const COLUMNS: TableColumnsType<Info> = [
     sorter: (a, b) => (a.service.name ?? '').localeCompare(b.service.name ?? ''),
     defaultSortOrder: 'ascend',
   },
-  { title: 'On nodes', width: 220, render: (_, info) => <States states={info.states} /> },
+  { title: 'On nodes', width: 190, render: (_, info) => <States states={info.states} /> },
   {
     title: 'Why',
-    width: 260,
-    ellipsis: true,
+    width: 250,
     render: (_, info) => <Typography.Text type="danger">{info.reason}</Typography.Text>,
   },
   {
     title: 'Command',
-    width: 280,
+    width: 230,
     ellipsis: true,
     render: (_, info) => <span className="mono">{quoted([...info.service.command])}</span>,
   },
   {
     title: 'Where',
-    width: 160,
+    width: 140,
     ellipsis: true,
     render: (_, info) => writeSelector(info.service.selector) || 'every node',
   },
-  { title: 'Group', dataIndex: 'group', width: 110 },
-  { title: 'Changed', width: 110, render: (_, info) => <Ago time={info.last_update_time} /> },
+  { title: 'Group', dataIndex: 'group', width: 100 },
+  { title: 'Changed', width: 100, render: (_, info) => <Ago time={info.last_update_time} /> },
 ];
 
 export function Services() {

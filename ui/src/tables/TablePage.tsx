@@ -6,20 +6,22 @@ import { Button, Card, Col, Flex, Row, Select, Skeleton, Typography } from 'antd
 import { type ReactNode, useMemo } from 'react';
 import type { Shapes } from '../kit/api';
 import { Ago } from '../kit/bits';
-import { Chart } from '../kit/Chart';
 import { count, short } from '../kit/format';
 import { Failure, Loaded, Nothing, Page } from '../kit/Page';
-import { nodesQuery, rowsQuery, tablesQuery } from '../kit/queries';
+import { modulesQuery, nodesQuery, rowsQuery, tablesQuery } from '../kit/queries';
 import { RangeChoice } from '../kit/RangeChoice';
 import { RANGES, rangeOf, stepOf } from '../kit/ranges';
+import { SqlChart } from '../kit/SqlChart';
 import { useAddress } from '../kit/search';
-import { seriesOf, timeOf } from '../kit/series';
+import { timeOf } from '../kit/series';
 import { FlameGraph } from './FlameGraph';
 import { HeatMap } from './HeatMap';
 import { NewestRows } from './NewestRows';
-import { histogramSql, measureSql, planOf, rowsSql, stacksSql, topSql, type Window } from './plan';
+import { histogramSql, measureSql, planOf, rowsSql, stacksSql, topSql, unitOf, type Window } from './plan';
 
 const EVERY_MS = 15_000;
+/** Of a chart, in pixels. */
+const HEIGHT = 150;
 
 export function TablePage() {
   const { table } = useParams({ from: '/tables/$table' });
@@ -30,23 +32,35 @@ export function TablePage() {
       title={table}
       aside={info && <Typography.Text type="secondary">{info.table.description}</Typography.Text>}
       actions={
-        <Link to="/query" search={{ sql: `SELECT * FROM ${table} ORDER BY time DESC LIMIT 100` }}>
-          <Button icon={<CodeOutlined />}>Query</Button>
-        </Link>
+        info && (
+          <Link to="/query" search={{ sql: `SELECT * FROM ${table} ORDER BY time DESC LIMIT 100` }}>
+            <Button icon={<CodeOutlined />}>Query</Button>
+          </Link>
+        )
       }
     >
-      <Loaded query={tables}>
-        {() =>
-          info ? (
-            <Dashboard info={info} />
-          ) : (
-            <Nothing why={`There is no table ${table}.`}>
-              A module that is not deployed may bring it: see <Link to="/modules">Modules</Link>.
-            </Nothing>
-          )
-        }
-      </Loaded>
+      <Loaded query={tables}>{() => (info ? <Dashboard info={info} /> : <NoTable table={table} />)}</Loaded>
     </Page>
+  );
+}
+
+/** Tables of a module exist from its first deployment. */
+function NoTable({ table }: { table: string }) {
+  const module = useQuery(modulesQuery).data?.find((each) =>
+    each.build.manifest.table?.some(({ name }) => name === table),
+  );
+  return module ? (
+    <Nothing why="Nothing has been collected yet.">
+      Deploy the module{' '}
+      <Link to="/modules/$module" params={{ module: module.name }}>
+        {module.name}
+      </Link>
+      : it fills this table.
+    </Nothing>
+  ) : (
+    <Nothing why={`There is no table ${table}.`}>
+      <Link to="/tables">All tables</Link>
+    </Nothing>
   );
 }
 
@@ -78,14 +92,15 @@ function Dashboard({ info }: { info: Shapes['TableInfo'] }) {
       </Flex>
       <Row gutter={[16, 16]}>
         <Panel title="Rows per second" span={plan.measures.length % 2 ? 12 : 24}>
-          <Over sql={rowsSql(table.name, window)} label="Rows per second" unit="" />
+          <SqlChart sql={rowsSql(table.name, window)} label="Rows per second" height={HEIGHT} />
         </Panel>
         {plan.measures.map((measure) => (
-          <Panel key={measure.column} title={measure.title} span={12}>
-            <Over
+          <Panel key={measure.columns.join()} title={measure.title} span={12}>
+            <SqlChart
               sql={measureSql(table.name, measure, window)}
               label={measure.title}
-              unit={measure.kind === 'time' ? 's' : measure.unit}
+              unit={unitOf(measure)}
+              height={HEIGHT}
             />
           </Panel>
         ))}
@@ -142,15 +157,6 @@ function Answered({ sql, children }: { sql: string; children: (rows: unknown[][]
   if (!query.data) return <Skeleton active />;
   if (!query.data.rows.length) return <Nothing why="No row is of this time.">Look further back.</Nothing>;
   return children(query.data.rows);
-}
-
-function Over({ sql, label, unit }: { sql: string; label: string; unit: string }) {
-  return <Answered sql={sql}>{(rows) => <Drawn rows={rows} label={label} unit={unit} />}</Answered>;
-}
-
-function Drawn({ rows, label, unit }: { rows: unknown[][]; label: string; unit: string }) {
-  const chart = useMemo(() => seriesOf(rows), [rows]);
-  return <Chart times={chart.times} series={chart.series} unit={unit} label={label} height={150} />;
 }
 
 function Histogram({ sql, ...rest }: { sql: string; bounds: string; unit: string; label: string }) {

@@ -21,9 +21,9 @@ const COLUMNS: TableColumnsType<Info> = [
       </Link>
     ),
   },
-  { title: 'What it has', render: (_, info) => info.table.description },
+  { title: 'What its rows are', render: (_, info) => info.table.description },
   {
-    title: 'Of the module',
+    title: 'Module',
     width: 160,
     render: (_, info) =>
       info.table.module && (

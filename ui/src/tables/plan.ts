@@ -1,11 +1,13 @@
 /** What a table's page shows, from its columns' types, roles and units, and the SQL of each part. */
 import type { Shapes } from '../kit/api';
-import { name, text } from '../kit/sql';
+import { ofNode, overSql } from '../kit/over';
+import { name } from '../kit/sql';
 
 type Table = Shapes['Table'];
 type Column = Shapes['Column'];
 
-export type Measure = { kind: 'rate' | 'level' | 'time'; column: string; unit: string; title: string };
+/** One chart: columns that are alike, which are counted up, levels, or times. */
+export type Measure = { kind: 'rate' | 'level' | 'time'; columns: string[]; unit: string; title: string };
 export interface Plan {
   measures: Measure[];
   histograms: { column: string; bounds: string; unit: string }[];
@@ -28,18 +30,21 @@ const COUNTED = new Set([
   'requests',
   'failures',
 ]);
+/** Units of time, and how many of them are a second. */
+const TIMES = new Map(Object.entries({ ns: 1e9, us: 1e6, ms: 1e3, s: 1 }));
 const NAMES = ['string', 'enum', 'ip', 'ipv4', 'ipv6', 'bool'];
-const IDENTITIES = new Set(['id', 'nid', 'gid', 'job_id', 'cgroup', 'pid', 'ppid', 'tid', 'uid', 'marks']);
+/** What a row is, and not what was measured. */
+const IDENTITIES = new Set(['id', 'nid', 'gid', 'job_id', 'cgroup', 'pid', 'ppid', 'tid', 'uid', 'marks', 'interval']);
 const MEASURES = 4;
 const TOPS = 6;
 
 export function planOf(table: Table): Plan {
   const columns = table.columns.filter((column) => !IDENTITIES.has(column.name));
   const numbers = columns.filter((column) => isNumber(column));
-  const counted = numbers.filter((column) => COUNTED.has(column.unit ?? ''));
-  const weight = counted.find((column) => column.unit !== 'bytes')?.name ?? '';
+  const counted = numbers.filter(isCounted);
+  const weight = counted.find((column) => column.role === 'counter' || column.unit !== 'bytes')?.name ?? '';
   return {
-    measures: numbers.map(measureOf).slice(0, MEASURES),
+    measures: alike(numbers).map(measureOf).slice(0, MEASURES),
     histograms: columns
       .filter((column) => column.histogram)
       .map((column) => ({ column: column.name, bounds: column.histogram ?? '', unit: column.unit ?? '' })),
@@ -53,7 +58,24 @@ export function planOf(table: Table): Plan {
 }
 
 function isNumber(column: Column): boolean {
-  return (NUMBERS.test(column.type) || column.type === 'duration_ns') && !column.role;
+  const measured = !column.role || column.role === 'counter' || column.role === 'gauge';
+  return (NUMBERS.test(column.type) || column.type === 'duration_ns') && measured;
+}
+
+function isCounted(column: Column): boolean {
+  return column.role ? column.role === 'counter' : COUNTED.has(column.unit ?? '');
+}
+
+/** Return the numbers in groups that share a chart: those of one role and unit; each number without a role is alone. */
+function alike(numbers: Column[]): [Column, ...Column[]][] {
+  const groups = new Map<string, [Column, ...Column[]]>();
+  for (const column of numbers) {
+    const key = column.role ? `${column.role} ${column.unit}` : column.name;
+    const group = groups.get(key);
+    if (group) group.push(column);
+    else groups.set(key, [column]);
+  }
+  return [...groups.values()];
 }
 
 function isNamed(column: Column): boolean {
@@ -61,18 +83,25 @@ function isNamed(column: Column): boolean {
   return (NAMES.includes(column.type) || port) && !/^(data|args|detail)$/.test(column.name);
 }
 
-function measureOf(column: Column): Measure {
-  const unit = column.unit ?? '';
-  if (COUNTED.has(unit))
-    return { kind: 'rate', column: column.name, unit, title: `${column.name}, ${unit} per second` };
-  if (column.type === 'duration_ns' || ['ns', 'us', 'ms', 's'].includes(unit))
-    return {
-      kind: 'time',
-      column: column.name,
-      unit: column.type === 'duration_ns' ? 'ns' : unit,
-      title: `${column.name}: median and 99th percentile`,
-    };
-  return { kind: 'level', column: column.name, unit, title: `${column.name}, mean` };
+function measureOf(group: [Column, ...Column[]]): Measure {
+  const [first] = group;
+  const columns = group.map((column) => column.name);
+  const names = columns.length > 3 ? `${columns.slice(0, 3).join(', ')} …` : columns.join(', ');
+  const unit = first.type === 'duration_ns' ? 'ns' : (first.unit ?? '');
+  if (isCounted(first)) {
+    // time that passed in each second is a share of it
+    if (TIMES.has(unit)) return { kind: 'rate', columns, unit, title: `${names}, share of the time` };
+    return { kind: 'rate', columns, unit, title: `${names}, ${unit} per second` };
+  }
+  if (!first.role && TIMES.has(unit))
+    return { kind: 'time', columns, unit, title: `${names}: median and 99th percentile` };
+  return { kind: 'level', columns, unit, title: `${names}, mean` };
+}
+
+/** Return the unit of a measure's values, as `measureSql` returns them. */
+export function unitOf({ kind, unit }: Measure): string {
+  if (!TIMES.has(unit)) return unit;
+  return kind === 'rate' ? 'ratio' : 's';
 }
 
 export interface Window {
@@ -82,9 +111,14 @@ export interface Window {
   node: string;
 }
 
-function from(table: string, { seconds, node }: Window): string {
+function whereOf({ node }: Window): string {
   const [gid, nid] = node.split('/');
-  return `FROM ${name(table)} WHERE time > now() - INTERVAL ${seconds} SECOND${node ? ` AND gid = ${Number(gid)} AND nid = ${Number(nid)}` : ''}`;
+  return node && ofNode({ gid: Number(gid), nid: Number(nid) });
+}
+
+function from(table: string, window: Window): string {
+  const where = whereOf(window);
+  return `FROM ${name(table)} WHERE time > now() - INTERVAL ${window.seconds} SECOND${where && ` AND ${where}`}`;
 }
 
 const at = (step: number) => `toStartOfInterval(time, INTERVAL ${step} SECOND) AS at`;
@@ -95,14 +129,18 @@ export function rowsSql(table: string, window: Window): string {
 }
 
 /** Return the SQL of a measure over time, as rows (time, name, value); times are in seconds. */
-export function measureSql(table: string, { kind, column, unit }: Measure, window: Window): string {
-  const value = name(column);
-  const tail = `${from(table, window)} GROUP BY at ORDER BY at`;
-  if (kind === 'rate') return `SELECT ${at(window.step)}, ${text(column)}, sum(${value}) / ${window.step} ${tail}`;
-  if (kind === 'level') return `SELECT ${at(window.step)}, ${text(column)}, avg(${value}) ${tail}`;
-  const scale = { ns: 1e9, us: 1e6, ms: 1e3, s: 1 }[unit] ?? 1;
-  const both = `SELECT ${at(window.step)}, quantiles(0.5, 0.99)(${value}) AS q ${tail}`;
-  return `SELECT at, p.1, p.2 / ${scale} FROM (${both}) ARRAY JOIN [('median', q[1]), ('99 %', q[2])] AS p ORDER BY at`;
+export function measureSql(table: string, { kind, columns, unit }: Measure, window: Window): string {
+  const scale = TIMES.get(unit) ?? 1;
+  const values = columns.map((column): [string, string][] => {
+    const value = name(column);
+    if (kind === 'rate') return [[column, `sum(${value}) / ${window.step * scale}`]];
+    if (kind === 'level') return [[column, `avg(${value}) / ${scale}`]];
+    return [
+      ['median', `quantile(0.5)(${value}) / ${scale}`],
+      ['99 %', `quantile(0.99)(${value}) / ${scale}`],
+    ];
+  });
+  return overSql({ ...window, table: name(table), where: whereOf(window) }, Object.fromEntries(values.flat()));
 }
 
 /** Return the SQL of a histogram column over time: the sums of its slots in each step. */

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -25,6 +25,8 @@ class Instances(Protocol):
     def statuses(self) -> tuple[InstanceStatus, ...]: ...
 
     def stats(self) -> tuple[InstanceStats, ...]: ...
+
+    def names(self) -> Mapping[str, str]: ...
 
     async def close(self) -> None: ...
 

@@ -114,6 +114,10 @@ class Instances:
         running = [runner.running for runner in self._runners.values() if runner.running is not None]
         return tuple(found for instance in running if (found := instance.stats()) is not None)
 
+    def names(self) -> dict[str, str]:
+        """Return the name of the module of every instance, by the id of the instance."""
+        return {key: runner.desired.name for key, runner in self._runners.items()}
+
     async def close(self) -> None:
         """Stop everything; return after all that programs sent has been emitted."""
         await asyncio.gather(*(runner.end() for runner in self._runners.values()))
