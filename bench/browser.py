@@ -20,6 +20,8 @@ from tests.fleet import Fleet
 
 #: a notch of a wheel, and how soon the next one follows when it is turned fast
 NOTCH_PX, NOTCH_S = 120, 0.02
+#: until memory without content is given back
+RELEASE_S = 0.5
 
 _SCRIPT = Path(__file__).parent / "page.js"
 
@@ -78,8 +80,18 @@ def browser_cpu_s() -> float:
     return process_cpu_s(*browser_pids())
 
 
-def tab_mb() -> float:
-    """Return the memory of the largest renderer, each shared page divided by the number of its users."""
+def tab_mb(page: Page) -> tuple[float, float]:
+    """Return the memory of the page's process after its garbage was collected, and before.
+
+    Each shared page of memory is divided by the number of its users. The process is the largest renderer.
+    """
+    before = _largest_renderer_mb()
+    page.context.new_cdp_session(page).send("HeapProfiler.collectGarbage")
+    page.wait_for_timeout(1000 * RELEASE_S)
+    return _largest_renderer_mb(), before
+
+
+def _largest_renderer_mb() -> float:
     return max(_pss_mb(pid) for pid in browser_pids() if "--type=renderer" in _arguments(pid))
 
 

@@ -90,6 +90,7 @@ def _measure(fleet: Fleet, visit: Visit) -> dict[str, float]:
     seconds = time.monotonic() - began
     browser_s, server_s = browser_cpu_s() - browser_s, process_cpu_s(fleet.server.pid) - server_s
     received = _received(visit)
+    tab_mb_, with_garbage_mb = tab_mb(page)
     note(f"{received:,} lines in {seconds:.1f} s; CPU: browser {browser_s:.1f} s, server {server_s:.1f} s")
     return {
         "cores": (browser_s + server_s) / seconds,
@@ -101,7 +102,8 @@ def _measure(fleet: Fleet, visit: Visit) -> dict[str, float]:
         "newest_ms": max(newest),
         "blank_frames": seen["blank"],
         "moved_px": moved_px,
-        "tab_mb": tab_mb(),
+        "tab_mb": tab_mb_,
+        "tab_mb_with_garbage": with_garbage_mb,
     }
 
 
