@@ -74,7 +74,7 @@ class Visit:
 
     def violations(self, *, without: str = "") -> list[str]:
         """The serious findings of axe-core on the present page when nothing moves; none in `without`."""
-        require(_AXE.exists(), "axe-core is missing, which `make check` installs")
+        require(_AXE.exists(), "axe-core is missing: `tools/setup.sh test` installs it")
         self.page.wait_for_function(_STILL)  # a colour in between two has neither's contrast
         self.page.evaluate(_AXE.read_text())  # not as a script element: the policy of the page forbids that
         found: dict[str, Any] = self.page.evaluate(
