@@ -1,7 +1,8 @@
 """The build of the web UI: `ui/dist` from the sources in `ui/`, with the Node of a Python wheel.
 
 `python -m tools.ui` builds it, or does nothing when a hash of the sources is that of the last build. `… check` runs its
-linter, its type checker and its tests. `… packages` installs what these and the browser tests need. `… dev` serves the sources as they are edited.
+linter, its type checker and its tests. `… packages` installs what these and the browser tests need. `… dev` serves the
+sources as they are edited.
 """
 
 from __future__ import annotations
