@@ -171,7 +171,14 @@ def test_a_node_shows_its_services_and_keeps_its_tab(admin: Visit) -> None:
     expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
 
 
-def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit) -> None:
+def measured(fleet: Fleet, table: str) -> None:
+    """Wait until both nodes have rows of usage, so that the first answer to the browser has them."""
+    fleet.wait_rows(f"SELECT 1 FROM {table} HAVING uniqExact(gid, nid) = 2")
+
+
+def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit, fleet: Fleet) -> None:
+    for table in ("host_usage", "disk_usage", "module_usage"):
+        measured(fleet, table)
     admin.open("/nodes/web-1")
     admin.page.get_by_role("tab", name="Usage").click()
     cpu = admin.page.get_by_role("img", name="CPU over time", exact=True).first
@@ -186,7 +193,8 @@ def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit) -> N
     expect(admin.page.get_by_role("radio", name="15m")).to_be_checked()
 
 
-def test_a_module_draws_its_cost_on_each_node(admin: Visit) -> None:
+def test_a_module_draws_its_cost_on_each_node(admin: Visit, fleet: Fleet) -> None:
+    measured(fleet, "module_usage")
     admin.open("/modules/execs?range=15m")
     cost = admin.page.get_by_role("img", name="CPU, kernel over time")
     expect(cost.get_by_text("web-1")).to_be_visible()
