@@ -335,7 +335,7 @@ def test_a_query_is_answered_drawn_and_shared_by_its_address(admin: Visit) -> No
     expect(admin.page.get_by_role("alert").first).to_be_visible()
 
 
-def test_a_saved_query_is_shared_and_replaced_only_when_seen(browser: Browser, admin: Visit, fleet: Fleet) -> None:
+def test_a_query_is_saved_for_all_users(browser: Browser, admin: Visit, fleet: Fleet) -> None:
     admin.open("/query")
     dialog = admin.page.get_by_role("dialog")
     admin.page.get_by_label("SQL").fill("SELECT 41 + 1 AS answer")
@@ -354,7 +354,12 @@ def test_a_saved_query_is_shared_and_replaced_only_when_seen(browser: Browser, a
     viewer.open("/query?saved=the+answer")
     viewer.page.get_by_text(ANSWERED).wait_for()
     viewer.close()
+    fleet.client.saved_queries.remove("the answer")
 
+
+def test_a_saved_query_is_replaced_only_when_seen(admin: Visit, fleet: Fleet) -> None:
+    dialog = admin.page.get_by_role("dialog")
+    fleet.client.saved_queries.save("the answer", SaveQuery(sql="SELECT 41 + 1 AS answer"))
     admin.open("/query?saved=the+answer")
     admin.page.get_by_text(ANSWERED).wait_for()
     seen = fleet.client.saved_queries.get("the answer")
@@ -470,7 +475,7 @@ def test_a_script_is_opened_changed_and_stored_again(admin: Visit, fleet: Fleet)
 
 
 def test_a_script_that_is_too_long_for_an_address_is_opened_too(admin: Visit, fleet: Fleet) -> None:
-    source = "true\n" * 4000
+    source = f"true # {'x' * 1000}\n" * 9
     made = fleet.client.commands.create(CreateCommand(cmd="execute_sh", args={"script": source}), wait_s=60)
     admin.open(f"/run?from={made.id}")
     editor = admin.page.get_by_label("Script", exact=True)
