@@ -127,6 +127,31 @@ def test_the_overview_says_what_is_wrong_and_leads_to_it(admin: Visit) -> None:
     admin.see("exit code 1")
 
 
+def test_a_newcomer_finds_the_cause_runs_a_program_and_looks_at_a_module_by_clicks_alone(
+    admin: Visit, fleet: Fleet
+) -> None:
+    page = admin.page
+    admin.open("/")
+    page.get_by_role("link", name="Service broken is FAILED on 2 nodes").click()
+    page.get_by_role("alert").get_by_role("link", name="What it printed").click()
+    admin.heading("Logs")
+    page.go_back()
+    page.locator("tbody").get_by_role("link", name="web-1").click()
+    page.get_by_role("link", name="Run on it").click()
+    page.get_by_label("Program and arguments").fill("echo all right")
+    expect(page.get_by_text("1 node", exact=True)).to_be_visible()
+    page.get_by_role("button", name=RUN).click()
+    expect(page.get_by_role("region", name="Messages").get_by_text("all right")).to_be_visible()
+    page.get_by_role("link", name="Modules", exact=True).click()
+    page.get_by_role("link", name="opens").first.click()
+    page.get_by_role("button", name="Deploy").click()
+    page.get_by_role("dialog").get_by_role("button", name="Deploy").click()
+    fleet.wait_running("opens", "web-1", "db-1")
+    page.get_by_role("link", name="opens", exact=True).click()
+    expect(page.get_by_role("img", name="Rows per second")).to_be_visible()
+    fleet.client.modules.undeploy("opens")
+
+
 def test_nodes_are_filtered_and_the_filter_survives_a_reload(admin: Visit) -> None:
     admin.open("/nodes")
     admin.page.get_by_label("Text to find").fill("role=web")
@@ -171,7 +196,7 @@ def test_a_module_draws_its_cost_on_each_node(admin: Visit) -> None:
 def test_a_command_runs_and_its_output_is_seen_live(admin: Visit) -> None:
     admin.open("/run")
     admin.page.get_by_label("Program and arguments").fill("sh -c 'echo begun; sleep 2; echo over; exit 3'")
-    admin.page.get_by_label("Nodes").fill("role=web")
+    admin.page.get_by_label("Nodes", exact=True).fill("role=web")
     expect(admin.page.get_by_text("1 node", exact=True)).to_be_visible()
     admin.page.get_by_role("button", name=RUN).click()
     admin.heading("Command")
@@ -181,6 +206,7 @@ def test_a_command_runs_and_its_output_is_seen_live(admin: Visit) -> None:
     admin.see("exit code 3")
     admin.reload()
     expect(lines.get_by_text("over")).to_be_visible()
+    assert_accessible(admin)
 
 
 def test_a_running_command_is_cancelled(admin: Visit) -> None:
@@ -386,13 +412,66 @@ def test_the_palette_finds_a_node_by_keyboard(admin: Visit) -> None:
     admin.heading("db-1")
 
 
+def test_the_palette_finds_commands_by_their_words_and_their_id(admin: Visit, fleet: Fleet) -> None:
+    request = CreateCommand(cmd="execute", args={"cmd": "echo", "args": ["sought"]}, id="palette-1")
+    fleet.client.commands.create(request, wait_s=60)
+    for text in ("sought", "palette-", "echo sought web-1"):
+        admin.open("/about")
+        admin.heading("About")
+        admin.page.keyboard.press("Control+k")
+        admin.page.get_by_role("combobox", name="Find").fill(text)
+        admin.page.get_by_role("option", name="echo sought").click()
+        admin.heading("Command")
+        assert admin.page.url.endswith("/jobs/palette-1")
+
+
 def test_a_narrow_screen_has_its_navigation_in_a_drawer(browser: Browser, fleet: Fleet) -> None:
     visit = Visit(browser, fleet.http, token(fleet, Role.VIEWER), viewport={"width": 390, "height": 800})
     visit.page.get_by_role("button", name="Navigation").click()
     visit.page.get_by_role("link", name="Jobs", exact=True).click()
     visit.heading("Jobs")
-    assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for view, title in VIEWS.items():
+        visit.open(view)
+        visit.heading(title)
+        assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
     visit.close()
+
+
+def test_a_script_is_opened_changed_and_stored_again(admin: Visit, fleet: Fleet) -> None:
+    page = admin.page
+    args = {"script": "echo first $1\n", "args": ["-v"], "max_time": 60}
+    made = fleet.client.commands.create(CreateCommand(cmd="execute_sh", args=args), wait_s=60)
+    admin.open(f"/jobs/{made.id}")
+    page.get_by_role("button", name="Script").click()
+    admin.see("echo first $1")
+    page.get_by_role("button", name="Change or schedule").click()
+    editor = page.get_by_label("Script", exact=True)
+    expect(editor).to_have_value("echo first $1\n")
+    editor.fill("echo second $1\n")
+    page.get_by_role("button", name="Save as a schedule").click()
+    page.get_by_label("Name").fill("edited")
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    admin.heading("Schedules")
+    stored = fleet.client.schedules.get("edited").command.args
+    assert {name: stored[name] for name in ("args", "max_time")} == {"args": ["-v"], "max_time": 60}
+    assert fleet.client.scripts.get(str(stored["sha256"])).source == "echo second $1\n"
+    page.get_by_role("link", name="Edit edited").click()
+    expect(editor).to_have_value("echo second $1\n")
+    admin.see('args=["-v"]')
+    fleet.client.schedules.remove("edited")
+
+
+def test_a_script_that_is_too_long_for_an_address_is_opened_too(admin: Visit, fleet: Fleet) -> None:
+    source = "true\n" * 4000
+    made = fleet.client.commands.create(CreateCommand(cmd="execute_sh", args={"script": source}), wait_s=60)
+    admin.open(f"/run?from={made.id}")
+    editor = admin.page.get_by_label("Script", exact=True)
+    expect(editor).to_have_value(source)
+    admin.reload()
+    expect(editor).to_have_value(source)
+    editor.fill(source + "false\n")
+    expect(editor).to_have_value(source + "false\n")
+    assert len(admin.page.url) < 1000
 
 
 VIEWS = {
@@ -413,7 +492,9 @@ VIEWS = {
     "/tables/execs": "execs",
     "/query": "Query",
     "/access": "Access",
+    "/access?tab=audit": "Access",
     "/about": "About",
+    "/nosuch": "No such page",
 }
 
 
@@ -422,7 +503,52 @@ def test_axe_has_no_serious_finding(admin: Visit, view: str, title: str) -> None
     admin.open(view)
     admin.heading(title)
     admin.page.wait_for_timeout(1000)  # until what it loads is drawn
-    assert admin.violations() == []
+    assert_accessible(admin)
+
+
+def assert_accessible(visit: Visit) -> None:
+    """Check what is shown with axe-core, in both themes."""
+    light = visit.violations()
+    visit.theme("dark")
+    dark = visit.violations()
+    visit.theme("light")
+    assert (light, dark) == ([], [])
+
+
+DIALOGS = {
+    "/run?text=uptime": "Save as a schedule",
+    "/modules/opens": "Deploy",
+    "/nodes/web-1": "Labels",
+    "/services/ticker": "Remove",
+    "/access": "New API token",
+    "/access?tab=join": "New join token",
+    "/query?sql=SELECT+1": "Save",
+}
+
+
+@pytest.mark.parametrize(("view", "button"), DIALOGS.items())
+def test_a_dialog_is_accessible_and_closed_by_escape(admin: Visit, view: str, button: str) -> None:
+    admin.open(view)
+    admin.page.get_by_role("button", name=button).click()
+    dialog = admin.page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    assert_accessible(admin)
+    admin.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_the_palette_and_the_sign_in_are_accessible(admin: Visit, browser: Browser, fleet: Fleet) -> None:
+    admin.open("/about")
+    admin.heading("About")
+    admin.page.keyboard.press("Control+k")
+    expect(admin.page.get_by_role("option").first).to_be_visible()
+    assert_accessible(admin)
+    admin.page.keyboard.press("Escape")
+    stranger = Visit(browser, fleet.http)
+    stranger.open("/")
+    expect(stranger.page.get_by_label("API token")).to_be_visible()
+    assert_accessible(stranger)
+    stranger.close()
 
 
 def test_a_restarted_server_is_shown_and_healed_from(admin: Visit, fleet: Fleet) -> None:

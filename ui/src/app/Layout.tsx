@@ -52,7 +52,11 @@ export function Layout() {
           {!wide && (
             <Button type="text" icon={<MenuOutlined />} aria-label="Navigation" onClick={() => setOpen(true)} />
           )}
-          <Link to="/" style={{ display: 'flex', gap: 10, alignItems: 'center', color: token.colorText }}>
+          <Link
+            to="/"
+            aria-label="Quarterdeck"
+            style={{ display: 'flex', gap: 10, alignItems: 'center', color: token.colorText }}
+          >
             <img src="/ui/icon.svg" width={26} height={26} alt="" />
             {wide && <strong style={{ fontSize: 16 }}>Quarterdeck</strong>}
           </Link>
