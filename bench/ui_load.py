@@ -24,7 +24,7 @@ from bench.measure import Target, note, report
 from tests.browser import chromium
 from tests.fleet import Fleet
 
-ROUNDS = 5
+ROUNDS = 9
 _USABLE = """async () => {
   const parts = () => [...document.querySelectorAll('#content .ant-card')];
   const drawn = (part) => !part.querySelector('.ant-skeleton');

@@ -204,7 +204,7 @@ def test_a_module_draws_its_cost_on_each_node(admin: Visit, fleet: Fleet) -> Non
 def test_a_command_runs_and_its_output_is_seen_live(admin: Visit) -> None:
     admin.open("/run")
     admin.page.get_by_label("Program and arguments").fill("sh -c 'echo begun; sleep 2; echo over; exit 3'")
-    admin.page.get_by_label("Nodes").fill("role=web")
+    admin.page.get_by_label("Nodes", exact=True).fill("role=web")
     expect(admin.page.get_by_text("1 node", exact=True)).to_be_visible()
     admin.page.get_by_role("button", name=RUN).click()
     admin.heading("Command")
