@@ -72,11 +72,14 @@ class Visit:
         self.page.emulate_media(color_scheme=scheme)
         self.page.locator(f"html[data-theme={scheme}]").wait_for()
 
-    def violations(self) -> list[str]:
-        """The serious findings of axe-core on the present page when nothing moves, with the element of each."""
+    def violations(self, *, without: str = "") -> list[str]:
+        """The serious findings of axe-core on the present page when nothing moves; none in `without`."""
+        require(_AXE.exists(), "axe-core is missing: `tools/setup.sh test` installs it")
         self.page.wait_for_function(_STILL)  # a colour in between two has neither's contrast
         self.page.evaluate(_AXE.read_text())  # not as a script element: the policy of the page forbids that
-        found: dict[str, Any] = self.page.evaluate("axe.run({resultTypes: ['violations']})")
+        found: dict[str, Any] = self.page.evaluate(
+            "without => axe.run(without ? {exclude: [without]} : document, {resultTypes: ['violations']})", without
+        )
         return [
             f"{each['id']}: {each['nodes'][0]['html'][:200]} {each['nodes'][0]['failureSummary'][:300]}"
             for each in found["violations"]

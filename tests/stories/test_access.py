@@ -35,6 +35,7 @@ VIEWING = {
     "followMessages",
     "listSchedules",
     "showSchedule",
+    "showScript",
     "listServices",
     "showService",
     "listTables",

@@ -171,7 +171,14 @@ def test_a_node_shows_its_services_and_keeps_its_tab(admin: Visit) -> None:
     expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
 
 
-def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit) -> None:
+def measured(fleet: Fleet, table: str) -> None:
+    """Wait until both nodes have rows of usage, so that the first answer to the browser has them."""
+    fleet.wait_rows(f"SELECT 1 FROM {table} HAVING uniqExact(gid, nid) = 2")
+
+
+def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit, fleet: Fleet) -> None:
+    for table in ("host_usage", "disk_usage", "module_usage"):
+        measured(fleet, table)
     admin.open("/nodes/web-1")
     admin.page.get_by_role("tab", name="Usage").click()
     cpu = admin.page.get_by_role("img", name="CPU over time", exact=True).first
@@ -186,7 +193,8 @@ def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit) -> N
     expect(admin.page.get_by_role("radio", name="15m")).to_be_checked()
 
 
-def test_a_module_draws_its_cost_on_each_node(admin: Visit) -> None:
+def test_a_module_draws_its_cost_on_each_node(admin: Visit, fleet: Fleet) -> None:
+    measured(fleet, "module_usage")
     admin.open("/modules/execs?range=15m")
     cost = admin.page.get_by_role("img", name="CPU, kernel over time")
     expect(cost.get_by_text("web-1")).to_be_visible()
@@ -196,7 +204,7 @@ def test_a_module_draws_its_cost_on_each_node(admin: Visit) -> None:
 def test_a_command_runs_and_its_output_is_seen_live(admin: Visit) -> None:
     admin.open("/run")
     admin.page.get_by_label("Program and arguments").fill("sh -c 'echo begun; sleep 2; echo over; exit 3'")
-    admin.page.get_by_label("Nodes").fill("role=web")
+    admin.page.get_by_label("Nodes", exact=True).fill("role=web")
     expect(admin.page.get_by_text("1 node", exact=True)).to_be_visible()
     admin.page.get_by_role("button", name=RUN).click()
     admin.heading("Command")
@@ -327,7 +335,7 @@ def test_a_query_is_answered_drawn_and_shared_by_its_address(admin: Visit) -> No
     expect(admin.page.get_by_role("alert").first).to_be_visible()
 
 
-def test_a_saved_query_is_shared_and_replaced_only_when_seen(browser: Browser, admin: Visit, fleet: Fleet) -> None:
+def test_a_query_is_saved_for_all_users(browser: Browser, admin: Visit, fleet: Fleet) -> None:
     admin.open("/query")
     dialog = admin.page.get_by_role("dialog")
     admin.page.get_by_label("SQL").fill("SELECT 41 + 1 AS answer")
@@ -346,7 +354,12 @@ def test_a_saved_query_is_shared_and_replaced_only_when_seen(browser: Browser, a
     viewer.open("/query?saved=the+answer")
     viewer.page.get_by_text(ANSWERED).wait_for()
     viewer.close()
+    fleet.client.saved_queries.remove("the answer")
 
+
+def test_a_saved_query_is_replaced_only_when_seen(admin: Visit, fleet: Fleet) -> None:
+    dialog = admin.page.get_by_role("dialog")
+    fleet.client.saved_queries.save("the answer", SaveQuery(sql="SELECT 41 + 1 AS answer"))
     admin.open("/query?saved=the+answer")
     admin.page.get_by_text(ANSWERED).wait_for()
     seen = fleet.client.saved_queries.get("the answer")
@@ -412,6 +425,19 @@ def test_the_palette_finds_a_node_by_keyboard(admin: Visit) -> None:
     admin.heading("db-1")
 
 
+def test_the_palette_finds_commands_by_their_words_and_their_id(admin: Visit, fleet: Fleet) -> None:
+    request = CreateCommand(cmd="execute", args={"cmd": "echo", "args": ["sought"]}, id="palette-1")
+    fleet.client.commands.create(request, wait_s=60)
+    for text in ("sought", "palette-", "echo sought web-1"):
+        admin.open("/about")
+        admin.heading("About")
+        admin.page.keyboard.press("Control+k")
+        admin.page.get_by_role("combobox", name="Find").fill(text)
+        admin.page.get_by_role("option", name="echo sought").click()
+        admin.heading("Command")
+        assert admin.page.url.endswith("/jobs/palette-1")
+
+
 def test_a_narrow_screen_has_its_navigation_in_a_drawer(browser: Browser, fleet: Fleet) -> None:
     visit = Visit(browser, fleet.http, token(fleet, Role.VIEWER), viewport={"width": 390, "height": 800})
     visit.page.get_by_role("button", name="Navigation").click()
@@ -422,6 +448,43 @@ def test_a_narrow_screen_has_its_navigation_in_a_drawer(browser: Browser, fleet:
         visit.heading(title)
         assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
     visit.close()
+
+
+def test_a_script_is_opened_changed_and_stored_again(admin: Visit, fleet: Fleet) -> None:
+    page = admin.page
+    args = {"script": "echo first $1\n", "args": ["-v"], "max_time": 60}
+    made = fleet.client.commands.create(CreateCommand(cmd="execute_sh", args=args), wait_s=60)
+    admin.open(f"/jobs/{made.id}")
+    page.get_by_role("button", name="Script").click()
+    admin.see("echo first $1")
+    page.get_by_role("button", name="Change or schedule").click()
+    editor = page.get_by_label("Script", exact=True)
+    expect(editor).to_have_value("echo first $1\n")
+    editor.fill("echo second $1\n")
+    page.get_by_role("button", name="Save as a schedule").click()
+    page.get_by_label("Name").fill("edited")
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    admin.heading("Schedules")
+    stored = fleet.client.schedules.get("edited").command.args
+    assert {name: stored[name] for name in ("args", "max_time")} == {"args": ["-v"], "max_time": 60}
+    assert fleet.client.scripts.get(str(stored["sha256"])).source == "echo second $1\n"
+    page.get_by_role("link", name="Edit edited").click()
+    expect(editor).to_have_value("echo second $1\n")
+    admin.see('args=["-v"]')
+    fleet.client.schedules.remove("edited")
+
+
+def test_a_script_that_is_too_long_for_an_address_is_opened_too(admin: Visit, fleet: Fleet) -> None:
+    source = f"true # {'x' * 1000}\n" * 9
+    made = fleet.client.commands.create(CreateCommand(cmd="execute_sh", args={"script": source}), wait_s=60)
+    admin.open(f"/run?from={made.id}")
+    editor = admin.page.get_by_label("Script", exact=True)
+    expect(editor).to_have_value(source)
+    admin.reload()
+    expect(editor).to_have_value(source)
+    editor.fill(source + "false\n")
+    expect(editor).to_have_value(source + "false\n")
+    assert len(admin.page.url) < 1000
 
 
 VIEWS = {

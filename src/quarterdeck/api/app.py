@@ -90,6 +90,7 @@ def _dependencies(server: Server) -> dict[str, object]:
         "server_queries": server.queries,
         "server_saved_queries": server.saved_queries,
         "server_schedules": server.schedules,
+        "server_scripts": server.scripts,
         "server_services": server.services,
         "server_tables": server.tables,
         "server_tail": server.tail,

@@ -5,6 +5,7 @@ A command is a request; a job is its run on one node. `cli/results.py` prints re
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Annotated
 
@@ -22,12 +23,14 @@ from quarterdeck.cli.lines import NodeLines
 from quarterdeck.cli.listing import Column, Listing, print_details
 from quarterdeck.cli.results import View
 from quarterdeck.cli.selection import Nodes, Where, in_words
+from quarterdeck.cli.terminal import plain
 from quarterdeck.cli.waiting import Awaited, Outlook, Wait, wait_for
 from quarterdeck.client import Client
 from quarterdeck.model.errors import BadInput
 from quarterdeck.model.jobs import Command, CommandWithJobs, Job, JobState, in_one_line, is_final
 from quarterdeck.model.messages import Levels
 from quarterdeck.model.nodes import NodeKey
+from quarterdeck.model.scripts import SCRIPT_COMMANDS
 from quarterdeck.model.selection import no_job, pick, quoted
 
 app = App(name="job", help="Run commands on nodes, once, and see what became of them.")
@@ -89,17 +92,22 @@ def ls(
     *,
     nodes: Nodes = Nodes(),
     state: Annotated[JobState | None, Parameter(help="List the jobs in this state.")] = None,
+    text: Annotated[
+        str, Parameter(help="Only commands with each of these words: in name, arguments, node, or as the id's begin.")
+    ] = "",
     since: Since = None,
     limit: Limit = 20,
     how: ListOptions = ListOptions(),
 ) -> None:
     """List what was asked of nodes, newest first; with --state or a choice of nodes the single jobs."""
     after = None if since is None else moment(since, utc=how.utc)
+    if text and (nodes.named or state is not None):
+        raise BadInput("--text lists commands, --state and a choice of nodes single jobs.", hint="Give one of the two.")
     with connect() as client:
         if nodes.named or state is not None:
             JOBS.print(lambda: client.jobs.list(nodes.selector, state=state, since=after, limit=limit), how)
         else:
-            COMMANDS.print(lambda: client.commands.list(since=after, limit=limit), how)
+            COMMANDS.print(lambda: client.commands.list(since=after, text=text, limit=limit), how)
 
 
 @app.command
@@ -115,6 +123,18 @@ def show(command: CommandId, /, *, follow: Follow = False, how: OutputOptions = 
             results.follow(client, found, View(how=how))
             return
     print_details(found, lambda: _details(found), how, name=found.id, more=lambda: _print_results(found))
+
+
+@app.command
+def script(command: CommandId, /) -> None:
+    """Print the script that a command runs: qd job script ID > script.py"""
+    with connect() as client:
+        found = client.commands.get(command)
+        sha256 = found.args.get("sha256")
+        if found.cmd not in SCRIPT_COMMANDS or not isinstance(sha256, str):
+            raise BadInput(f"The command '{found.id}' is {found.cmd}, which runs no script.")
+        source = client.scripts.get(sha256).source
+    sys.stdout.write(plain(source) if sys.stdout.isatty() else source)
 
 
 def _details(command: CommandWithJobs) -> Iterator[tuple[str, object]]:

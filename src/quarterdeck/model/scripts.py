@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from quarterdeck.model.files import check_sha256
 from quarterdeck.model.processes import ProgramArguments
+from quarterdeck.model.struct import Struct
 
 #: the commands that run a script: Python, Lua, and the system's shell
 PYTHON, LUA, SHELL = "execute_js_py", "execute_js_lua", "execute_sh"
 SCRIPT_COMMANDS = frozenset({PYTHON, LUA, SHELL})
 #: size of one script
 SCRIPT_LIMIT_BYTES = 4 * 1024 * 1024
+
+
+class ScriptSource(Struct, frozen=True, kw_only=True):
+    """A stored script."""
+
+    sha256: str
+    source: str
 
 
 class ScriptArguments(ProgramArguments, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 So no job offer contains a script, and it may be larger than a command. The state store keeps it as long as a command or
 a schedule names it, so that a command can be run again and a schedule finds its script. Nodes fetch it as they fetch
-every artefact. This module never runs a script.
+every artefact. It can be read as long as it is kept. This module never runs a script.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from quarterdeck.model.errors import BadInput, NotFound, TooLarge
 from quarterdeck.model.files import check_sha256
 from quarterdeck.model.jobs import CreateCommand
-from quarterdeck.model.scripts import SCRIPT_COMMANDS, SCRIPT_LIMIT_BYTES
+from quarterdeck.model.scripts import SCRIPT_COMMANDS, SCRIPT_LIMIT_BYTES, ScriptSource
 from quarterdeck.store.state import scripts as rows
+from quarterdeck.store.state.database import Database
 
 
 class Script(NamedTuple):
@@ -26,6 +27,24 @@ class Script(NamedTuple):
 
     sha256: str
     body: bytes | None
+
+
+class Scripts:
+    """Shows the scripts of commands and schedules."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def show(self, sha256: str) -> ScriptSource:
+        """Return a stored script; raise `BadInput` unless `sha256` is a hash, `NotFound`."""
+        async with self._database.read() as transaction:
+            body = await rows.find_body(transaction, check_sha256(sha256))
+        if body is None:
+            raise NotFound(
+                f"The server has no script {sha256}.",
+                hint="A script is removed with the last command and schedule that names it.",
+            )
+        return ScriptSource(sha256=sha256, source=body.decode())
 
 
 def take_script(request: CreateCommand) -> tuple[CreateCommand, Script | None]:

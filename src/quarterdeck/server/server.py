@@ -46,6 +46,7 @@ from quarterdeck.server.placement.placements import Placements
 from quarterdeck.server.placement.reports import PlacementReports
 from quarterdeck.server.queries import Queries
 from quarterdeck.server.saved_queries import SavedQueries
+from quarterdeck.server.scripts import Scripts
 from quarterdeck.server.services import Services
 from quarterdeck.server.sessions.links import Links
 from quarterdeck.server.sessions.sessions import Sessions
@@ -71,6 +72,7 @@ class Server:
     commands: Commands
     files: Files
     transfers: Transfers
+    scripts: Scripts
     schedules: Schedules
     services: Services
     messages: Messages
@@ -149,7 +151,7 @@ class Server:
         self.audit, self.nodes = fleet.audit, fleet.nodes
         self.tokens, self.logins, self.credentials = fleet.tokens, fleet.logins, fleet.credentials
         self.placements, self.placement_reports = fleet.placements, fleet.placement_reports
-        self.commands, self.schedules = jobs.commands, jobs.schedules
+        self.commands, self.schedules, self.scripts = jobs.commands, jobs.schedules, jobs.scripts
         self.services, self.modules = services.services, modules.modules
         self.files, self.transfers = files.files, files.transfers
         self.messages, self.output = messages.messages, messages.output

@@ -19,6 +19,7 @@ from quarterdeck.model.jobs import Command, CommandWithJobs, CreateCommand, Expi
 from quarterdeck.model.messages import Message
 from quarterdeck.model.nodes import AgentState, Node, Selector
 from quarterdeck.model.output import NodeMessages
+from quarterdeck.model.scripts import ScriptSource
 
 
 def a_job(name: str, state: JobState, *, reason: str = "", result: JobResult | None = None) -> Job:
@@ -72,9 +73,9 @@ class FakeClient:
         self.asked.append(("kill", command_id, tuple(nodes)))
         return CommandWithJobs(id=command_id, cmd="ping", jobs=self.first)
 
-    def list_commands(self, *, since: float | None, limit: int) -> list[Command]:
+    def list_commands(self, *, since: float | None, text: str, limit: int) -> list[Command]:
         assert since is None
-        self.asked.append(("commands", limit))
+        self.asked.append(("commands", text, limit))
         return self.stored
 
     def list_jobs(self, selector: Selector, *, state: JobState | None, since: float | None, limit: int) -> list[Job]:
@@ -375,7 +376,7 @@ def test_ls_lists_commands_or_the_jobs_of_a_node_or_state(
     assert run(client, "ls", "--state", "LOST", "--since", "1h", "-n", "3", monkeypatch=monkeypatch) == 0
     chosen = Selector(nodes=("a",), roles=("db",))
     assert client.asked == [
-        ("commands", 20),
+        ("commands", "", 20),
         ("jobs", chosen, JobState.LOST, True, 20),
         ("jobs", Selector(), JobState.LOST, False, 3),
     ]
@@ -427,3 +428,37 @@ def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
         with pytest.raises(kind, match=words) as caught:
             arguments([f"script=@{tmp_path / name}"])
         assert name in str(caught.value)
+
+
+def test_commands_are_listed_by_their_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = FakeClient([])
+    run(client, "ls", "--text", "uptime web", monkeypatch=monkeypatch)
+    assert client.asked == [("commands", "uptime web", 20)]
+    assert run(client, "ls", "--text", "uptime", "--node", "a", monkeypatch=monkeypatch) == BadInput.exit_code
+    assert "--text lists commands" in capsys.readouterr().err
+
+
+class WithScript(FakeClient):
+    """Has a command that runs a script."""
+
+    def __init__(self, cmd: str, args: dict[str, Any]) -> None:
+        super().__init__([])
+        self._command = CommandWithJobs(id="one", cmd=cmd, args=args)
+        self.scripts = SimpleNamespace(get=lambda sha256: ScriptSource(sha256=sha256, source=f"echo {sha256}\n"))
+
+    def show_command(self, command_id: str) -> CommandWithJobs:
+        assert command_id == "one"
+        return self._command
+
+
+def test_the_script_of_a_command_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(WithScript("execute_sh", {"sha256": "ab"}), "script", "one", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().out == "echo ab\n"
+    for cmd, args in (("ping", {}), ("own", {"sha256": "ab"})):
+        refused = run(WithScript(cmd, args), "script", "one", monkeypatch=monkeypatch)
+        assert refused == BadInput.exit_code
+        assert f"is {cmd}, which runs no script" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from quarterdeck.model.schedules import CreateSchedule
 from quarterdeck.model.scripts import SCRIPT_LIMIT_BYTES
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.jobs.schedules import Schedules
+from quarterdeck.server.scripts import Scripts
 from quarterdeck.store.state import scripts as rows
 from tests.services import Services
 
@@ -147,3 +148,15 @@ async def test_a_schedule_of_what_is_no_script_is_refused(fleet: Services) -> No
         with pytest.raises(error):
             await schedules.create(CreateSchedule(name="beat", command=command, period_s=10), OLGA)
     assert await schedules.list() == []
+
+
+async def test_a_script_can_be_read_as_long_as_it_is_kept(fleet: Services) -> None:
+    scripts = Scripts(fleet.database)
+    with pytest.raises(NotFound, match=f"The server has no script {SHA256}"):
+        await scripts.show(SHA256)
+    await fleet.join("web-1")
+    await fleet.commands.create(script(script=SOURCE), OLGA)
+    assert (await scripts.show(SHA256)).source == SOURCE
+    for wrong in ("", "x", SHA256[:-1], "\0" * 64):
+        with pytest.raises(BadInput, match="Expected a sha256"):
+            await scripts.show(wrong)

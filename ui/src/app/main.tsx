@@ -8,6 +8,7 @@ import { ApiError } from '../kit/api';
 import { codeOf, meQuery, refused, signIn } from '../kit/login';
 import { Gate } from './Gate';
 import { router } from './router';
+import 'antd/dist/antd.css';
 import './page.css';
 import { useDark } from './theme';
 
@@ -24,10 +25,12 @@ const queries = new QueryClient({
   },
 });
 
+/** The rules are those of antd.css: a page that writes them while it draws takes a fifth longer to start. */
+const STATIC = { hashed: false, zeroRuntime: true };
 const SHAPE = { borderRadius: 6, fontSize: 14 };
 /** Colours whose text has a contrast of at least 4.5 on their backgrounds. */
 const LIGHT = {
-  hashed: false, // there is one version of antd in the page
+  ...STATIC,
   algorithm: theme.defaultAlgorithm,
   token: {
     ...SHAPE,
@@ -52,7 +55,7 @@ const LIGHT = {
   },
 };
 const DARK = {
-  hashed: false, // there is one version of antd in the page
+  ...STATIC,
   algorithm: theme.darkAlgorithm,
   token: {
     ...SHAPE,

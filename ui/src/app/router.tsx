@@ -55,7 +55,7 @@ const routes = [
   createRoute({
     getParentRoute,
     path: '/run',
-    validateSearch: texts('kind', 'text', 'nodes', 'from'),
+    validateSearch: texts('kind', 'text', 'nodes', 'from', 'schedule'),
     component: lazyRouteComponent(() => import('../run/Run'), 'Run'),
   }),
   createRoute({

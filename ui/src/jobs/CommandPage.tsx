@@ -2,7 +2,8 @@
 import { CalendarOutlined, RedoOutlined, StopOutlined } from '@ant-design/icons';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { Alert, App, Button, Card, Col, Descriptions, Flex, Row, Select, Timeline, Typography } from 'antd';
+import { Alert, App, Button, Card, Col, Collapse, Descriptions, Flex, Row, Select, Timeline, Typography } from 'antd';
+import { useState } from 'react';
 import { useAction } from '../kit/actions';
 import { api, type Shapes, take } from '../kit/api';
 import { Ago, State, States } from '../kit/bits';
@@ -11,9 +12,10 @@ import { Lines } from '../kit/Lines';
 import { LiveState } from '../kit/LiveState';
 import { useRole } from '../kit/login';
 import { Failure, Loaded, Nothing, Page } from '../kit/Page';
+import { scriptQuery } from '../kit/queries';
 import { useAddress } from '../kit/search';
 import { writeSelector } from '../kit/selector';
-import { isOpen, lineOf } from './command';
+import { isOpen, lineOf, scriptOf } from './command';
 import { useOutput } from './output';
 
 type Whole = Shapes['CommandWithJobs'];
@@ -89,8 +91,9 @@ function CommandView({ command }: { command: Whole }) {
       <Card size="small">
         <Flex vertical gap={8}>
           <Typography.Text className="mono" copyable strong style={{ whiteSpace: 'pre-wrap' }}>
-            {typeof command.args?.script === 'string' ? String(command.args.script) : lineOf(command)}
+            {lineOf(command)}
           </Typography.Text>
+          {scriptOf(command) && <Script sha256={scriptOf(command)} />}
           <Flex gap={12} wrap align="center">
             <span>
               <States states={states} running />
@@ -154,6 +157,39 @@ function CommandView({ command }: { command: Whole }) {
         </Col>
       </Row>
     </>
+  );
+}
+
+/** The source of a script, once it is asked for. */
+function Script({ sha256 }: { sha256: string }) {
+  const [open, setOpen] = useState(false);
+  const query = useQuery({ ...scriptQuery(sha256), enabled: open });
+  return (
+    <Collapse
+      ghost
+      size="small"
+      onChange={(keys) => setOpen(keys.length > 0)}
+      items={[
+        {
+          key: 'script',
+          label: 'Script',
+          children: (
+            <Loaded query={query}>
+              {({ source }) => (
+                <pre
+                  className="mono"
+                  // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+                  tabIndex={0}
+                  style={{ margin: 0, maxHeight: 320, overflow: 'auto', whiteSpace: 'pre-wrap' }}
+                >
+                  {source}
+                </pre>
+              )}
+            </Loaded>
+          ),
+        },
+      ]}
+    />
   );
 }
 

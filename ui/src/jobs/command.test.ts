@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { JOB_CHOICES, type JobRow, lineOf, quoted, words } from './command';
+import { JOB_CHOICES, type JobRow, lineOf, quoted, scriptOf, words } from './command';
 
 describe('words', () => {
   it('splits as a shell does', () =>
@@ -20,6 +20,15 @@ describe('lineOf', () => {
     expect(lineOf({ cmd: 'execute_sh', args: { sha256: 'aa8eb0a2c47c483a' } })).toBe('Shell script aa8eb0a2c47c'));
   it('names other commands with their arguments', () =>
     expect(lineOf({ cmd: 'kill', args: { id: 'x' } })).toBe('kill id=x'));
+});
+
+describe('scriptOf', () => {
+  it('is the hash of a script', () => expect(scriptOf({ cmd: 'execute_sh', args: { sha256: 'ab' } })).toBe('ab'));
+  it('is nothing for other commands, also for those of a file', () => {
+    expect(scriptOf({ cmd: 'put_file', args: { sha256: 'ab' } })).toBe('');
+    expect(scriptOf({ cmd: 'execute', args: { cmd: 'x' } })).toBe('');
+    expect(scriptOf(undefined)).toBe('');
+  });
 });
 
 describe('JOB_CHOICES', () => {

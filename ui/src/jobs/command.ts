@@ -25,6 +25,12 @@ export const SCRIPTS = {
   execute_js_lua: 'Lua script',
 } as const;
 
+/** Return the hash of the script that a command runs, or "" for one that runs none. */
+export function scriptOf(command: { cmd: string; args?: Record<string, unknown> } | undefined): string {
+  const sha256 = command && command.cmd in SCRIPTS ? command.args?.sha256 : '';
+  return typeof sha256 === 'string' ? sha256 : '';
+}
+
 /** Return a command as one line: a program with its arguments, a script by its first line, others by their name. */
 export function lineOf(command: { cmd: string; args?: Record<string, unknown> }): string {
   const args = command.args ?? {};

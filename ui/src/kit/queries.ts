@@ -46,6 +46,15 @@ export const commandsQuery = queryOptions({
   queryFn: ({ signal }) => take(api.GET('/api/v1/commands', { signal, params: { query: { limit: 500 } } })),
   refetchInterval: paced,
 });
+/** Return a query of a script by its hash; a script never changes. */
+export function scriptQuery(sha256: string) {
+  return queryOptions({
+    queryKey: ['script', sha256],
+    queryFn: ({ signal }) => take(api.GET('/api/v1/scripts/{sha256}', { signal, params: { path: { sha256 } } })),
+    enabled: sha256 !== '',
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
 export const savedQueriesQuery = queryOptions({
   queryKey: ['saved-queries'],
   queryFn: ({ signal }) => take(api.GET('/api/v1/saved-queries', { signal })),

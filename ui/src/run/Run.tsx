@@ -4,29 +4,40 @@ import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { Alert, Form as AntForm, Button, Card, Checkbox, Collapse, Flex, Input, InputNumber, Segmented } from 'antd';
 import { useEffect, useState } from 'react';
+import { scriptOf } from '../jobs/command';
 import { useAction } from '../kit/actions';
 import { api, take } from '../kit/api';
 import { useRole } from '../kit/login';
 import { Page } from '../kit/Page';
+import { scriptQuery } from '../kit/queries';
 import { Selected, SelectorInput } from '../kit/SelectorInput';
 import { useAddress } from '../kit/search';
 import { ScheduleForm } from '../schedules/ScheduleForm';
 import { EMPTY, type Form, formOf, KINDS, type Kind, requestOf } from './compose';
 
+/** A longer text is not in the address: browsers limit it. */
+const ADDRESS_LETTERS = 8000;
+
 export function Run() {
-  const [view, change] = useAddress<'kind' | 'text' | 'nodes' | 'from'>();
+  const [view, change] = useAddress<'kind' | 'text' | 'nodes' | 'from' | 'schedule'>();
   const [rest, setRest] = useState(EMPTY);
   const [scheduling, setScheduling] = useState(false);
   const form: Form = {
     ...rest,
     kind: view.kind && view.kind in KINDS ? (view.kind as Kind) : 'execute',
-    text: view.text ?? '',
+    text: view.text ?? rest.text,
     nodes: view.nodes ?? '',
   };
   const set = (part: Partial<Form>) => setRest((old) => ({ ...old, ...part }));
-  const failed = useEarlier(view.from, (earlier) => {
-    setRest(earlier);
-    change({ from: '', kind: earlier.kind, text: earlier.text, nodes: earlier.nodes });
+  const write = (text: string) => {
+    set({ text });
+    change({ text: inAddress(text) });
+  };
+  const earlier = useEarlier(view.from, view.schedule, (found) => {
+    setRest(found);
+    // a script that is too long for the address is read again after a reload
+    const kept = inAddress(found.text) ? { from: '', schedule: '' } : {};
+    change({ ...kept, kind: found.kind, text: inAddress(found.text), nodes: found.nodes });
   });
   const [act, busy] = useAction();
   const navigate = useNavigate();
@@ -50,14 +61,17 @@ export function Run() {
           description="It needs a token with the role operator."
         />
       )}
-      {failed && <Alert type="warning" showIcon title={failed} />}
+      {earlier && <Alert type="warning" showIcon title={earlier} />}
       <Card size="small">
         <AntForm layout="vertical" onKeyDown={submitted}>
           <AntForm.Item>
             <Segmented<Kind>
               aria-label="What to run"
               value={form.kind}
-              onChange={(kind) => change({ kind })}
+              onChange={(kind) => {
+                set({ others: {} }); // they are of the other kind
+                change({ kind });
+              }}
               options={Object.entries(KINDS).map(([value, label]) => ({ value: value as Kind, label }))}
             />
           </AntForm.Item>
@@ -77,7 +91,7 @@ export function Run() {
                 size="large"
                 placeholder="such as uptime -p"
                 value={form.text}
-                onChange={(event) => change({ text: event.target.value })}
+                onChange={(event) => write(event.target.value)}
               />
             ) : (
               <Input.TextArea
@@ -85,7 +99,7 @@ export function Run() {
                 className="mono"
                 autoSize={{ minRows: 8, maxRows: 24 }}
                 value={form.text}
-                onChange={(event) => change({ text: event.target.value })}
+                onChange={(event) => write(event.target.value)}
               />
             )}
           </AntForm.Item>
@@ -98,6 +112,7 @@ export function Run() {
               </Checkbox>
             </Flex>
           </AntForm.Item>
+          <Others form={form} clear={() => set({ others: {}, more: {} })} />
           <Collapse
             ghost
             size="small"
@@ -161,21 +176,62 @@ function problemOf(form: Form): string {
   }
 }
 
-/** Read the command with this id and hand its form over; return why that is impossible. */
-function useEarlier(id: string | undefined, take_: (form: Form) => void): string {
-  const earlier = useQuery({
+/** Return a text as it is in the address: "" for one that is too long for it. */
+function inAddress(text: string): string {
+  return text.length <= ADDRESS_LETTERS ? text : '';
+}
+
+/** What a command that is changed keeps, and the form does not show. */
+function Others({ form, clear }: { form: Form; clear: () => void }) {
+  const kept = Object.entries({ ...form.others, ...form.more });
+  if (!kept.length) return null;
+  return (
+    <Alert
+      type="info"
+      style={{ marginBottom: 16 }}
+      title="It keeps what it was asked with before"
+      description={
+        <span className="mono">
+          {kept
+            .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+            .join(' ')}
+        </span>
+      }
+      action={
+        <Button size="small" onClick={clear}>
+          Leave it out
+        </Button>
+      }
+    />
+  );
+}
+
+/** Read the command with this id, or that of a schedule, and hand its form over; return why that is impossible. */
+function useEarlier(id: string | undefined, schedule: string | undefined, take_: (form: Form) => void): string {
+  const command = useQuery({
     queryKey: ['command', id],
     queryFn: ({ signal }) =>
       take(api.GET('/api/v1/commands/{command}', { signal, params: { path: { command: id ?? '' } } })),
     enabled: !!id,
   });
-  const form = id && earlier.data ? formOf(earlier.data) : undefined;
+  const scheduled = useQuery({
+    queryKey: ['schedules', schedule],
+    queryFn: ({ signal }) =>
+      take(api.GET('/api/v1/schedules/{schedule}', { signal, params: { path: { schedule: schedule ?? '' } } })),
+    enabled: !!schedule,
+  });
+  const found = (id && command.data) || (schedule && scheduled.data?.command) || undefined;
+  const sha256 = scriptOf(found);
+  const script = useQuery(scriptQuery(sha256));
+  const whole = found && (!sha256 || script.data) ? found : undefined;
+  const form = whole && formOf(whole, script.data?.source);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the form is taken once, when it is there
   useEffect(() => {
     if (form) take_(form);
-  }, [form !== undefined, id]);
-  if (earlier.error) return earlier.error.message;
-  return id && earlier.data && !form
-    ? 'This command cannot be changed here: the server has only the hash of its script, or it is not a program or a script. Run it again from its page.'
+  }, [form !== undefined, id, schedule]);
+  const error = (id && command.error) || (schedule && scheduled.error) || (sha256 && script.error);
+  if (error) return error.message;
+  return whole && !form
+    ? 'This command cannot be changed here: it is neither a program nor a script. Run it again from its page.'
     : '';
 }

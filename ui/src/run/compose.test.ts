@@ -22,7 +22,17 @@ describe('formOf', () => {
     const form = { ...EMPTY, text: "sh -c 'exit 3'", nodes: 'role=web n1', maxTime: 5, user: 'www' };
     expect(formOf(requestOf(form))).toEqual(form);
   });
-  it('does not know a script of which only the hash is stored', () =>
+  it('opens a stored script with all that it was asked with', () => {
+    const args = { sha256: 'aa', args: ['-v'], env: { A: '1' }, max_time: 5 };
+    const scheduled = { cmd: 'execute_sh', args, selector: {}, any: true, data: 'in', expires_s: 60 };
+    const form = formOf(scheduled, 'uptime\n');
+    expect(form).toMatchObject({ kind: 'execute_sh', text: 'uptime\n', maxTime: 5, any: true });
+    expect(form && requestOf({ ...form, text: 'uptime -p\n' })).toEqual({
+      ...scheduled,
+      args: { script: 'uptime -p\n', args: ['-v'], env: { A: '1' }, max_time: 5 },
+    });
+  });
+  it('does not open a script without its source', () =>
     expect(formOf({ cmd: 'execute_sh', args: { sha256: 'aa' } })).toBeUndefined());
   it('knows only programs and scripts', () => expect(formOf({ cmd: 'killall', args: {} })).toBeUndefined());
 });

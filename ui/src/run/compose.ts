@@ -19,6 +19,9 @@ export interface Form {
   maxTime: number | null;
   user: string;
   workingdir: string;
+  /** Arguments of the command that the form does not show, and what else it was asked with. */
+  others: Record<string, unknown>;
+  more: Pick<Shapes['CreateCommand'], 'data' | 'expires_s'>;
 }
 
 export const EMPTY: Form = {
@@ -29,13 +32,19 @@ export const EMPTY: Form = {
   maxTime: null,
   user: '',
   workingdir: '',
+  others: {},
+  more: {},
 };
+
+/** Arguments that the form shows. */
+const SHOWN = ['script', 'sha256', 'max_time', 'user', 'workingdir'];
 
 /** Return the request of a form; throw an error that says what is missing. */
 export function requestOf(form: Form): Shapes['CreateCommand'] {
   if (!form.text.trim())
     throw new Error(form.kind === 'execute' ? 'Write a program with its arguments.' : 'Write a script.');
   const settings = {
+    ...form.others,
     ...(form.maxTime ? { max_time: form.maxTime } : {}),
     ...(form.user ? { user: form.user } : {}),
     ...(form.workingdir ? { workingdir: form.workingdir } : {}),
@@ -46,16 +55,25 @@ export function requestOf(form: Form): Shapes['CreateCommand'] {
     args: form.kind === 'execute' ? { cmd, args, ...settings } : { script: form.text, ...settings },
     selector: parseSelector(form.nodes),
     ...(form.any ? { any: true } : {}),
+    ...form.more,
   };
 }
 
-/** Return the form of a command that was run before, or undefined for one that the page cannot compose. */
-export function formOf(command: Pick<Shapes['Command'], 'cmd' | 'args' | 'selector'>): Form | undefined {
+type Earlier = Pick<Shapes['CreateCommand'], 'cmd' | 'args' | 'selector' | 'any' | 'data' | 'expires_s'>;
+
+/**
+ * Return the form of a command that was run or scheduled before, or undefined for one that the page cannot compose.
+ * `source` is that of its script. What the form does not show stays as it was.
+ */
+export function formOf(command: Earlier, source?: string): Form | undefined {
   if (!(command.cmd in KINDS)) return undefined;
   const args: Record<string, unknown> = command.args ?? {};
+  const program = command.cmd === 'execute';
   const list = Array.isArray(args.args) ? args.args.map(String) : [];
-  if (command.cmd !== 'execute' && typeof args.script !== 'string') return undefined; // only its hash is known
-  const text = command.cmd === 'execute' ? quoted([String(args.cmd ?? ''), ...list]) : String(args.script ?? '');
+  const script = source ?? args.script;
+  if (!program && typeof script !== 'string') return undefined;
+  const text = program ? quoted([String(args.cmd ?? ''), ...list]) : String(script);
+  const shown = program ? [...SHOWN, 'cmd', 'args'] : SHOWN;
   return {
     ...EMPTY,
     kind: command.cmd as Kind,
@@ -64,5 +82,11 @@ export function formOf(command: Pick<Shapes['Command'], 'cmd' | 'args' | 'select
     maxTime: typeof args.max_time === 'number' && args.max_time > 0 ? args.max_time : null,
     user: String(args.user ?? ''),
     workingdir: String(args.workingdir ?? ''),
+    any: command.any === true,
+    others: Object.fromEntries(Object.entries(args).filter(([name]) => !shown.includes(name))),
+    more: {
+      ...(command.data ? { data: command.data } : {}),
+      ...(command.expires_s == null ? {} : { expires_s: command.expires_s }),
+    },
   };
 }

@@ -1,8 +1,8 @@
 /** The list of schedules. */
-import { DeleteOutlined } from '@ant-design/icons';
+import { DeleteOutlined, EditOutlined } from '@ant-design/icons';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { App, Button, Switch, type TableColumnsType, Typography } from 'antd';
+import { App, Button, Flex, Switch, type TableColumnsType, Typography } from 'antd';
 import { isFailed, lineOf } from '../jobs/command';
 import { useAction } from '../kit/actions';
 import { api, type Shapes, take } from '../kit/api';
@@ -110,7 +110,19 @@ function columns(may: boolean): TableColumnsType<Schedule> {
         </>
       ),
     },
-    { title: '', width: 60, render: (_, schedule) => may && <Remove schedule={schedule} /> },
+    {
+      title: '',
+      width: 96,
+      render: (_, schedule) =>
+        may && (
+          <Flex>
+            <Link to="/run" search={{ schedule: schedule.name }}>
+              <Button type="text" icon={<EditOutlined />} aria-label={`Edit ${schedule.name}`} />
+            </Link>
+            <Remove schedule={schedule} />
+          </Flex>
+        ),
+    },
   ];
 }
 

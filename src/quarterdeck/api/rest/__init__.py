@@ -17,12 +17,13 @@ from quarterdeck.api.rest import (
     nodes,
     saved_queries,
     schedules,
+    scripts,
     services,
     tables,
     tokens,
 )
 
-_NOUNS = (nodes, jobs, messages, schedules, modules, services, files, tables, saved_queries, tokens, logins)
+_NOUNS = (nodes, jobs, messages, schedules, scripts, modules, services, files, tables, saved_queries, tokens, logins)
 
 #: the handlers of all nouns
 HANDLERS = tuple(route for noun in _NOUNS for route in noun.ROUTES)

@@ -45,10 +45,17 @@ async def create_command(
 
 @get("/commands", operation_id="listCommands", role=Role.VIEWER)
 async def list_commands(
-    server_commands: NamedDependency[Commands], since: Since = None, limit: FromQuery[int] = 100
+    server_commands: NamedDependency[Commands],
+    since: Since = None,
+    text: FromQuery[str] = "",
+    limit: FromQuery[int] = 100,
 ) -> list[Command]:
-    """List commands, the newest first."""
-    return await server_commands.list(since=since, limit=limit)
+    """List commands, the newest first.
+
+    With `text`, list those of the newest 1,000 in which each word of it is found: in the name or the arguments of the
+    command or in the name of a node, or at the beginning of the id.
+    """
+    return await server_commands.list(since=since, text=text, limit=limit)
 
 
 @get("/commands/{command:str}", operation_id="showCommand", role=Role.VIEWER)

@@ -24,6 +24,7 @@ from quarterdeck.client.asynchronous.nodes import Nodes
 from quarterdeck.client.asynchronous.queries import Queries
 from quarterdeck.client.asynchronous.saved_queries import SavedQueries
 from quarterdeck.client.asynchronous.schedules import Schedules
+from quarterdeck.client.asynchronous.scripts import Scripts
 from quarterdeck.client.asynchronous.server import Server
 from quarterdeck.client.asynchronous.services import Services
 from quarterdeck.client.asynchronous.tables import Tables
@@ -62,6 +63,7 @@ class AsyncClient:
         self.queries = Queries(connection)
         self.saved_queries = SavedQueries(connection)
         self.schedules = Schedules(connection)
+        self.scripts = Scripts(connection)
         self.server = Server(connection)
         self.services = Services(connection)
         self.tables = Tables(connection)

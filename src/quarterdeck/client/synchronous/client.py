@@ -26,6 +26,7 @@ from quarterdeck.client.synchronous.nodes import Nodes
 from quarterdeck.client.synchronous.queries import Queries
 from quarterdeck.client.synchronous.saved_queries import SavedQueries
 from quarterdeck.client.synchronous.schedules import Schedules
+from quarterdeck.client.synchronous.scripts import Scripts
 from quarterdeck.client.synchronous.server import Server
 from quarterdeck.client.synchronous.services import Services
 from quarterdeck.client.synchronous.tables import Tables
@@ -62,6 +63,7 @@ class Client:
         self.queries = Queries(connection)
         self.saved_queries = SavedQueries(connection)
         self.schedules = Schedules(connection)
+        self.scripts = Scripts(connection)
         self.server = Server(connection)
         self.services = Services(connection)
         self.tables = Tables(connection)

@@ -23,9 +23,14 @@ class Commands(Namespace):
         call = post("/commands", CommandWithJobs, request, timeout_s=60.0 + max(0.0, wait_s), query=query)
         return self._connection.send(call)
 
-    def list(self, *, since: float | None = None, limit: int = 100) -> Sequence[Command]:
-        """Return commands, newest first; with `since`, from then on, in seconds since the epoch."""
-        return self._connection.send(get("/commands", list[Command], since=number(since), limit=str(limit)))
+    def list(self, *, since: float | None = None, text: str = "", limit: int = 100) -> Sequence[Command]:
+        """Return commands, newest first; with `since`, from then on, in seconds since the epoch.
+
+        With `text`, return those in which each of its words is found: in the name or the arguments of the command or in
+        the name of a node, or at the beginning of the id.
+        """
+        call = get("/commands", list[Command], since=number(since), text=text or None, limit=str(limit))
+        return self._connection.send(call)
 
     def get(self, command_id: str) -> CommandWithJobs:
         """Return one command with its job on every node."""

@@ -8,6 +8,7 @@ from quarterdeck.server.jobs.commands import Commands
 from quarterdeck.server.jobs.jobs import Jobs
 from quarterdeck.server.jobs.links import JOBS_DUE, JobLinks
 from quarterdeck.server.jobs.schedules import Schedules
+from quarterdeck.server.scripts import Scripts
 
 
 class JobParts:
@@ -27,6 +28,7 @@ class JobParts:
             expires_s=config.commands.expires_s,
             clock=clock,
         )
+        self.scripts = Scripts(database)
         self.schedules = Schedules(database, commands=self.commands, clock=clock)
         assembly.parts.add("expired jobs", run=self.commands.watch)
         assembly.parts.add("schedules", run=self.schedules.watch)

@@ -50,6 +50,8 @@ SWEEP_S = 2.0
 SWEEP_JOBS = 2000
 #: how long a request may wait for the results of its command
 WAIT_LIMIT_S = 60.0
+#: words of a search, and characters
+WORDS_LIMIT, TEXT_LIMIT = 8, 200
 #: jobs that a follower reads at a time
 PAGE_JOBS = 200
 
@@ -114,10 +116,15 @@ class Commands:
         """
         return await self._creator.create_all(requests, actor, action=action, store_more=store_more)
 
-    async def list(self, *, since: float | None = None, limit: int = 100) -> CommandList:
-        """Return the last commands, the newest first, or those since a moment; raise `BadInput` for a wrong limit."""
+    async def list(self, *, since: float | None = None, text: str = "", limit: int = 100) -> CommandList:
+        """Return the last commands, the newest first: those since a moment, those that a text finds, or all.
+
+        Each word of the text is in a command's name, its arguments or the name of a node, or begins its id. Raise
+        `BadInput` for a wrong limit or text.
+        """
+        words = _words(text)
         async with self._database.read() as transaction:
-            return await rows.find_newest(transaction, check_limit(limit), since=since)
+            return await rows.find_newest(transaction, check_limit(limit), since=since, words=words)
 
     async def show(self, command_id: str) -> CommandWithJobs:
         """Return a command with its jobs; raise `NotFound`."""
@@ -249,6 +256,18 @@ class Commands:
 
 async def _show(transaction: AsyncConnection, command: StoredCommand) -> CommandWithJobs:
     return _with_jobs(command, [_read(each) for each in await rows.find(transaction, number=command.number)])
+
+
+def _words(text: str) -> list[str]:
+    """Return the words to search; raise `BadInput` when they are too many, or no store could have one."""
+    words = text.split()
+    if len(text) > TEXT_LIMIT or len(words) > WORDS_LIMIT:
+        raise BadInput(
+            f"A search has at most {WORDS_LIMIT} words in {TEXT_LIMIT} characters; found {len(words)} in {len(text)}."
+        )
+    if not all(word.isprintable() for word in words):
+        raise BadInput("A search has printable characters only; found others.")
+    return words
 
 
 def _with_jobs(command: StoredCommand, jobs: Sequence[Job]) -> CommandWithJobs:

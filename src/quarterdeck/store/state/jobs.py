@@ -10,6 +10,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Integer,
+    Text,
     and_,
     bindparam,
     delete,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    type_coerce,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,6 +33,8 @@ from quarterdeck.store.state.schema import agent, command, job, node, redis_comm
 UNFINISHED = tuple(state for state in JobState if not is_final(state))
 #: rows of one lookup by their keys
 LOOKUP_ROWS = 2000
+#: commands in which words are searched, from the newest
+SEARCHED = 1000
 
 
 class StoredCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,15 +163,40 @@ async def has_ended(connection: AsyncConnection, number: int) -> bool:
 _OPEN = Direct(select(command.c.number).where(command.c.number == bindparam("number"), command.c.ended_at.is_(None)))
 
 
-async def find_newest(connection: AsyncConnection, limit: int, *, since: float | None = None) -> list[Command]:
-    """Return the last `limit` commands, the newest first; with `since` those from then on."""
+async def find_newest(
+    connection: AsyncConnection,
+    limit: int,
+    *,
+    since: float | None = None,
+    words: Sequence[str] = (),
+    searched: int = SEARCHED,
+) -> list[Command]:
+    """Return the last `limit` commands, the newest first; with `since` those from then on.
+
+    With `words`, return those of the newest `searched` that have each word in the name or the arguments of the command
+    or in the name of a node, or at the beginning of the id. The case of ASCII letters is ignored.
+    """
     fields = ("number", "id", "cmd", "args", "selector", "actor", "create_time", "expires_at")
     query = select(*(command.c[name] for name in fields)).order_by(command.c.number.desc()).limit(limit)
     if since is not None:
         query = query.where(command.c.create_time >= since)
+    if words:
+        oldest = select(command.c.number).order_by(command.c.number.desc()).offset(searched).limit(1).scalar_subquery()
+        query = query.where(command.c.number > func.coalesce(oldest, 0), *map(_has_word, words))
     rows = [dict(row) for row in (await connection.execute(query)).mappings()]
     states = await count_states(connection, [row["number"] for row in rows])
     return [Command(states=states.get(row.pop("number"), {}), **row) for row in rows]
+
+
+def _has_word(word: str) -> ColumnElement[bool]:
+    word = word.lower()
+    lower = func.lower
+    return or_(
+        lower(command.c.id).startswith(word, autoescape=True),
+        lower(command.c.cmd).contains(word, autoescape=True),
+        lower(type_coerce(command.c.args, Text)).contains(word, autoescape=True),
+        exists().where(job.c.command == command.c.number, lower(job.c.node_name).contains(word, autoescape=True)),
+    )
 
 
 async def count_states(connection: AsyncConnection, numbers: Sequence[int]) -> dict[int, dict[JobState, int]]:

@@ -12,6 +12,7 @@ from quarterdeck.model.jobs import COMMAND_LIMIT_BYTES, CommandWithJobs, CreateC
 from quarterdeck.model.nodes import AgentIdentity, NodeKey, Selector
 from quarterdeck.model.tokens import ApiToken, Role
 from quarterdeck.server.jobs.jobs import OFFERS, RESULT_LIMIT_BYTES
+from quarterdeck.store.state import jobs as rows
 from tests.services import Services, name_alike
 
 OLGA = ApiToken(id="1", name="olga", role=Role.OPERATOR)
@@ -37,6 +38,53 @@ async def test_an_id_is_given_once(fleet: Services) -> None:
     made, other = await ask(fleet), await ask(fleet)
     assert made.id != other.id
     assert [command.id for command in await fleet.commands.list(limit=2)] == [other.id, made.id]
+
+
+@pytest.fixture
+async def searched(fleet: Services) -> Services:
+    """Return a fleet with three commands, of which the last ran on one node only."""
+    for name in ("web-1", "db_1"):
+        await fleet.join(name)
+    uptime = CreateCommand(cmd="execute", args={"cmd": "uptime", "args": ["-p"]}, id="Deploy-7")
+    on_db = CreateCommand(cmd="get_disk_info", id="disk", selector=Selector(nodes=("db_1",)))
+    for request in (uptime, CreateCommand(cmd="ping", args={"n": "100%"}, id="p"), on_db):
+        await fleet.commands.create(request, OLGA)
+    return fleet
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ["disk", "p", "Deploy-7"]),
+        ("UPTIME", ["Deploy-7"]),
+        ("-p", ["Deploy-7"]),
+        ("deploy", ["Deploy-7"]),
+        ("7", []),
+        ("web", ["p", "Deploy-7"]),
+        ("db_", ["disk", "p", "Deploy-7"]),
+        ("disk db", ["disk"]),
+        ("disk web", []),
+        ("%", ["p"]),
+        ("d_sk", []),
+    ],
+)
+async def test_commands_are_found_by_name_arguments_node_and_the_begin_of_their_id(
+    searched: Services, text: str, found: list[str]
+) -> None:
+    assert [command.id for command in await searched.commands.list(text=text)] == found
+    assert [command.id for command in await searched.commands.list(text=text, limit=1)] == found[:1]
+
+
+async def test_only_the_newest_commands_are_searched(searched: Services) -> None:
+    async with searched.database.read() as transaction:
+        assert await rows.find_newest(transaction, 10, words=["uptime"], searched=2) == []
+        assert len(await rows.find_newest(transaction, 10, words=["uptime"], searched=3)) == 1
+
+
+@pytest.mark.parametrize("text", ["a\0", "x " * 9, "x" * 201])
+async def test_a_text_that_cannot_be_searched_is_refused(fleet: Services, text: str) -> None:
+    with pytest.raises(BadInput, match="A search has"):
+        await fleet.commands.list(text=text)
 
 
 @pytest.mark.parametrize("bad", ["a\nb", "a\0", "x" * 129, ".", "a/b"])
