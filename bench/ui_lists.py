@@ -6,7 +6,7 @@ sent by a simulated agent; a query has 50,000 rows. Each of these is opened in a
 keys and mouse. The time of an interaction is the page's own: from the input event to the frame after the first one that
 shows its effect. In each frame of a scroll, the part of the list's window without rows is looked at, both at the end of
 the frame and at the position to which the browser has scrolled what was drawn before. `…_mb` is the memory of the
-renderer process at the end (PSS: shared pages are divided by the number of their users).
+renderer process at the end, after a garbage collection (PSS: shared pages are divided by the number of their users).
 
 The limit, in the same run: the same wheel over 2,000 lines of plain text.
 
@@ -19,14 +19,12 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from playwright.sync_api import Browser, Locator, expect
 
-from bench.browser import interactions, measured, tab_mb
+from bench.browser import interactions, point_at, tab_mb, turn_wheel, window
 from bench.machine import NODE, one_machine
 from bench.measure import Target, note, percentile, report
 from bench.nodes import add_nodes
@@ -38,15 +36,16 @@ from tests.browser import Visit, chromium
 from tests.fleet import Fleet
 
 NODES, LINES, ROWS, FRAMES = 2_000, 100_000, 50_000, 50_000
-WHEELS, WHEEL_PX, WHEEL_PAUSE_S = 120, 120, 0.02
-PRINT = (
-    "import sys; sys.stdout.writelines(f'order {n} taken from the queue, total {n % 977} EUR\\n' for n in range({}))"
-)
+#: notches of the wheel, down and up
+WHEEL = (40, -20, 40, -20)
+PRINT = """
+import sys
+sys.stdout.writelines(f"order {n} taken from the queue, total {n % 977} EUR\\n" for n in range(int(sys.argv[1])))
+"""
 QUERY = f"""SELECT now64(3) - number AS at, number AS id, concat('order ', toString(number)) AS what,
 number % 977 AS total, ['new', 'paid', 'sent'][number % 3 + 1] AS state, rand() AS code FROM numbers({ROWS})"""
-PLAIN = (
-    "<div id=plain style='height:800px;overflow:auto'></div><script>plain.innerHTML='<div>a line</div>'.repeat(2000)"
-)
+PLAIN = """<div id=plain style="height: 800px; overflow: auto"></div>
+<script>plain.innerHTML = '<div>a line</div>'.repeat(2000)</script>"""
 
 Figures = dict[str, Any]
 
@@ -73,24 +72,21 @@ def main() -> None:
 def _measure(browser: Browser, fleet: Fleet) -> tuple[Figures, float]:
     figures: Figures = {}
     for name, part in {"nodes": _nodes, "lines": _lines, "rows": _rows, "flames": _flames}.items():
-        if len(sys.argv) > 2 and name not in sys.argv[2:]:
-            continue
-        with _window(browser, fleet) as visit:
+        with window(browser, fleet) as visit:
             found = part(visit)
-            found["mb"] = tab_mb()
+            found["mb"], found["mb_with_garbage"] = tab_mb(visit.page)
         note(f"{name}: " + ", ".join(f"{key} {value:.0f}" for key, value in found.items()))
         figures |= {f"{name}_{key}": value for key, value in found.items()}
-    with _window(browser, fleet) as visit:
+    with window(browser, fleet) as visit:
         return figures, _plain(visit)
 
 
 def _fill(fleet: Fleet) -> None:
     """Add the nodes, lines and stacks."""
-    program = [sys.executable, "-c", PRINT.replace("{}", str(LINES))]
-    printed = CreateCommand(
-        cmd="execute", args={"cmd": program[0], "args": program[1:]}, selector=Selector(nodes=(NODE,))
+    program = {"cmd": sys.executable, "args": ["-c", PRINT, str(LINES)]}
+    fleet.client.commands.create(
+        CreateCommand(cmd="execute", args=program, selector=Selector(nodes=(NODE,))), wait_s=60
     )
-    fleet.client.commands.create(printed, wait_s=60)
     fleet.client.modules.deploy("cpu_profile")
     fleet.wait_running("cpu_profile", NODE)
     table = next(info.table for info in fleet.client.tables.list() if info.table.name == "cpu_profile")
@@ -105,17 +101,6 @@ async def _add_nodes(fleet: Fleet) -> None:
         await add_nodes(database, NODES)
     finally:
         await database.close()
-
-
-@contextmanager
-def _window(browser: Browser, fleet: Fleet) -> Iterator[Visit]:
-    """A new window, signed in."""
-    visit = Visit(browser, fleet.http)
-    measured(visit.context)
-    visit.page.goto(f"http://{fleet.http}{fleet.client.logins.create_code().path}")
-    visit.heading("Overview")
-    yield visit
-    visit.close()
 
 
 def _nodes(visit: Visit) -> Figures:
@@ -179,7 +164,7 @@ def _rows(visit: Visit) -> Figures:
 
 
 def _flames(visit: Visit) -> Figures:
-    visit.open("/tables/cpu_profile?range=15m")
+    visit.open("/tables/cpu_profile?range=15m&node=simulated-1")
     graph = visit.page.get_by_label("Flame graph of user_stack")
     graph.scroll_into_view_if_needed()
     box = graph.bounding_box()
@@ -216,12 +201,10 @@ def _flames(visit: Visit) -> Figures:
 
 def _scrolled(visit: Visit, list_: str, row: str) -> Figures:
     """Turn the wheel over a list, up and down; return its figures."""
-    place = visit.page.locator(list_).bounding_box()
-    assert place is not None
-    visit.page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    point_at(visit, list_)
     visit.page.evaluate(f"bench.watch({list_!r}, {row!r})")
     full = f"bench.gap(document.querySelector({list_!r}), {row!r}) <= 2"
-    times = interactions(visit.page, "wheel", full, lambda: _wheel(visit))
+    times = interactions(visit.page, "wheel", full, lambda: turn_wheel(visit, *WHEEL))
     seen = visit.page.evaluate("bench.watched()")
     return {
         "wheel_p95_ms": percentile(times, 0.95),
@@ -232,14 +215,8 @@ def _scrolled(visit: Visit, list_: str, row: str) -> Figures:
     }
 
 
-def _wheel(visit: Visit) -> None:
-    for number in range(WHEELS):
-        visit.page.mouse.wheel(0, WHEEL_PX * (1 if number // 30 % 2 else -1))
-        time.sleep(WHEEL_PAUSE_S)
-
-
 def _plain(visit: Visit) -> float:
     visit.page.goto("about:blank")
-    visit.page.set_content(PLAIN + "</script>")
+    visit.page.set_content(PLAIN)
     visit.page.mouse.move(300, 300)
-    return percentile(interactions(visit.page, "wheel", "true", lambda: _wheel(visit)), 0.95)
+    return percentile(interactions(visit.page, "wheel", "true", lambda: turn_wheel(visit, *WHEEL)), 0.95)

@@ -20,7 +20,7 @@ import time
 import httpx
 from playwright.sync_api import Locator
 
-from bench.browser import browser_cpu_s, interactions, measured, tab_mb
+from bench.browser import browser_cpu_s, interactions, point_at, tab_mb, turn_wheel, window
 from bench.machine import NODE, one_machine
 from bench.measure import Target, note, percentile, process_cpu_s, report
 from quarterdeck.model.jobs import CreateCommand
@@ -31,7 +31,8 @@ from tests.fleet import Fleet
 PER_S, SECONDS = 5_000, 30
 LINES = PER_S * SECONDS
 BEFORE_S, STILL_S = 10, 5
-WHEELS, WHEEL_PX, WHEEL_PAUSE_S = 120, 120, 0.03
+#: notches of the wheel, up and down
+WHEEL = (-60, 30, -60, 30)
 PROGRAM = """
 import sys, time
 per_s, lines, step = int(sys.argv[1]), int(sys.argv[2]), 50
@@ -48,14 +49,10 @@ FULL = f"bench.gap(document.querySelector({LIST!r}), '.line') <= 2"
 
 def main() -> None:
     with one_machine() as fleet, chromium() as browser:
-        visit = Visit(browser, fleet.http)
-        measured(visit.context)
-        visit.page.goto(f"http://{fleet.http}{fleet.client.logins.create_code().path}")
-        visit.heading("Overview")
-        visit.open(f"/logs?nodes={NODE}")
-        visit.page.get_by_text("live", exact=True).wait_for()
-        figures = _measure(fleet, visit)
-        visit.close()
+        with window(browser, fleet) as visit:
+            visit.open(f"/logs?nodes={NODE}")
+            visit.page.get_by_text("live", exact=True).wait_for()
+            figures = _measure(fleet, visit)
         limit = _read_alone(fleet)
     report(
         "ui_tail",
@@ -76,25 +73,24 @@ def main() -> None:
 def _measure(fleet: Fleet, visit: Visit) -> dict[str, float]:
     page = visit.page
     lines = page.locator(LIST)
-    place = lines.bounding_box()
-    assert place is not None
-    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    point_at(visit, LIST)
     browser_s, server_s = browser_cpu_s(), process_cpu_s(fleet.server.pid)
     began = time.monotonic()
     _print(fleet)
     lines.get_by_text(re.compile(r"order \d+ taken")).first.wait_for()
     page.wait_for_timeout(1000 * BEFORE_S)
     page.evaluate(f"bench.watch({LIST!r}, '.line')")
-    wheel = interactions(page, "wheel", FULL, lambda: _wheel(visit))
+    wheel = interactions(page, "wheel", FULL, lambda: turn_wheel(visit, *WHEEL))
     seen = page.evaluate("bench.watched()")
     before = _tops(lines)
     page.wait_for_timeout(1000 * STILL_S)
-    moved = _moved(before, _tops(lines))
+    moved_px = moved(before, _tops(lines))
     newest = interactions(page, "click", FULL, page.get_by_role("button", name="Newest").click)
     lines.get_by_text(f"order {LINES} taken").wait_for()
     seconds = time.monotonic() - began
     browser_s, server_s = browser_cpu_s() - browser_s, process_cpu_s(fleet.server.pid) - server_s
     received = _received(visit)
+    tab_mb_, with_garbage_mb = tab_mb(page)
     note(f"{received:,} lines in {seconds:.1f} s; CPU: browser {browser_s:.1f} s, server {server_s:.1f} s")
     return {
         "cores": (browser_s + server_s) / seconds,
@@ -105,24 +101,19 @@ def _measure(fleet: Fleet, visit: Visit) -> dict[str, float]:
         "wheel_worst_ms": max(wheel),
         "newest_ms": max(newest),
         "blank_frames": seen["blank"],
-        "moved_px": moved,
-        "tab_mb": tab_mb(),
+        "moved_px": moved_px,
+        "tab_mb": tab_mb_,
+        "tab_mb_with_garbage": with_garbage_mb,
     }
 
 
-def _print(fleet: Fleet) -> str:
-    """Start the program; return the id of its command."""
+def _print(fleet: Fleet) -> None:
+    """Start the program."""
     arguments = ["-c", PROGRAM, str(PER_S), str(LINES)]
     command = CreateCommand(
         cmd="execute", args={"cmd": sys.executable, "args": arguments}, selector=Selector(nodes=(NODE,))
     )
-    return fleet.client.commands.create(command).id
-
-
-def _wheel(visit: Visit) -> None:
-    for number in range(WHEELS):
-        visit.page.mouse.wheel(0, WHEEL_PX * (-1 if number % 30 < 20 else 1))
-        time.sleep(WHEEL_PAUSE_S)
+    fleet.client.commands.create(command)
 
 
 def _tops(lines: Locator) -> dict[str, float]:
@@ -138,7 +129,7 @@ def _tops(lines: Locator) -> dict[str, float]:
     return found
 
 
-def _moved(before: dict[str, float], after: dict[str, float]) -> float:
+def moved(before: dict[str, float], after: dict[str, float]) -> float:
     """Return by how many pixels lines moved; a line that is gone moved infinitely far."""
     return max(abs(after.get(text, float("inf")) - top) for text, top in before.items())
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
@@ -16,6 +16,9 @@ from tools import ui
 _AXE = ui.UI / "node_modules" / "axe-core" / "axe.min.js"
 #: how long the browser may take for anything, in milliseconds
 _PATIENCE_MS = 30_000
+#: whether no transition runs, and no animation but those that never end
+_STILL = """() => document.getAnimations().every(
+    (each) => each.playState !== "running" || each.effect.getComputedTiming().endTime === Infinity)"""
 
 
 @contextmanager
@@ -64,10 +67,19 @@ class Visit:
         """Load the page again: all that it shows then comes from its address."""
         self.page.reload()
 
-    def violations(self) -> list[str]:
-        """The serious findings of axe-core on the present page, with the element of each."""
+    def theme(self, scheme: Literal["light", "dark"]) -> None:
+        """Show the page in this theme, as somebody who prefers it sees it."""
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.locator(f"html[data-theme={scheme}]").wait_for()
+
+    def violations(self, *, without: str = "") -> list[str]:
+        """The serious findings of axe-core on the present page when nothing moves; none in `without`."""
+        require(_AXE.exists(), "axe-core is missing: `tools/setup.sh test` installs it")
+        self.page.wait_for_function(_STILL)  # a colour in between two has neither's contrast
         self.page.evaluate(_AXE.read_text())  # not as a script element: the policy of the page forbids that
-        found: dict[str, Any] = self.page.evaluate("axe.run({resultTypes: ['violations']})")
+        found: dict[str, Any] = self.page.evaluate(
+            "without => axe.run(without ? {exclude: [without]} : document, {resultTypes: ['violations']})", without
+        )
         return [
             f"{each['id']}: {each['nodes'][0]['html'][:200]} {each['nodes'][0]['failureSummary'][:300]}"
             for each in found["violations"]

@@ -1,7 +1,12 @@
-"""`python -m tools.screenshots`: pictures of the web UI's pages with real data, in `build/screenshots/`."""
+"""`python -m tools.screenshots`: pictures of the web UI's pages with real data, in `build/screenshots/`.
+
+With `--guide`, those that the guide and README show replace the ones in `docs/guide/images/`.
+"""
 
 from __future__ import annotations
 
+import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,7 +19,18 @@ from quarterdeck.model.services import ApplyServices, Service
 from tests.browser import Visit, chromium
 from tests.fleet import Fleet
 
-FOLDER = Path(__file__).parent.parent / "build" / "screenshots"
+_ROOT = Path(__file__).parent.parent
+FOLDER = _ROOT / "build" / "screenshots"
+_GUIDE = _ROOT / "docs" / "guide" / "images"
+#: the pictures of the guide, and what they show
+_SHOWN = {
+    "overview": "overview-light",
+    "service": "failing-light",
+    "command": "job-light",
+    "deploy": "deploy-light",
+    "table": "histogram-light",
+    "logs": "logs-dark",
+}
 #: how long the fleet runs before it is looked at, so that charts have something to show
 _LIVED_S = 60
 _NARROW = {"width": 390, "height": 800}
@@ -35,6 +51,7 @@ _VIEWS = {
     "node": "/nodes/web-1?tab=usage&range=15m",
     "services": "/services",
     "service": "/services/shop?range=15m",
+    "failing": "/services/mailer",
     "edit": "/services/edit?service=shop",
     "run": "/run?text=uptime+-p&nodes=role%3Dweb",
     "jobs": "/jobs",
@@ -66,6 +83,10 @@ def main() -> None:
                 visit.open(view)
                 settle(visit)
                 visit.picture(FOLDER / f"{name}-{theme}.png")
+            visit.open("/modules/opens")
+            visit.page.get_by_role("button", name="Deploy").click()
+            settle(visit)
+            visit.picture(FOLDER / f"deploy-{theme}.png")
             visit.close()
         narrow = Visit(browser, fleet.http, (fleet.server.home / "admin.token").read_text(), viewport=_NARROW)
         for name in ("overview", "jobs"):
@@ -73,6 +94,9 @@ def main() -> None:
             settle(narrow)
             narrow.picture(FOLDER / f"{name}-narrow.png")
         narrow.close()
+    if "--guide" in sys.argv:
+        for name, taken in _SHOWN.items():
+            shutil.copyfile(FOLDER / f"{taken}.png", _GUIDE / f"{name}.png")
 
 
 def settle(visit: Visit) -> None:

@@ -80,6 +80,7 @@ fi
   || say "the built-in modules cannot be compiled here (see above); all else works, \`.venv/bin/qd doctor\` says more"
 wait "$ui" || say "the web UI could not be built (see above); all else works, \`make ui\` tries again"
 if [ "$tier" = test ]; then
+  fetch .venv/bin/python -m tools.ui packages
   zig=${ZIG_GLOBAL_CACHE_DIR:-${TMPDIR:-/tmp}/zig-cache-$(id -u)}
   if [ ! -e "$zig/warm" ]; then
     say "building the C library that the tests' programs link with (once, about a minute)"

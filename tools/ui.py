@@ -1,7 +1,8 @@
 """The build of the web UI: `ui/dist` from the sources in `ui/`, with the Node of a Python wheel.
 
 `python -m tools.ui` builds it, or does nothing when a hash of the sources is that of the last build. `… check` runs its
-linter, its type checker and its tests. `… dev` serves the sources as they are edited.
+linter, its type checker and its tests. `… packages` installs what these and the browser tests need. `… dev` serves the
+sources as they are edited.
 """
 
 from __future__ import annotations
@@ -119,6 +120,11 @@ def check() -> None:
     node("node_modules/vitest/vitest.mjs", "run")
 
 
+def packages() -> None:
+    """Install what the checks and the tests in a browser need, as axe-core."""
+    install(checks=True)
+
+
 def dev() -> None:
     """Serve the sources; QD_HTTP is the server's address, and QD_TOKEN an API token that requests get."""
     install(checks=True)
@@ -127,4 +133,6 @@ def dev() -> None:
 
 
 if __name__ == "__main__":
-    {"build": build, "check": check, "dev": dev, "types": write_types}[sys.argv[1] if sys.argv[1:] else "build"]()
+    {"build": build, "check": check, "dev": dev, "packages": packages, "types": write_types}[
+        sys.argv[1] if sys.argv[1:] else "build"
+    ]()

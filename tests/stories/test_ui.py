@@ -127,6 +127,31 @@ def test_the_overview_says_what_is_wrong_and_leads_to_it(admin: Visit) -> None:
     admin.see("exit code 1")
 
 
+def test_a_newcomer_finds_the_cause_runs_a_program_and_looks_at_a_module_by_clicks_alone(
+    admin: Visit, fleet: Fleet
+) -> None:
+    page = admin.page
+    admin.open("/")
+    page.get_by_role("link", name="Service broken is FAILED on 2 nodes").click()
+    page.get_by_role("alert").get_by_role("link", name="What it printed").click()
+    admin.heading("Logs")
+    page.go_back()
+    page.locator("tbody").get_by_role("link", name="web-1").click()
+    page.get_by_role("link", name="Run on it").click()
+    page.get_by_label("Program and arguments").fill("echo all right")
+    expect(page.get_by_text("1 node", exact=True)).to_be_visible()
+    page.get_by_role("button", name=RUN).click()
+    expect(page.get_by_role("region", name="Messages").get_by_text("all right")).to_be_visible()
+    page.get_by_role("link", name="Modules", exact=True).click()
+    page.get_by_role("link", name="opens").first.click()
+    page.get_by_role("button", name="Deploy").click()
+    page.get_by_role("dialog").get_by_role("button", name="Deploy").click()
+    fleet.wait_running("opens", "web-1", "db-1")
+    page.get_by_role("link", name="opens", exact=True).click()
+    expect(page.get_by_role("img", name="Rows per second")).to_be_visible()
+    fleet.client.modules.undeploy("opens")
+
+
 def test_nodes_are_filtered_and_the_filter_survives_a_reload(admin: Visit) -> None:
     admin.open("/nodes")
     admin.page.get_by_label("Text to find").fill("role=web")
@@ -181,6 +206,7 @@ def test_a_command_runs_and_its_output_is_seen_live(admin: Visit) -> None:
     admin.see("exit code 3")
     admin.reload()
     expect(lines.get_by_text("over")).to_be_visible()
+    assert_accessible(admin)
 
 
 def test_a_running_command_is_cancelled(admin: Visit) -> None:
@@ -409,7 +435,10 @@ def test_a_narrow_screen_has_its_navigation_in_a_drawer(browser: Browser, fleet:
     visit.page.get_by_role("button", name="Navigation").click()
     visit.page.get_by_role("link", name="Jobs", exact=True).click()
     visit.heading("Jobs")
-    assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for view, title in VIEWS.items():
+        visit.open(view)
+        visit.heading(title)
+        assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
     visit.close()
 
 
@@ -468,7 +497,9 @@ VIEWS = {
     "/tables/execs": "execs",
     "/query": "Query",
     "/access": "Access",
+    "/access?tab=audit": "Access",
     "/about": "About",
+    "/nosuch": "No such page",
 }
 
 
@@ -477,7 +508,52 @@ def test_axe_has_no_serious_finding(admin: Visit, view: str, title: str) -> None
     admin.open(view)
     admin.heading(title)
     admin.page.wait_for_timeout(1000)  # until what it loads is drawn
-    assert admin.violations() == []
+    assert_accessible(admin)
+
+
+def assert_accessible(visit: Visit) -> None:
+    """Check what is shown with axe-core, in both themes."""
+    light = visit.violations()
+    visit.theme("dark")
+    dark = visit.violations()
+    visit.theme("light")
+    assert (light, dark) == ([], [])
+
+
+DIALOGS = {
+    "/run?text=uptime": "Save as a schedule",
+    "/modules/opens": "Deploy",
+    "/nodes/web-1": "Labels",
+    "/services/ticker": "Remove",
+    "/access": "New API token",
+    "/access?tab=join": "New join token",
+    "/query?sql=SELECT+1": "Save",
+}
+
+
+@pytest.mark.parametrize(("view", "button"), DIALOGS.items())
+def test_a_dialog_is_accessible_and_closed_by_escape(admin: Visit, view: str, button: str) -> None:
+    admin.open(view)
+    admin.page.get_by_role("button", name=button).click()
+    dialog = admin.page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    assert_accessible(admin)
+    admin.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_the_palette_and_the_sign_in_are_accessible(admin: Visit, browser: Browser, fleet: Fleet) -> None:
+    admin.open("/about")
+    admin.heading("About")
+    admin.page.keyboard.press("Control+k")
+    expect(admin.page.get_by_role("option").first).to_be_visible()
+    assert_accessible(admin)
+    admin.page.keyboard.press("Escape")
+    stranger = Visit(browser, fleet.http)
+    stranger.open("/")
+    expect(stranger.page.get_by_label("API token")).to_be_visible()
+    assert_accessible(stranger)
+    stranger.close()
 
 
 def test_a_restarted_server_is_shown_and_healed_from(admin: Visit, fleet: Fleet) -> None:

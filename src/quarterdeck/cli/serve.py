@@ -11,6 +11,7 @@ from quarterdeck.cli import config
 from quarterdeck.cli.agent import become
 from quarterdeck.cli.arguments import key_value
 from quarterdeck.cli.processes import not_installed, run_until_ended, start_logging
+from quarterdeck.kit.garbage import keep_present
 from quarterdeck.model.config import AgentConfig, ServerConfig
 
 ConfigFile = Annotated[
@@ -90,6 +91,7 @@ async def _serve(settings: ServerConfig) -> None:
         )
         try:
             await http.start()
+            keep_present()
             await deck.about.publish(http.address)
             await http.ended()
         finally:

@@ -3,17 +3,20 @@ import { BulbOutlined, LogoutOutlined, MenuOutlined, SearchOutlined, UserOutline
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import { Layout as AntLayout, Button, Drawer, Dropdown, Flex, Grid, Menu, Typography, theme } from 'antd';
-import { useEffect, useState } from 'react';
+import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { meQuery, signOut } from '../kit/login';
 import { ConnectionBanner } from './ConnectionBanner';
-import { Palette } from './Palette';
 import { PAGES } from './pages';
 import { choose, useDark } from './theme';
+
+const Palette = lazy(() => import('./Palette').then((file) => ({ default: file.Palette })));
 
 export function Layout() {
   const wide = Grid.useBreakpoint().lg ?? true;
   const [open, setOpen] = useState(false);
   const [palette, setPalette] = useState(false);
+  const opened = useRef(false); // until then, the palette is not even loaded
+  opened.current ||= palette;
   const { token } = theme.useToken();
   const path = useRouterState({ select: (state) => state.location.pathname });
   useEffect(() => {
@@ -49,7 +52,11 @@ export function Layout() {
           {!wide && (
             <Button type="text" icon={<MenuOutlined />} aria-label="Navigation" onClick={() => setOpen(true)} />
           )}
-          <Link to="/" style={{ display: 'flex', gap: 10, alignItems: 'center', color: token.colorText }}>
+          <Link
+            to="/"
+            aria-label="Quarterdeck"
+            style={{ display: 'flex', gap: 10, alignItems: 'center', color: token.colorText }}
+          >
             <img src="/ui/icon.svg" width={26} height={26} alt="" />
             {wide && <strong style={{ fontSize: 16 }}>Quarterdeck</strong>}
           </Link>
@@ -99,7 +106,11 @@ export function Layout() {
           <Outlet />
         </AntLayout.Content>
       </AntLayout>
-      <Palette open={palette} close={() => setPalette(false)} />
+      {opened.current && (
+        <Suspense>
+          <Palette open={palette} close={() => setPalette(false)} />
+        </Suspense>
+      )}
     </AntLayout>
   );
 }

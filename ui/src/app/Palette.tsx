@@ -23,7 +23,7 @@ export function Palette({ open, close }: { open: boolean; close: () => void }) {
       destroyOnHidden
       width={560}
       style={{ top: 80 }}
-      title={null}
+      title="Find"
       aria-label="Find"
     >
       <Finder close={close} />

@@ -62,7 +62,11 @@ const DARK = {
     colorTextDescription: 'rgba(255, 255, 255, 0.62)',
     colorTextPlaceholder: 'rgba(255, 255, 255, 0.55)',
   },
-  components: { Menu: { itemSelectedColor: '#8fc0ff' } },
+  components: {
+    Menu: { itemSelectedColor: '#8fc0ff' },
+    Tabs: { itemSelectedColor: '#69a8f5', itemHoverColor: '#8fc0ff', itemActiveColor: '#69a8f5' },
+    Button: { dangerColor: '#1f0a0a' },
+  },
 };
 
 function Root({ refusal }: { refusal: Error | undefined }) {

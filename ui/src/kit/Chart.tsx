@@ -3,7 +3,7 @@ import { theme } from 'antd';
 import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { bytes, short } from './format';
+import { bytes, clock, moment, short } from './format';
 import { stacked } from './stack';
 
 export interface Series {
@@ -35,6 +35,13 @@ function written(value: number, unit: string): string {
   return unit ? `${short(value)} ${unit}` : short(value);
 }
 
+/** Return what a time is called on an axis whose ticks are `step` seconds apart. */
+function timeAt(time: number, step: number): string {
+  if (step >= 86_400) return moment(time).slice(0, 10);
+  if (step >= 21_600) return moment(time).slice(5, 16);
+  return step >= 60 ? clock(time).slice(0, 5) : clock(time);
+}
+
 function dataOf(times: number[], series: Series[], stack: boolean): uPlot.AlignedData {
   const values = series.map((each) => each.values);
   return [times, ...(stack ? stacked(values) : values)];
@@ -60,7 +67,7 @@ export function Chart({ times, series, unit = '', height = 180, stack = false, l
         width: place.current.clientWidth,
         height,
         axes: [
-          axis,
+          { ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((tick) => timeAt(tick, step)) },
           {
             ...axis,
             size: 72,
@@ -72,7 +79,7 @@ export function Chart({ times, series, unit = '', height = 180, stack = false, l
         legend: { live: true },
         bands: stack ? series.slice(1).map((_, index) => ({ series: [index + 2, index + 1] })) : [],
         series: [
-          { value: (_, time) => (time == null ? '' : new Date(time * 1000).toLocaleTimeString()) },
+          { value: (_, time) => (time == null ? 'newest' : clock(time)) },
           ...series.map((each, index) => ({
             label: each.name,
             stroke: COLOURS[index % COLOURS.length],
@@ -80,7 +87,8 @@ export function Chart({ times, series, unit = '', height = 180, stack = false, l
             fill: stack || series.length === 1 ? `${COLOURS[index % COLOURS.length]}${stack ? '66' : '22'}` : undefined,
             points: { show: times.length < 3 },
             value: (_: uPlot, __: number | null, ___: number, at: number | null) => {
-              const value = at == null ? null : shown.current[index]?.values[at];
+              const values = shown.current[index]?.values;
+              const value = at == null ? values?.at(-1) : values?.[at];
               return value == null ? '' : written(value, unit);
             },
           })),

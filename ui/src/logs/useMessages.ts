@@ -1,6 +1,6 @@
 /** The messages of a view: those there are, older ones on request, and new ones as they come. */
 import { useQuery } from '@tanstack/react-query';
-import { useEffect, useMemo, useReducer, useState } from 'react';
+import { useEffect, useMemo, useReducer, useRef, useState } from 'react';
 import { api, type Shapes, take } from '../kit/api';
 import { Backlog } from '../kit/backlog';
 import { useLive } from '../kit/live';
@@ -11,6 +11,19 @@ const PAGE = 1000;
 export const KEPT = 100_000;
 /** While older messages are being read, none leaves before there are so many; then new ones wait at the server. */
 export const HELD = 2 * KEPT;
+
+interface Kept {
+  page: Shapes['FoundMessages'] | undefined;
+  backlog: Backlog;
+  /** Where the stream goes on after the last message that was received. */
+  resume: string;
+}
+
+function begin(page: Shapes['FoundMessages'] | undefined): Kept {
+  const backlog = new Backlog();
+  backlog.append([...(page?.messages ?? [])].reverse(), KEPT);
+  return { page, backlog, resume: page?.resume ?? '' };
+}
 
 /** `following`: new messages are wanted. `reading`: the newest message is not in sight. */
 export function useMessages(view: LogAddress, { following, reading }: { following: boolean; reading: boolean }) {
@@ -29,12 +42,9 @@ export function useMessages(view: LogAddress, { following, reading }: { followin
   const [problems, setProblems] = useState<string[]>([]);
   const [error, setError] = useState<unknown>();
   const { data } = first;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another first page begins anew
-  const kept = useMemo(() => {
-    const backlog = new Backlog();
-    backlog.append([...(data?.messages ?? [])].reverse(), KEPT);
-    return { backlog, resume: data?.resume ?? '' };
-  }, [data, key]);
+  const begun = useRef<Kept>(undefined);
+  if (!begun.current || begun.current.page !== data) begun.current = begin(data); // another first page begins anew
+  const kept = begun.current;
   // biome-ignore lint/correctness/useExhaustiveDependencies: another first page begins anew
   useEffect(() => {
     setError(undefined);
@@ -45,7 +55,7 @@ export function useMessages(view: LogAddress, { following, reading }: { followin
     if (!cursor) return;
     try {
       const page = await take(api.GET('/api/v1/messages', { params: { query: { ...query, cursor } } }));
-      kept.backlog.prepend([...page.messages].reverse());
+      if (!kept.backlog.left) kept.backlog.prepend([...page.messages].reverse()); // else there would be a gap
       setCursor(page.cursor);
     } catch (raised) {
       setError(raised);

@@ -221,6 +221,8 @@ function Result({
           className: 'mono',
           render: (_, row) => cell(row.values[index]),
           sorter: (a, b) => compare(a.key, b.key),
+          // who points at a header is about to sort by it
+          onHeaderCell: () => ({ onPointerEnter: () => compare(0, 0), onFocus: () => compare(0, 0) }),
         };
       }),
     [answer],

@@ -42,21 +42,40 @@ function overTime(answer: Pick<Shapes['Answer'], 'columns' | 'rows'>): unknown[]
   );
 }
 
-/** Return a comparison of rows by a column: numbers by value, texts as people read them, "order 9" before "order 10". */
+/**
+ * Return a comparison of rows, by their places, by a column: numbers by value, texts as people read them, "order 9" before
+ * "order 10". The first comparison orders all rows; each other one costs nothing.
+ */
 function comparison(rows: readonly unknown[][], index: number): (a: number, b: number) => number {
-  let keys: (number | string)[] | undefined;
+  let ranks: Int32Array | undefined;
   return (a, b) => {
-    keys ??= rows.map((row) => keyOf(row[index]));
-    const [one, other] = [keys[a] ?? '', keys[b] ?? ''];
-    if (typeof one !== typeof other) return typeof one === 'number' ? -1 : 1;
-    return one < other ? -1 : one > other ? 1 : 0;
+    ranks ??= ranksOf(rows.map((row) => keyOf(row[index])));
+    return (ranks[a] ?? 0) - (ranks[b] ?? 0);
   };
+}
+
+/** Return the place of each key in their order; equal keys have the same. */
+function ranksOf(keys: (number | string)[]): Int32Array {
+  const places = keys.map((_, place) => place).sort((a, b) => order(keys[a] ?? '', keys[b] ?? ''));
+  const ranks = new Int32Array(keys.length);
+  let rank = 0;
+  places.forEach((place, at) => {
+    const before = places[at - 1];
+    if (before !== undefined && keys[before] !== keys[place]) rank += 1;
+    ranks[place] = rank;
+  });
+  return ranks;
+}
+
+function order(one: number | string, other: number | string): number {
+  if (typeof one !== typeof other) return typeof one === 'number' ? -1 : 1;
+  return one < other ? -1 : one > other ? 1 : 0;
 }
 
 const DIGITS = /\d+/g;
 const LONGEST_NUMBER = 20;
 
-/** Return what compares like a value; the keys of all rows are made once, because comparing them is what takes time. */
+/** Return what compares like a value; a comparison of two texts with a collator takes as long as a hundred of these. */
 function keyOf(value: unknown): number | string {
   if (typeof value === 'number') return value;
   return cell(value)

@@ -121,7 +121,18 @@ function ServiceView({ whole }: { whole: Whole }) {
   const health = service.health;
   return (
     <>
-      {whole.reason && <Alert type="error" showIcon title={whole.reason} />}
+      {whole.reason && (
+        <Alert
+          type="error"
+          showIcon
+          title={whole.reason}
+          action={
+            <Link to="/logs" search={{ name: service.name ?? '', range: '1d' }}>
+              What it printed
+            </Link>
+          }
+        />
+      )}
       <Row gutter={[16, 16]}>
         <Col xs={24} xl={16}>
           <Card size="small" title="On each node">

@@ -21,6 +21,7 @@ from litestar.static_files import create_static_files_router  # pyright: ignore[
 from quarterdeck.api.access import PUBLIC
 from quarterdeck.api.events import kept_alive, one_line
 from quarterdeck.api.graphql.request import GraphQLRequest
+from quarterdeck.kit.garbage import keep_present
 from quarterdeck.model.errors import BadInput, QuarterdeckError
 from quarterdeck.model.tokens import Role
 
@@ -75,6 +76,7 @@ async def _execution() -> Any:
     """Return the module that executes requests. The first call imports it and makes the schema, in a thread."""
     if not hasattr(sys.modules.get(_EXECUTION), "events"):  # its last name: another request may be importing it
         await asyncio.to_thread(import_module, _EXECUTION)
+        await asyncio.to_thread(keep_present)
     return import_module(_EXECUTION)
 
 

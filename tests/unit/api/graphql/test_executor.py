@@ -48,6 +48,8 @@ FOREST = [
     )
     for n in range(4)
 ]
+#: more than what is encoded at once, with texts that have line ends
+MANY = [Tree(id=n, marks={f"{n}\n": ["\r\n", "\u2028\x85\v"] * (n % 3)}) for n in range(2_500)]
 
 
 def schema(calls: list[int]) -> strawberry.Schema:
@@ -55,22 +57,34 @@ def schema(calls: list[int]) -> strawberry.Schema:
         calls.append(len(parents))
         return [None if parent.id % 2 else FOREST[parent.id % 4] for parent in parents]
 
-    tree = strawberry.field(metadata={JOIN: joined})
-    types = Types({Leaf: {"tree": (Tree | None, tree)}})
+    async def losing(_: Any, parents: Sequence[Any]) -> Sequence[Any]:
+        return [FOREST[0]] * (len(parents) - 1)
+
+    tree, lost = (strawberry.field(metadata={JOIN: join}) for join in (joined, losing))
+    types = Types({Leaf: {"tree": (Tree | None, tree), "lost": (Tree | None, lost)}})
 
     async def forest() -> Any:
         return FOREST
 
+    def many() -> Any:
+        return MANY
+
     def one() -> Any:
         return FOREST[2]
 
-    forest.__annotations__ = {"return": types.of_answer(tuple[Tree, ...] | None)}
+    forest.__annotations__ = many.__annotations__ = {"return": types.of_answer(tuple[Tree, ...] | None)}
     one.__annotations__ = {"return": types.of_answer(Tree)}
-    fields = {"__annotations__": {}, "forest": strawberry.field(forest), "one": strawberry.field(one)}
-    query = strawberry.type(type("Query", (), fields))
+    fields = {resolver.__name__: strawberry.field(resolver) for resolver in (forest, many, one)}
+    query = strawberry.type(type("Query", (), {"__annotations__": {}, **fields}))
     return strawberry.Schema(
         query=query, config=StrawberryConfig(scalar_map=SCALARS), execution_context_class=LevelExecutor
     )
+
+
+def data(answer: Any) -> Any:
+    """Return the data of an answer as a client reads it."""
+    assert answer.errors is None
+    return msgspec.json.decode(msgspec.json.encode(answer.data))
 
 
 def as_json(value: Any, *, names: tuple[str, ...]) -> Any:
@@ -84,9 +98,8 @@ def as_json(value: Any, *, names: tuple[str, ...]) -> Any:
 async def test_values_are_those_of_the_structs() -> None:
     query = "{ forest { id first { ...L } leaves { ...L } rows { ...L } maybe { ...L } } } fragment L on Leaf { id of }"
     answer = await schema([]).execute(query)
-    assert answer.errors is None
     names = ("id", "first", "leaves", "rows", "maybe", "of")
-    assert answer.data == {"forest": as_json(FOREST, names=names)}
+    assert data(answer) == {"forest": as_json(FOREST, names=names)}
 
 
 async def test_a_joined_field_is_loaded_once_for_all_its_parents() -> None:
@@ -113,7 +126,7 @@ async def test_aliases_fragments_directives_and_names_of_types() -> None:
       fragment F on Tree { first { id } }
     """
     answer = await schema([]).execute(query, variable_values={"yes": True})
-    assert answer.data == {
+    assert data(answer) == {
         "one": {
             "a": 2,
             "b": 2,
@@ -127,7 +140,29 @@ async def test_aliases_fragments_directives_and_names_of_types() -> None:
 
 async def test_a_selection_may_be_skipped_as_a_whole() -> None:
     answer = await schema([]).execute("{ forest { id @skip(if: true) } }")
-    assert answer.data == {"forest": [{}, {}, {}, {}]}
+    assert data(answer) == {"forest": [{}, {}, {}, {}]}
+
+
+@pytest.mark.parametrize("length", [1, 1000])  # the names of the second are too long for its rows to be kept
+async def test_rows_have_the_selected_fields_in_their_order(length: int) -> None:
+    names = [f"{'z' * (length - n)}{n}" for n in range(9)]
+    query = " ".join(f"a{name}: {field}" for name, field in zip(names, ["id", "note", "marks"] * 3, strict=True))
+    found = data(await schema([]).execute(f"{{ forest {{ {query} last: __typename }} }}"))
+    keys = [*(f"a{name}" for name in names), "last"]
+    assert [list(tree.items()) for tree in found["forest"]] == [
+        list(zip(keys, [tree.id, "note!", {"k": ["é"]}] * 3 + ["Tree"], strict=True)) for tree in FOREST
+    ]
+
+
+async def test_json_values_keep_their_places_and_their_line_ends() -> None:
+    found = data(await schema([]).execute("{ many { id marks } }"))
+    assert found == {"many": [{"id": tree.id, "marks": tree.marks} for tree in MANY]}
+
+
+async def test_a_join_that_loses_a_parent_is_an_error() -> None:
+    answer = await schema([]).execute("{ forest { leaves { lost { id } } } }")
+    assert answer.data == {"forest": None}
+    assert len(answer.errors or ()) == 1
 
 
 async def refusal(query: str, *, values: int = 1000, size: int = 1000) -> str:
@@ -158,7 +193,7 @@ async def test_an_answer_has_limits() -> None:
 async def test_null_parents_are_not_loaded(query: str) -> None:
     calls: list[int] = []
     answer = await schema(calls).execute(query)
-    assert answer.data == {
+    assert data(answer) == {
         "forest": [{"first": {"tree": {"id": 0}}}, {"first": None}, {"first": {"tree": {"id": 2}}}, {"first": None}]
     }
     assert calls == [2]
