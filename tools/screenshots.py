@@ -1,11 +1,10 @@
 """`python -m tools.screenshots`: pictures of the web UI's pages with real data, in `build/screenshots/`.
 
-With `--guide`, those that the guide and README show replace the ones in `docs/guide/images/`.
+With `--guide` it takes only those that the guide and README show, into `docs/guide/images/`.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 import time
@@ -22,15 +21,17 @@ from tests.fleet import Fleet
 _ROOT = Path(__file__).parent.parent
 FOLDER = _ROOT / "build" / "screenshots"
 _GUIDE = _ROOT / "docs" / "guide" / "images"
-#: the pictures of the guide, and what they show
+#: the pictures of the guide: the view and the theme of each
 _SHOWN = {
-    "overview": "overview-light",
-    "service": "failing-light",
-    "command": "job-light",
-    "deploy": "deploy-light",
-    "table": "histogram-light",
-    "logs": "logs-dark",
+    "overview": ("overview", "light"),
+    "service": ("failing", "light"),
+    "command": ("job", "light"),
+    "deploy": ("deploy", "light"),
+    "table": ("histogram", "light"),
+    "logs": ("logs", "dark"),
 }
+#: the button that is pressed before a picture is taken
+_PRESSED = {"deploy": "Deploy"}
 #: how long the fleet runs before it is looked at, so that charts have something to show
 _LIVED_S = 60
 _NARROW = {"width": 390, "height": 800}
@@ -58,6 +59,7 @@ _VIEWS = {
     "logs": "/logs?range=15m",
     "modules": "/modules",
     "module": "/modules/execs",
+    "deploy": "/modules/opens",
     "tables": "/tables",
     "table": "/tables/execs?range=15m",
     "histogram": "/tables/run_queue_latency?range=15m",
@@ -72,31 +74,36 @@ _VIEWS = {
 
 
 def main() -> None:
-    """Start a fleet, let it live, and look at each page."""
+    """Start a fleet, let it live, and look at each page, or with `--guide` at those of the guide."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, Fleet(Path(folder)) as fleet, chromium() as browser:
-        command = populate(fleet)
+        views = {**_VIEWS, "job": f"/jobs/{populate(fleet)}"}
+        token = (fleet.server.home / "admin.token").read_text()
         time.sleep(_LIVED_S)
         for theme in ("light", "dark"):
-            visit = Visit(browser, fleet.http, (fleet.server.home / "admin.token").read_text(), color_scheme=theme)
-            for name, view in {**_VIEWS, "job": f"/jobs/{command}"}.items():
-                visit.open(view)
-                settle(visit)
-                visit.picture(FOLDER / f"{name}-{theme}.png")
-            visit.open("/modules/opens")
-            visit.page.get_by_role("button", name="Deploy").click()
-            settle(visit)
-            visit.picture(FOLDER / f"deploy-{theme}.png")
+            visit = Visit(browser, fleet.http, token, color_scheme=theme)
+            if "--guide" in sys.argv:
+                for name, (view, shown) in _SHOWN.items():
+                    if shown == theme:
+                        take(visit, view, views[view], _GUIDE / f"{name}.png")
+            else:
+                for view, address in views.items():
+                    take(visit, view, address, FOLDER / f"{view}-{theme}.png")
             visit.close()
-        narrow = Visit(browser, fleet.http, (fleet.server.home / "admin.token").read_text(), viewport=_NARROW)
-        for name in ("overview", "jobs"):
-            narrow.open(_VIEWS[name])
-            settle(narrow)
-            narrow.picture(FOLDER / f"{name}-narrow.png")
-        narrow.close()
-    if "--guide" in sys.argv:
-        for name, taken in _SHOWN.items():
-            shutil.copyfile(FOLDER / f"{taken}.png", _GUIDE / f"{name}.png")
+        if "--guide" not in sys.argv:
+            narrow = Visit(browser, fleet.http, token, viewport=_NARROW)
+            for view in ("overview", "jobs", "run"):
+                take(narrow, view, views[view], FOLDER / f"{view}-narrow.png")
+            narrow.close()
+
+
+def take(visit: Visit, view: str, address: str, path: Path) -> None:
+    """Open a view and save its picture."""
+    visit.open(address)
+    if view in _PRESSED:
+        visit.page.get_by_role("button", name=_PRESSED[view]).click()
+    settle(visit)
+    visit.picture(path)
 
 
 def settle(visit: Visit) -> None:

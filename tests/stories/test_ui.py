@@ -171,7 +171,14 @@ def test_a_node_shows_its_services_and_keeps_its_tab(admin: Visit) -> None:
     expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
 
 
-def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit) -> None:
+def measured(fleet: Fleet, table: str) -> None:
+    """Wait until both nodes have rows of usage, so that the first answer to the browser has them."""
+    fleet.wait_rows(f"SELECT 1 FROM {table} HAVING uniqExact(gid, nid) = 2")
+
+
+def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit, fleet: Fleet) -> None:
+    for table in ("host_usage", "disk_usage", "module_usage"):
+        measured(fleet, table)
     admin.open("/nodes/web-1")
     admin.page.get_by_role("tab", name="Usage").click()
     cpu = admin.page.get_by_role("img", name="CPU over time", exact=True).first
@@ -186,7 +193,8 @@ def test_a_node_draws_its_usage_over_the_range_in_the_address(admin: Visit) -> N
     expect(admin.page.get_by_role("radio", name="15m")).to_be_checked()
 
 
-def test_a_module_draws_its_cost_on_each_node(admin: Visit) -> None:
+def test_a_module_draws_its_cost_on_each_node(admin: Visit, fleet: Fleet) -> None:
+    measured(fleet, "module_usage")
     admin.open("/modules/execs?range=15m")
     cost = admin.page.get_by_role("img", name="CPU, kernel over time")
     expect(cost.get_by_text("web-1")).to_be_visible()
@@ -327,7 +335,7 @@ def test_a_query_is_answered_drawn_and_shared_by_its_address(admin: Visit) -> No
     expect(admin.page.get_by_role("alert").first).to_be_visible()
 
 
-def test_a_saved_query_is_shared_and_replaced_only_when_seen(browser: Browser, admin: Visit, fleet: Fleet) -> None:
+def test_a_query_is_saved_for_all_users(browser: Browser, admin: Visit, fleet: Fleet) -> None:
     admin.open("/query")
     dialog = admin.page.get_by_role("dialog")
     admin.page.get_by_label("SQL").fill("SELECT 41 + 1 AS answer")
@@ -346,7 +354,12 @@ def test_a_saved_query_is_shared_and_replaced_only_when_seen(browser: Browser, a
     viewer.open("/query?saved=the+answer")
     viewer.page.get_by_text(ANSWERED).wait_for()
     viewer.close()
+    fleet.client.saved_queries.remove("the answer")
 
+
+def test_a_saved_query_is_replaced_only_when_seen(admin: Visit, fleet: Fleet) -> None:
+    dialog = admin.page.get_by_role("dialog")
+    fleet.client.saved_queries.save("the answer", SaveQuery(sql="SELECT 41 + 1 AS answer"))
     admin.open("/query?saved=the+answer")
     admin.page.get_by_text(ANSWERED).wait_for()
     seen = fleet.client.saved_queries.get("the answer")
@@ -462,7 +475,7 @@ def test_a_script_is_opened_changed_and_stored_again(admin: Visit, fleet: Fleet)
 
 
 def test_a_script_that_is_too_long_for_an_address_is_opened_too(admin: Visit, fleet: Fleet) -> None:
-    source = "true\n" * 4000
+    source = f"true # {'x' * 1000}\n" * 9
     made = fleet.client.commands.create(CreateCommand(cmd="execute_sh", args={"script": source}), wait_s=60)
     admin.open(f"/run?from={made.id}")
     editor = admin.page.get_by_label("Script", exact=True)

@@ -108,7 +108,7 @@ export function Run() {
               <SelectorInput value={form.nodes} onChange={(nodes) => change({ nodes })} />
               <Selected line={form.nodes} />
               <Checkbox checked={form.any} onChange={(event) => set({ any: event.target.checked })}>
-                Run it on only one of these nodes, one that is online
+                Run it on only one of them, one that is online
               </Checkbox>
             </Flex>
           </AntForm.Item>

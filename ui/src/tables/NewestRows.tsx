@@ -6,14 +6,13 @@ import type { Shapes } from '../kit/api';
 import { LiveState } from '../kit/LiveState';
 import { useLive } from '../kit/live';
 import { Failure, Nothing } from '../kit/Page';
-import { rowsQuery } from '../kit/queries';
+import { nodesQuery, rowsQuery } from '../kit/queries';
 import { Rows } from '../kit/Rows';
 import { name } from '../kit/sql';
 import { Answer } from '../query/answer';
 import { cell } from '../query/cell';
 
 const KEPT = 200;
-const FIRST = 50;
 
 interface Row {
   key: number;
@@ -32,7 +31,7 @@ export function NewestRows({ table, node }: { table: Shapes['Table']; node: stri
   const [gid, nid] = node.split('/');
   const where = node ? `gid = ${Number(gid)} AND nid = ${Number(nid)}` : '';
   const first = useQuery({
-    ...rowsQuery(`SELECT * FROM ${name(table.name)}${where && ` WHERE ${where}`} ORDER BY time DESC LIMIT ${FIRST}`),
+    ...rowsQuery(`SELECT * FROM ${name(table.name)}${where && ` WHERE ${where}`} ORDER BY time DESC LIMIT ${KEPT}`),
     placeholderData: undefined,
     staleTime: Number.POSITIVE_INFINITY,
   });
@@ -68,12 +67,18 @@ export function NewestRows({ table, node }: { table: Shapes['Table']; node: stri
       ? live.rows.map((row) => ({ ...row, values: columns.map((column) => row.values[places.get(column.name) ?? -1]) }))
       : [];
   const shown = [...fresh, ...stored].slice(0, KEPT);
-  const drawn: TableColumnsType<Row> = Answer.columns(columns).map(({ title, index, width }) => ({
-    title,
-    width,
-    ellipsis: true,
-    render: (_, row) => cell(row.values[index]),
-  }));
+  const named = new Map(useQuery(nodesQuery).data?.map(({ gid, nid, name }) => [`${gid}/${nid}`, name]));
+  const at = (column: string) => columns.findIndex((each) => each.name === column);
+  const [gidAt, nidAt] = [at('gid'), at('nid')];
+  const nodeOf = ({ values }: Row) => `${values[gidAt]}/${values[nidAt]}`;
+  const drawn: TableColumnsType<Row> = Answer.columns(columns)
+    .filter(({ index }) => index !== gidAt)
+    .map(({ title, index, width }) => ({
+      title: index === nidAt ? 'node' : title,
+      width,
+      ellipsis: true,
+      render: (_, row) => (index === nidAt ? (named.get(nodeOf(row)) ?? nodeOf(row)) : cell(row.values[index])),
+    }));
   return (
     <Flex vertical gap={8}>
       <LiveState live={state} />
