@@ -12,6 +12,8 @@ import { levelName, shown, toneOf } from './levels';
 
 const LINE_PX = 20;
 const AT_END_PX = 24;
+/** Lines that are drawn beyond those in sight: the browser scrolls up to so far before others are drawn. */
+const OVERSCAN = 30;
 
 interface LinesProps {
   messages: NumberedMessage[];
@@ -36,7 +38,7 @@ export function Lines({ messages, height, nodes = true, names = false, mark = ''
     getScrollElement: () => place.current,
     estimateSize: () => LINE_PX,
     getItemKey: useCallback((index: number) => messages[index]?.number ?? 0, [messages]),
-    overscan: 20,
+    overscan: OVERSCAN,
     anchorTo: 'end',
     followOnAppend: true,
     scrollEndThreshold: AT_END_PX,
