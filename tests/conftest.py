@@ -1,9 +1,14 @@
-"""What holds for every test: the programs that tests start begin with all signals as usual."""
+"""What holds for every test: the programs that it starts begin with all signals as usual.
+
+No example of Hypothesis has a time limit. Its settings are otherwise its own, and in CI those that it has for CI.
+"""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType
+
+from hypothesis import HealthCheck, settings
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None: ...
@@ -21,6 +26,10 @@ def _begin_signals_as_usual() -> None:
 
 
 _begin_signals_as_usual()
+
+# a busy machine is no fault of what is tested
+settings.register_profile("quarterdeck", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("quarterdeck")
 
 
 def pytest_runtest_setup() -> None:
