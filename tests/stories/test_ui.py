@@ -171,6 +171,16 @@ def test_a_node_shows_its_services_and_keeps_its_tab(admin: Visit) -> None:
     expect(admin.page.get_by_role("link", name="ticker")).to_be_visible()
 
 
+def test_the_configuration_of_a_node_is_read_and_stays_readable(admin: Visit) -> None:
+    admin.open("/nodes/db-1?tab=configuration")
+    expect(admin.page.get_by_text("was not read yet")).to_be_visible()
+    admin.page.get_by_role("button", name="Read it now").click()
+    expect(admin.page.get_by_role("row", name="usage.interval_s 5")).to_be_visible()
+    admin.reload()
+    expect(admin.page.get_by_role("row", name="jobs.max_jobs 100")).to_be_visible()
+    expect(admin.page.get_by_role("row", name="token (set)")).to_be_visible()
+
+
 def measured(fleet: Fleet, table: str) -> None:
     """Wait until both nodes have rows of usage, so that the first answer to the browser has them."""
     fleet.wait_rows(f"SELECT 1 FROM {table} HAVING uniqExact(gid, nid) = 2")
@@ -492,6 +502,7 @@ VIEWS = {
     "/nodes": "Nodes",
     "/nodes/web-1": "web-1",
     "/nodes/web-1?tab=usage": "web-1",
+    "/nodes/web-1?tab=configuration": "web-1",
     "/services": "Services",
     "/services/ticker": "ticker",
     "/services/edit": "Declare services",

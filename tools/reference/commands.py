@@ -9,11 +9,13 @@ import msgspec
 
 from quarterdeck.agent.commands.builtin import KillArguments, builtin_names
 from quarterdeck.agent.commands.command import CommonArguments, NoArguments
+from quarterdeck.agent.commands.configuration import configuration_commands
 from quarterdeck.agent.commands.files import FileCommands
 from quarterdeck.agent.commands.messages import DeleteMessagesArguments, GetMessagesArguments, message_commands
 from quarterdeck.agent.commands.processes import ProcessArguments, ProcessesArguments, process_commands
 from quarterdeck.agent.commands.scripts import script_commands
 from quarterdeck.agent.services.services import RestartArguments
+from quarterdeck.model.config import AgentConfig
 from quarterdeck.model.files import GetFileArguments, NodeFile, PutFileArguments
 from quarterdeck.model.hosts import CpuInfo, DiskInfo, MemInfo, NicInfo, OsInfo, Pong
 from quarterdeck.model.messages import DeletedMessages, MessagePage
@@ -64,6 +66,12 @@ _COMMANDS = (
     _Command(("get_disk_info",), "Return disks, partitions and file systems.", NoArguments, DiskInfo),
     _Command(("get_nic_info",), "Return network interfaces and their addresses.", NoArguments, NicInfo),
     _Command(("get_os_info",), "Return the operating system and its version.", NoArguments, OsInfo),
+    _Command(
+        ("get_config",),
+        "Return the configuration of the agent; secrets are shown as `(set)`.",
+        NoArguments,
+        AgentConfig,
+    ),
 )
 _INTRODUCTION = """# Commands of a node
 
@@ -120,4 +128,5 @@ def _every() -> set[str]:
         *message_commands(nothing),
         *script_commands(nothing, nothing, nothing),
         *files.commands(),
+        *configuration_commands(AgentConfig()),
     }

@@ -14,7 +14,6 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from quarterdeck.cli.redaction import redacted
 from quarterdeck.client.endpoint import default_home
 from quarterdeck.kit.names import did_you_mean, nearest
 from quarterdeck.model.config import AgentConfig, ServerConfig
@@ -22,6 +21,7 @@ from quarterdeck.model.durations import with_seconds
 from quarterdeck.model.errors import BadConfig, BadInput
 from quarterdeck.model.extensions import ExtensionConfig, check_name
 from quarterdeck.model.mismatch import in_words
+from quarterdeck.model.redaction import redacted
 
 C = TypeVar("C", bound=ServerConfig | AgentConfig)
 SECTIONS: dict[str, type[ServerConfig | AgentConfig]] = {"server": ServerConfig, "agent": AgentConfig}

@@ -12,8 +12,8 @@ from cyclopts import App, Parameter
 from quarterdeck.cli import config
 from quarterdeck.cli.formats import OutputOptions
 from quarterdeck.cli.listing import Column, Listing
-from quarterdeck.cli.redaction import redacted
 from quarterdeck.model.config import AgentConfig, ServerConfig
+from quarterdeck.model.redaction import redacted
 
 app = App(name="config", help="The configuration and where each value came from.")
 

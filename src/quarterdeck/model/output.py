@@ -14,6 +14,7 @@ SILENT = frozenset(
         "get_disk_info",
         "get_nic_info",
         "get_os_info",
+        "get_config",
         "get_msgs",
         "del_msgs",
         "get_processes_stats",

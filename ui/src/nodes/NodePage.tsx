@@ -29,6 +29,7 @@ import { Rows } from '../kit/Rows';
 import { useAddress } from '../kit/search';
 import { LogView } from '../logs/LogView';
 import { type InstanceRow, instanceColumns } from '../modules/instances';
+import { NodeConfiguration } from './NodeConfiguration';
 import { NodeUsage } from './NodeUsage';
 
 type Node = Shapes['Node'];
@@ -173,6 +174,7 @@ function NodeView({ node }: { node: Node }) {
           { key: 'modules', label: 'Modules', children: <ModulesOf node={node} /> },
           { key: 'jobs', label: 'Jobs', children: <JobsOf node={node} /> },
           { key: 'logs', label: 'Logs', children: <LogView fixed={{ nodes: node.name }} /> },
+          { key: 'configuration', label: 'Configuration', children: <NodeConfiguration node={node} /> },
         ]}
       />
     </>

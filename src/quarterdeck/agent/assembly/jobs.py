@@ -10,6 +10,7 @@ from quarterdeck.agent.assembly.programs import ProgramParts
 from quarterdeck.agent.assembly.telemetry import TelemetryParts
 from quarterdeck.agent.commands.builtin import builtin_names
 from quarterdeck.agent.commands.command import Command
+from quarterdeck.agent.commands.configuration import configuration_commands
 from quarterdeck.agent.commands.execute import execute_command
 from quarterdeck.agent.commands.extensions import extension_commands
 from quarterdeck.agent.commands.files import FileCommands
@@ -71,4 +72,5 @@ class JobParts:
             **message_commands(telemetry.messages),
             **script_commands(processes, sources, inputs),
             **self._files.commands(),
+            **configuration_commands(context.config),
         }

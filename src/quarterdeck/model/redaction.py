@@ -1,9 +1,13 @@
-"""Configuration without its secrets, for `qd config show` and for errors."""
+"""Configuration without its secrets: for `qd config show`, for the command `get_config`, and for errors."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, cast
+
+import msgspec
+
+from quarterdeck.model.config import AgentConfig
 
 #: a join token, the environment of an extension, and an extension that is none: nobody knows what stands there
 _SECRET = re.compile(r"token|extensions|extensions(\..+)?\.env(\..+)?", re.DOTALL)
@@ -21,3 +25,9 @@ def redacted(key: str, value: Any) -> Any:
     if key in _URLS and isinstance(value, str):
         return _PASSWORDS.sub("***", value)
     return "(set)" if value and _SECRET.fullmatch(key) else value
+
+
+def without_secrets(config: AgentConfig) -> AgentConfig:
+    """Return an agent's configuration in which secrets are replaced as by `redacted`."""
+    shown = {key: redacted(key, value) for key, value in msgspec.to_builtins(config).items()}
+    return msgspec.convert(shown, AgentConfig)
