@@ -44,14 +44,25 @@ async function* follow(body, headers) {
   else yield await response.json();
 }
 
-function isSubscription(body, options) {
-  const operations = (options?.documentAST?.definitions ?? []).filter((each) => each.kind === "OperationDefinition");
-  const chosen = operations.find((each) => each.name?.value === body.operationName) ?? operations[0];
-  return chosen?.operation === "subscription";
+// The operations of a document: { operation, name }. GraphiQL's own reading of the text is late by a moment, and so are
+// the name and the syntax tree that it hands over.
+function operationsOf(text) {
+  const bare = text.replace(/"""[^]*?"""|"(?:\\.|[^"\\\n])*"|#.*/g, " ");
+  let depth = 0;
+  const top = [...bare].filter((character) => {
+    if ("{([".includes(character)) return depth++ === 0;
+    if ("})]".includes(character)) depth--;
+    return depth === 0;
+  });
+  const found = top.join("").matchAll(/(?<![$@\w])(query|mutation|subscription)\b\s*(\w*)/g);
+  return [...found].map(([, operation, name]) => ({ operation, name }));
 }
 
-async function fetcher(body, options) {
-  if (isSubscription(body, options)) return follow(body, options?.headers);
+async function fetcher(asked, options) {
+  const operations = operationsOf(asked.query);
+  const chosen = operations.find((each) => each.name === asked.operationName) ?? operations[0];
+  const body = { ...asked, operationName: chosen?.name || undefined };
+  if (chosen?.operation === "subscription") return follow(body, options?.headers);
   return (await send("/graphql", body, options?.headers)).json();
 }
 
