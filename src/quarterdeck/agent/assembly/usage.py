@@ -10,7 +10,7 @@ from quarterdeck.agent.usage.usage import Usage
 
 
 class UsageParts:
-    """What is measured is sent as telemetry. Nothing is measured if the interval is 0."""
+    """The agent sends the measurements as telemetry. It measures nothing if the interval is 0."""
 
     def __init__(
         self, assembly: AgentAssembly, context: Context, *, telemetry: TelemetryParts, modules: ModuleParts

@@ -1,4 +1,4 @@
-"""What the counters of things, such as disks and interfaces, grew by since the last measurement.
+"""Growth of the counters of things, such as disks and interfaces, since the last measurement.
 
 A thing that is measured for the first time has no growth yet. One whose counters are lower than before has begun anew
 (it was removed and came back): it grew by what it counted since. One that is gone is forgotten.

@@ -1,4 +1,4 @@
-"""What this host and its modules use, as the agent measures it: every table once in each interval.
+"""The measurement of this host and its modules: the agent fills every table of usage once in each interval.
 
 The collectors run in a thread, in the order of the tables. A table whose files cannot be read is logged once, and tried
 again in the next interval; the others are not affected. Rows and losses go through the outlet, as all telemetry.
